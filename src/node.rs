@@ -1,0 +1,1 @@
+//! One node, wired as a list that reads in order.
