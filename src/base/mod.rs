@@ -1,1 +1,3 @@
-//! base: to be written.
+//! Clock, chance, limits, number text, glob: what knows nothing of Pontoon.
+
+pub mod limits;

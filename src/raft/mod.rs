@@ -1,1 +1,6 @@
-//! raft: to be written.
+//! Consensus: the only module that names openraft.
+//!
+//! The log, the network and the state machine meet openraft's traits here; everything above sees
+//! `raft::Group` and the types re-exported below.
+
+pub mod types;

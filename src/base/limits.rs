@@ -1,0 +1,14 @@
+//! Every bound in one file: queues, buffers, arguments, counts. What a client gets when one is
+//! reached stands beside it.
+
+/// The largest bulk string a client may send or build, bytes (Redis's proto-max-bulk-len).
+/// Beyond: "ERR Protocol error: invalid bulk length", or "ERR string exceeds maximum allowed size".
+pub const BULK_LEN_MAX: usize = 512 * 1024 * 1024;
+/// The most arguments one command may have. Beyond: "ERR Protocol error: invalid multibulk length".
+pub const ARGS_MAX: usize = 1024 * 1024;
+/// Log entries larger than this are split into parts, bytes.
+pub const ENTRY_LEN_MAX: usize = 8 * 1024 * 1024;
+/// A batch above this is undone and refused before it is proposed, bytes.
+pub const BATCH_LEN_MAX: usize = 1024 * 1024 * 1024;
+/// Databases of a service, at most.
+pub const DATABASES_MAX: usize = 16384;
