@@ -1,1 +1,139 @@
-//! keyspace: to be written.
+//! The data set in memory: databases of keys, changed by mutations alone.
+//!
+//! **Invariant**: every change goes through [`Keyspace::apply`]; commands read and never write.
+//! So a leader that executes and a standby that follows run the same code, and equal mutations
+//! give equal data, digests and store rows. Expired keys stay until a mutation deletes them:
+//! whether a key counts as expired is asked with a service time in hand ([`Entry::expired`]).
+
+pub mod apply;
+pub mod digest;
+pub mod evict;
+pub mod load;
+pub mod rows;
+pub mod sequence;
+pub mod undo;
+pub mod value;
+
+use std::collections::BTreeSet;
+
+use crate::data::{Keyed, Limits, Seed, Small, Table};
+
+pub use apply::Diverged;
+pub use rows::RowOp;
+pub use sequence::Sequence;
+pub use undo::Undo;
+pub use value::{Coll, Entry, Value};
+
+/// What applying a mutation leaves for others to do.
+#[derive(Default)]
+pub struct Effects {
+    /// The rows that the store is to write, in order.
+    pub rows: Vec<RowOp>,
+    /// How to take the changes back, latest last; `None` where nothing will be undone.
+    pub undo: Option<Vec<Undo>>,
+    /// Values that were replaced and are large: to be freed away from requests.
+    pub garbage: Vec<Box<dyn std::any::Any + Send>>,
+}
+
+impl Effects {
+    /// Effects that can be taken back.
+    pub fn undoable() -> Self {
+        Effects { undo: Some(Vec::new()), ..Effects::default() }
+    }
+}
+
+/// One database.
+pub struct Db {
+    /// Keys in hash order.
+    pub table: Table<Box<Entry>>,
+    /// The keys that expire, soonest first.
+    pub expires: BTreeSet<(u64, Small)>,
+    /// Sum of the keys' digests, wrapping.
+    pub digest: u128,
+    /// Estimated bytes of keys and values.
+    pub bytes: u64,
+    /// Under which number the store keeps this database's rows: databases swap without rewriting.
+    pub slot: u32,
+}
+
+impl Db {
+    fn new(slot: u32) -> Self {
+        Db { table: Table::new(), expires: BTreeSet::new(), digest: 0, bytes: 0, slot }
+    }
+
+    /// The number of keys, expired ones that were not yet deleted included.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// All databases of a service.
+pub struct Keyspace {
+    /// Hash seed: the same at all nodes, so that a SCAN cursor means the same everywhere.
+    pub seed: Seed,
+    /// Thresholds of the compact encodings. They shape memory, not meaning.
+    pub limits: Limits,
+    dbs: Vec<Db>,
+    next_gen: u64,
+}
+
+impl Keyed for Box<Entry> {
+    fn key(&self) -> &[u8] {
+        self.key.as_bytes()
+    }
+}
+
+impl Keyspace {
+    /// An empty data set of that many databases.
+    pub fn new(databases: u32, seed: Seed) -> Self {
+        Keyspace { seed, limits: Limits::default(), dbs: (0..databases).map(Db::new).collect(), next_gen: 1 }
+    }
+
+    /// The number of databases.
+    pub fn databases(&self) -> u32 {
+        self.dbs.len() as u32
+    }
+
+    /// A database. The number must be in range: sessions check it at SELECT.
+    pub fn db(&self, db: u32) -> &Db {
+        &self.dbs[db as usize]
+    }
+
+    /// The entry of a key, expired or not.
+    pub fn entry(&self, db: u32, key: &[u8]) -> Option<&Entry> {
+        self.dbs[db as usize].table.find(self.seed.hash(key), key).map(|e| &**e)
+    }
+
+    /// The entry of a key for noting an access; nothing else of it may be changed here.
+    pub fn entry_mut(&mut self, db: u32, key: &[u8]) -> Option<&mut Entry> {
+        self.dbs[db as usize].table.find_mut(self.seed.hash(key), key).map(|e| &mut **e)
+    }
+
+    /// Keys in all databases.
+    pub fn len(&self) -> usize {
+        self.dbs.iter().map(Db::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Estimated bytes of all keys and values: what maxmemory is held against.
+    pub fn bytes(&self) -> u64 {
+        self.dbs.iter().map(|db| db.bytes).sum()
+    }
+
+    /// The next generation number: each collection is stored under one of its own.
+    pub fn next_gen(&self) -> u64 {
+        self.next_gen
+    }
+
+    /// Sets the number after an undo or a load.
+    pub fn set_next_gen(&mut self, next_gen: u64) {
+        self.next_gen = next_gen;
+    }
+}

@@ -1,0 +1,292 @@
+//! What a command sees of the data set, and its one way to change it.
+//!
+//! Every look at a key goes through here: it deletes what has expired (by a mutation, at the
+//! leader), notes the access for eviction, and raises the batch number that the reply waits for.
+
+use bytes::Bytes;
+use rand::rngs::SmallRng;
+
+use crate::data::{Hash, List, Set, Str, ZSet};
+use crate::keyspace::{Entry, Keyspace, Value, evict};
+use crate::mutation::Mutation;
+
+use super::settings::notify;
+use super::turn::{Event, Turn};
+use super::{Fail, Gate, Settings};
+
+/// Keys that sessions watch.
+#[derive(Default)]
+pub struct Watches {
+    keys: hashbrown::HashMap<(u32, Box<[u8]>), Vec<std::sync::Weak<std::sync::atomic::AtomicBool>>>,
+}
+
+impl Watches {
+    /// A session watches a key: its flag is raised when the key changes.
+    pub fn add(&mut self, db: u32, key: &[u8], dirty: &std::sync::Arc<std::sync::atomic::AtomicBool>) {
+        let flags = self.keys.entry((db, key.into())).or_default();
+        flags.retain(|f| f.strong_count() > 0);
+        flags.push(std::sync::Arc::downgrade(dirty));
+    }
+
+    /// A key changed.
+    pub fn touch(&mut self, db: u32, key: &[u8]) {
+        if !self.keys.is_empty() {
+            self.raise(|k| k.0 == db && *k.1 == *key);
+        }
+    }
+
+    /// A database changed as a whole.
+    pub fn touch_db(&mut self, db: u32) {
+        self.raise(|k| k.0 == db);
+    }
+
+    fn raise(&mut self, which: impl Fn(&(u32, Box<[u8]>)) -> bool) {
+        self.keys.retain(|key, flags| {
+            if which(key) {
+                flags.iter().filter_map(std::sync::Weak::upgrade).for_each(|f| f.store(true, std::sync::atomic::Ordering::Relaxed));
+                return false;
+            }
+            flags.retain(|f| f.strong_count() > 0);
+            !flags.is_empty()
+        });
+    }
+}
+
+/// Counters of INFO that commands move.
+#[derive(Debug, Default, Clone)]
+pub struct Stats {
+    pub hits: u64,
+    pub misses: u64,
+    pub expired: u64,
+    pub evicted: u64,
+}
+
+/// The world of one command.
+pub struct Ctx<'a> {
+    pub ks: &'a mut Keyspace,
+    pub turn: &'a mut Turn,
+    pub gate: &'a mut Gate,
+    pub watches: &'a mut Watches,
+    pub settings: &'a Settings,
+    pub stats: &'a mut Stats,
+    pub rng: &'a mut SmallRng,
+    /// The selected database.
+    pub db: u32,
+    /// Service time, milliseconds since 1970: the only clock that a command may use.
+    pub now: u64,
+    /// At a standby nothing is changed: expired keys are merely not seen.
+    pub standby: bool,
+    /// CLIENT NO-TOUCH: accesses are not noted.
+    pub no_touch: bool,
+    /// The batch that the reply waits for; 0: none.
+    pub wait: u64,
+}
+
+impl Ctx<'_> {
+    /// Applies a mutation: the only way to change data. Fails, with nothing changed, where the
+    /// mutation does not fit the data (a bug in the command).
+    pub fn apply(&mut self, m: Mutation<'_>) -> Result<(), Fail> {
+        if self.standby {
+            return Err(Fail::READONLY);
+        }
+        let fresh = evict::fresh(self.now, &self.settings.eviction);
+        self.ks.apply(&m, &mut self.turn.effects).map_err(|e| Fail::text(format!("ERR internal error: {e}")))?;
+        self.turn.mutations.push(&m);
+        self.turn.count += 1;
+        self.wait = self.turn.batch;
+        match m {
+            Mutation::FlushDb { db } => self.wrote_db(db),
+            Mutation::SwapDb { a, b } => {
+                self.wrote_db(a);
+                self.wrote_db(b);
+            }
+            Mutation::Rename { db, key, to_db, to } | Mutation::Copy { db, key, to_db, to } => {
+                self.wrote(db, key);
+                self.wrote(to_db, to);
+            }
+            _ => {
+                if let Some((db, key)) = m.key() {
+                    self.wrote(db, key);
+                    if let Some(entry) = self.ks.entry_mut(db, key).filter(|e| e.access == 0) {
+                        entry.access = fresh;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn wrote(&mut self, db: u32, key: &[u8]) {
+        self.gate.wrote(db, self.ks.seed.hash(key), self.turn.batch);
+        self.watches.touch(db, key);
+    }
+
+    fn wrote_db(&mut self, db: u32) {
+        self.gate.wrote_db(db, self.turn.batch);
+        self.watches.touch_db(db);
+    }
+
+    // ---- looking ---------------------------------------------------------------------------------
+
+    /// Prepares a look at a key: deletes it if it has expired, and makes the reply wait for what
+    /// changed it. After this, `ks.entry` of several keys may be held at once ([`Ctx::peek`]).
+    pub fn prepare(&mut self, db: u32, key: &[u8]) {
+        self.wait = self.wait.max(self.gate.key(db, self.ks.seed.hash(key)));
+        if !self.standby && self.ks.entry(db, key).is_some_and(|e| e.expired(self.now)) {
+            self.expire_now(db, key);
+        }
+    }
+
+    /// Deletes a key because its time has come.
+    pub fn expire_now(&mut self, db: u32, key: &[u8]) {
+        if self.apply(Mutation::Del { db, key }).is_ok() {
+            self.stats.expired += 1;
+            self.notify_in(notify::EXPIRED, "expired", db, key);
+        }
+    }
+
+    /// The entry of a prepared key, without noting an access; `None` where absent or expired.
+    pub fn peek(&self, db: u32, key: &[u8]) -> Option<&Entry> {
+        self.ks.entry(db, key).filter(|e| !e.expired(self.now))
+    }
+
+    /// Looks at a key for reading: counts a hit or a miss and notes the access.
+    pub fn lookup(&mut self, key: &[u8]) -> Option<&Entry> {
+        let found = self.look(key);
+        if found {
+            self.stats.hits += 1;
+        } else {
+            self.stats.misses += 1;
+            self.notify(notify::KEY_MISS, "keymiss", key);
+        }
+        self.peek(self.db, key)
+    }
+
+    /// Looks at a key for writing: notes the access, counts neither hit nor miss.
+    pub fn lookup_write(&mut self, key: &[u8]) -> Option<&Entry> {
+        self.look(key);
+        self.peek(self.db, key)
+    }
+
+    fn look(&mut self, key: &[u8]) -> bool {
+        self.prepare(self.db, key);
+        let (now, no_touch) = (self.now, self.no_touch || self.standby);
+        let settings = &self.settings.eviction;
+        match self.ks.entry_mut(self.db, key).filter(|e| !e.expired(now)) {
+            Some(entry) => {
+                if !no_touch {
+                    evict::touch(&mut entry.access, now, settings, self.rng);
+                }
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The reply depends on whole databases (SCAN, KEYS, DBSIZE, RANDOMKEY).
+    pub fn look_at_all(&mut self) {
+        self.wait = self.wait.max(self.gate.all());
+    }
+
+    /// The string of a key, for reading. Fails where the key has another type.
+    pub fn string(&mut self, key: &[u8]) -> Result<Option<&Str>, Fail> {
+        typed(self.lookup(key), Value::as_str)
+    }
+
+    pub fn hash(&mut self, key: &[u8]) -> Result<Option<&Hash>, Fail> {
+        typed(self.lookup(key), as_hash)
+    }
+
+    pub fn set(&mut self, key: &[u8]) -> Result<Option<&Set>, Fail> {
+        typed(self.lookup(key), as_set)
+    }
+
+    pub fn zset(&mut self, key: &[u8]) -> Result<Option<&ZSet>, Fail> {
+        typed(self.lookup(key), as_zset)
+    }
+
+    pub fn list(&mut self, key: &[u8]) -> Result<Option<&List>, Fail> {
+        typed(self.lookup(key), as_list)
+    }
+
+    /// The string of a key, for writing (no hit or miss is counted). Likewise the ones below.
+    pub fn string_write(&mut self, key: &[u8]) -> Result<Option<&Str>, Fail> {
+        typed(self.lookup_write(key), Value::as_str)
+    }
+
+    pub fn hash_write(&mut self, key: &[u8]) -> Result<Option<&Hash>, Fail> {
+        typed(self.lookup_write(key), as_hash)
+    }
+
+    pub fn set_write(&mut self, key: &[u8]) -> Result<Option<&Set>, Fail> {
+        typed(self.lookup_write(key), as_set)
+    }
+
+    pub fn zset_write(&mut self, key: &[u8]) -> Result<Option<&ZSet>, Fail> {
+        typed(self.lookup_write(key), as_zset)
+    }
+
+    pub fn list_write(&mut self, key: &[u8]) -> Result<Option<&List>, Fail> {
+        typed(self.lookup_write(key), as_list)
+    }
+
+    /// The set of a key that was looked at already; for holding several at once.
+    pub fn peek_set(&self, key: &[u8]) -> Result<Option<&Set>, Fail> {
+        typed(self.peek(self.db, key), as_set)
+    }
+
+    /// The sorted set of a key that was looked at already; for holding several at once.
+    pub fn peek_zset(&self, key: &[u8]) -> Result<Option<&ZSet>, Fail> {
+        typed(self.peek(self.db, key), as_zset)
+    }
+
+    // ---- common changes --------------------------------------------------------------------------
+
+    /// Sets a string; `expire_at` 0: it never expires.
+    pub fn set_string(&mut self, key: &[u8], value: &[u8], expire_at: u64) -> Result<(), Fail> {
+        self.apply(Mutation::StrSet { db: self.db, key, value, expire_at })
+    }
+
+    /// Deletes a key where it is present; says whether it was. Makes no notification.
+    pub fn delete(&mut self, key: &[u8]) -> Result<bool, Fail> {
+        if self.lookup_write(key).is_none() {
+            return Ok(false);
+        }
+        self.apply(Mutation::Del { db: self.db, key })?;
+        Ok(true)
+    }
+
+    /// A keyspace notification about a key of the selected database, released at commit.
+    pub fn notify(&mut self, class: u32, event: &'static str, key: &[u8]) {
+        self.notify_in(class, event, self.db, key);
+    }
+
+    /// A keyspace notification about a key of some database.
+    pub fn notify_in(&mut self, class: u32, event: &'static str, db: u32, key: &[u8]) {
+        let wanted = self.settings.notify;
+        if wanted & class != 0 && wanted & (notify::KEYSPACE | notify::KEYEVENT) != 0 && !self.standby {
+            self.turn.events.push(Event::Keyspace { class, event, db, key: Bytes::copy_from_slice(key) });
+        }
+    }
+}
+
+fn typed<'a, T>(entry: Option<&'a Entry>, get: impl Fn(&'a Value) -> Option<&'a T>) -> Result<Option<&'a T>, Fail> {
+    entry.map(|e| get(&e.value).ok_or(Fail::WRONG_TYPE)).transpose()
+}
+
+/// The hash in a value. Likewise the ones below.
+pub fn as_hash(value: &Value) -> Option<&Hash> {
+    if let Value::Hash(c) = value { Some(&c.data) } else { None }
+}
+
+pub fn as_set(value: &Value) -> Option<&Set> {
+    if let Value::Set(c) = value { Some(&c.data) } else { None }
+}
+
+pub fn as_zset(value: &Value) -> Option<&ZSet> {
+    if let Value::ZSet(c) = value { Some(&c.data) } else { None }
+}
+
+pub fn as_list(value: &Value) -> Option<&List> {
+    if let Value::List(c) = value { Some(&c.data) } else { None }
+}

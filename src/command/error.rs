@@ -1,0 +1,59 @@
+//! The error replies of commands, in one file: clients match on these texts, so they are API.
+
+use std::borrow::Cow;
+
+/// Why a command failed, as its error reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fail(pub Cow<'static, str>);
+
+impl Fail {
+    pub const WRONG_TYPE: Fail = Fail::new("WRONGTYPE Operation against a key holding the wrong kind of value");
+    pub const SYNTAX: Fail = Fail::new("ERR syntax error");
+    pub const NOT_INTEGER: Fail = Fail::new("ERR value is not an integer or out of range");
+    pub const NOT_FLOAT: Fail = Fail::new("ERR value is not a valid float");
+    pub const NO_KEY: Fail = Fail::new("ERR no such key");
+    pub const INDEX: Fail = Fail::new("ERR index out of range");
+    pub const OVERFLOW: Fail = Fail::new("ERR increment or decrement would overflow");
+    pub const NAN_OR_INF: Fail = Fail::new("ERR increment would produce NaN or Infinity");
+    pub const STRING_TOO_LONG: Fail = Fail::new("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    pub const OUT_OF_RANGE_POSITIVE: Fail = Fail::new("ERR value is out of range, must be positive");
+    pub const OUT_OF_RANGE: Fail = Fail::new("ERR value is out of range");
+    pub const DB_INDEX: Fail = Fail::new("ERR DB index is out of range");
+    pub const INVALID_DB: Fail = Fail::new("ERR invalid DB index");
+    pub const SAME_OBJECT: Fail = Fail::new("ERR source and destination objects are the same");
+    pub const OOM: Fail = Fail::new("OOM command not allowed when used memory > 'maxmemory'.");
+    pub const READONLY: Fail = Fail::new("READONLY You can't write against a read only replica.");
+    pub const INVALID_CURSOR: Fail = Fail::new("ERR invalid cursor");
+    pub const MIN_MAX_FLOAT: Fail = Fail::new("ERR min or max is not a float");
+    pub const MIN_MAX_LEX: Fail = Fail::new("ERR min or max not valid string range item");
+    pub const SCORE_NAN: Fail = Fail::new("ERR resulting score is not a number (NaN)");
+    /// A write whose outcome is not known: its leader lost its role while it was in flight. The prefix is
+    /// one that no driver retries by itself.
+    pub const UNKNOWN_OUTCOME: Fail =
+        Fail::new("UNKNOWNOUTCOME the primary changed while this command was in flight; it may or may not have taken effect");
+
+    /// A fixed text.
+    pub const fn new(text: &'static str) -> Fail {
+        Fail(Cow::Borrowed(text))
+    }
+
+    /// A text made for the occasion.
+    pub fn text(text: impl Into<String>) -> Fail {
+        Fail(Cow::Owned(text.into()))
+    }
+
+    /// `ERR wrong number of arguments for 'name' command`.
+    pub fn arity(name: &str) -> Fail {
+        Fail::text(format!("ERR wrong number of arguments for '{}' command", name.to_ascii_lowercase()))
+    }
+
+    /// `ERR invalid expire time in 'name' command`.
+    pub fn expire_time(name: &str) -> Fail {
+        Fail::text(format!("ERR invalid expire time in '{}' command", name.to_ascii_lowercase()))
+    }
+
+    /// The reply's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,6 @@
+//! The hash commands.
+
+use super::Handler;
+
+/// Names and handlers.
+pub const COMMANDS: &[(&str, Handler)] = &[];

@@ -1,0 +1,6 @@
+//! The string commands.
+
+use super::Handler;
+
+/// Names and handlers.
+pub const COMMANDS: &[(&str, Handler)] = &[];

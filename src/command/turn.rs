@@ -1,0 +1,62 @@
+//! A turn: what was executed since the last entry was proposed, and becomes the next one.
+
+use bytes::Bytes;
+
+use crate::keyspace::Effects;
+use crate::mutation::codec::Writer;
+
+/// Something to tell clients once everything executed before it is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A keyspace notification: class (one bit of `settings::notify`), event, database, key.
+    Keyspace { class: u32, event: &'static str, db: u32, key: Bytes },
+    /// PUBLISH or SPUBLISH.
+    Publish { channel: Bytes, payload: Bytes, sharded: bool },
+}
+
+/// The mutations of the next batch with everything needed to commit or undo it.
+#[derive(Default)]
+pub struct Turn {
+    pub mutations: Writer,
+    pub effects: Effects,
+    pub events: Vec<Event>,
+    /// Number of the batch that this turn becomes.
+    pub batch: u64,
+    /// How many mutations it has.
+    pub count: u64,
+}
+
+/// A place in a turn to go back to.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    pub mutations: usize,
+    pub rows: usize,
+    pub undo: usize,
+    pub events: usize,
+    pub count: u64,
+    pub next_gen: u64,
+}
+
+impl Turn {
+    /// An empty turn for a batch number, undoable.
+    pub fn new(batch: u64) -> Self {
+        Turn { effects: Effects::undoable(), batch, ..Turn::default() }
+    }
+
+    /// Nothing was executed that needs the log.
+    pub fn is_empty(&self) -> bool {
+        self.mutations.is_empty() && self.events.is_empty()
+    }
+
+    /// Where the turn stands now.
+    pub fn mark(&self, next_gen: u64) -> Mark {
+        Mark {
+            mutations: self.mutations.len(),
+            rows: self.effects.rows.len(),
+            undo: self.effects.undo.as_ref().map_or(0, Vec::len),
+            events: self.events.len(),
+            count: self.count,
+            next_gen,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The zset commands.
+
+use super::Handler;
+
+/// Names and handlers.
+pub const COMMANDS: &[(&str, Handler)] = &[];

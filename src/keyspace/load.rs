@@ -1,0 +1,177 @@
+//! Building the data set from the store's rows.
+//!
+//! Rows arrive in key order within a part, parts on threads of their own: first the keys, then the
+//! elements, which belong to keys by generation. What came out is held against the digest that
+//! was recorded with the rows: a store that lost or changed a row is found here.
+
+use std::collections::HashMap;
+
+use crate::data::{Hash, List, Seed, Set, Small, Str, ZSet};
+
+use super::rows::{self, Kind};
+use super::value::{Coll, Entry, Value};
+use super::{Keyspace, digest};
+
+/// Rows that do not make a data set.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the store has a malformed row, {0}")]
+    Malformed(String),
+    #[error("the store names database {0}, and this node is configured with {1}: raise `databases`")]
+    Databases(u32, u32),
+    #[error("the data loaded from the store has digest {found:032x}, and {recorded:032x} was recorded with it")]
+    Digest { found: u128, recorded: u128 },
+}
+
+fn malformed(key: &[u8]) -> Error {
+    Error::Malformed(String::from_utf8_lossy(key).into_owned())
+}
+
+/// The rows of one part.
+#[derive(Default)]
+pub struct Part {
+    slots: Vec<(u32, u32)>,
+    keys: Vec<(u32, Box<Entry>)>,
+    elements: Vec<(u64, Elements)>,
+}
+
+/// The elements of one generation that one part saw.
+#[derive(Default)]
+struct Elements(Vec<(Box<[u8]>, Box<[u8]>)>);
+
+impl Part {
+    /// Takes one row.
+    pub fn row(&mut self, key: &[u8], value: &[u8], now_access: u32) -> Result<(), Error> {
+        match key.first() {
+            Some(&rows::SLOT) => {
+                let db = key.get(1..5).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
+                let slot = value.try_into().ok().map(u32::from_be_bytes);
+                self.slots.push(db.zip(slot).ok_or_else(|| malformed(key))?);
+            }
+            Some(&rows::KEY) if key.len() >= 5 => {
+                let slot = u32::from_be_bytes([key[1], key[2], key[3], key[4]]);
+                let (expire_at, kind) = rows::read_key(value).ok_or_else(|| malformed(key))?;
+                let value = match kind {
+                    Kind::Str(s) => Value::Str(Str::new(s)),
+                    Kind::Long { generation, .. } => Value::Long(Box::new(Coll::new(generation, Str::new(b"")))),
+                    Kind::List(g) => Value::List(Box::new(Coll::new(g, List::new()))),
+                    Kind::Set(g) => Value::Set(Box::new(Coll::new(g, Set::new()))),
+                    Kind::Hash(g) => Value::Hash(Box::new(Coll::new(g, Hash::new()))),
+                    Kind::ZSet(g) => Value::ZSet(Box::new(Coll::new(g, ZSet::new()))),
+                };
+                self.keys.push((slot, Box::new(Entry { key: Small::new(&key[5..]), value, expire_at, access: now_access })));
+            }
+            Some(&rows::ELEMENT) if key.len() >= 9 => {
+                let generation = u64::from_be_bytes(key[1..9].try_into().map_err(|_| malformed(key))?);
+                if self.elements.last().is_none_or(|(g, _)| *g != generation) {
+                    self.elements.push((generation, Elements::default()));
+                }
+                if let Some((_, elements)) = self.elements.last_mut() {
+                    elements.0.push((key[9..].into(), value.into()));
+                }
+            }
+            _ => return Err(malformed(key)),
+        }
+        Ok(())
+    }
+}
+
+/// What was recorded with the rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Recorded {
+    pub databases: u32,
+    pub seed: Seed,
+    pub next_gen: u64,
+    pub digest: u128,
+}
+
+/// Builds the data set of all parts, in the order of their key ranges.
+pub fn build(parts: Vec<Part>, recorded: &Recorded, limits: crate::data::Limits) -> Result<Keyspace, Error> {
+    let mut ks = Keyspace::new(recorded.databases, recorded.seed);
+    ks.limits = limits;
+    ks.next_gen = recorded.next_gen;
+    for &(db, slot) in parts.iter().flat_map(|p| &p.slots) {
+        let known = ks.dbs.get_mut(db as usize).ok_or(Error::Databases(db, recorded.databases))?;
+        known.slot = slot;
+    }
+    let slots: HashMap<u32, u32> = ks.dbs.iter().enumerate().map(|(i, db)| (db.slot, i as u32)).collect();
+    let mut owners: HashMap<u64, (u32, Box<Entry>)> = HashMap::new();
+    let mut elements = Vec::new();
+    for part in parts {
+        for (slot, entry) in part.keys {
+            let db = *slots.get(&slot).ok_or(Error::Databases(slot, recorded.databases))?;
+            match entry.value.generation() {
+                Some(generation) => {
+                    owners.insert(generation, (db, entry));
+                }
+                None => ks.put_entry(db, entry),
+            }
+        }
+        elements.extend(part.elements);
+    }
+    for (generation, part) in elements {
+        // Elements without a key: a deletion of theirs that was not written with the key's. Ignored.
+        if let Some((_, entry)) = owners.get_mut(&generation) {
+            fill(entry, part, &ks)?;
+        }
+    }
+    for (_, (db, mut entry)) in owners {
+        let sum = digest::sum(&entry.value);
+        match &mut entry.value {
+            Value::Str(_) => {}
+            Value::Long(c) => c.sum = sum,
+            Value::List(c) => c.sum = sum,
+            Value::Set(c) => c.sum = sum,
+            Value::Hash(c) => c.sum = sum,
+            Value::ZSet(c) => c.sum = sum,
+        }
+        ks.put_entry(db, entry);
+    }
+    let found = ks.digest();
+    if found != recorded.digest {
+        return Err(Error::Digest { found, recorded: recorded.digest });
+    }
+    Ok(ks)
+}
+
+fn fill(entry: &mut Entry, elements: Elements, ks: &Keyspace) -> Result<(), Error> {
+    let (limits, seed) = (&ks.limits, &ks.seed);
+    let bad = |key: &Small| malformed(key.as_bytes());
+    match &mut entry.value {
+        Value::Str(_) => {}
+        Value::Long(c) => {
+            for (_, chunk) in elements.0 {
+                let end = c.data.len();
+                c.data.set_range(end, &chunk);
+            }
+        }
+        Value::List(c) => {
+            let mut first = None;
+            for (position, value) in elements.0 {
+                let position: [u8; 8] = (*position).try_into().map_err(|_| bad(&entry.key))?;
+                first.get_or_insert(rows::list_position(position));
+                c.data.push_back(&value);
+            }
+            if let Some(first) = first.filter(|_| c.data.first_pos() == 0) {
+                c.data.set_first_pos(first);
+            }
+        }
+        Value::Set(c) => {
+            for (member, _) in elements.0 {
+                c.data.insert(&member, limits, seed);
+            }
+        }
+        Value::Hash(c) => {
+            for (field, value) in elements.0 {
+                c.data.set(&field, &value, limits, seed);
+            }
+        }
+        Value::ZSet(c) => {
+            for (member, score) in elements.0 {
+                let bits: [u8; 8] = (*score).try_into().map_err(|_| bad(&entry.key))?;
+                c.data.insert(&member, f64::from_bits(u64::from_be_bytes(bits)), limits, seed);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! The data set as rows of the store.
+//!
+//! A key has one row: `K`, its database's slot, its name → type, expiry, generation and, for a
+//! string of up to `STR_ROW_MAX` bytes, the string. Elements have rows of their own under the
+//! generation: `E`, generation, element. `S` and a database number → the slot, where they differ.
+//! Formats are versioned by the store's format row.
+
+use crate::mutation::codec::{get_u64, put_u64};
+
+use super::value::{Entry, STR_ROW_MAX, Value};
+
+/// One write to the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowOp {
+    Put { key: Box<[u8]>, value: Box<[u8]> },
+    Delete { key: Box<[u8]> },
+    /// All rows from `from` on and before `to`.
+    DeleteRange { from: Box<[u8]>, to: Box<[u8]> },
+}
+
+pub const KEY: u8 = b'K';
+pub const ELEMENT: u8 = b'E';
+pub const SLOT: u8 = b'S';
+
+/// The row key of a key.
+pub fn key_row(slot: u32, key: &[u8]) -> Box<[u8]> {
+    let mut row = Vec::with_capacity(5 + key.len());
+    row.push(KEY);
+    row.extend_from_slice(&slot.to_be_bytes());
+    row.extend_from_slice(key);
+    row.into()
+}
+
+/// The row key of an element.
+pub fn element_row(generation: u64, element: &[u8]) -> Box<[u8]> {
+    let mut row = Vec::with_capacity(9 + element.len());
+    row.push(ELEMENT);
+    row.extend_from_slice(&generation.to_be_bytes());
+    row.extend_from_slice(element);
+    row.into()
+}
+
+/// The row key of a list's element: positions in order as bytes.
+pub fn list_row(generation: u64, position: i64) -> Box<[u8]> {
+    element_row(generation, &((position as u64) ^ (1 << 63)).to_be_bytes())
+}
+
+/// The position in a list's row.
+pub fn list_position(element: [u8; 8]) -> i64 {
+    (u64::from_be_bytes(element) ^ (1 << 63)) as i64
+}
+
+/// Deletes all elements of a generation.
+pub fn delete_generation(generation: u64) -> RowOp {
+    RowOp::DeleteRange { from: element_row(generation, &[]), to: element_row(generation + 1, &[]) }
+}
+
+/// Deletes all keys of a slot.
+pub fn delete_slot(slot: u32) -> RowOp {
+    RowOp::DeleteRange { from: key_row(slot, &[]), to: key_row(slot + 1, &[]) }
+}
+
+/// Says under which slot a database's rows are.
+pub fn put_slot(db: u32, slot: u32) -> RowOp {
+    let mut key = vec![SLOT];
+    key.extend_from_slice(&db.to_be_bytes());
+    RowOp::Put { key: key.into(), value: slot.to_be_bytes().as_slice().into() }
+}
+
+const TYPE_STR: u8 = 0;
+const TYPE_LONG: u8 = 1;
+const TYPE_LIST: u8 = 2;
+const TYPE_SET: u8 = 3;
+const TYPE_HASH: u8 = 4;
+const TYPE_ZSET: u8 = 5;
+
+/// What a key's row says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Kind<'a> {
+    Str(&'a [u8]),
+    Long { generation: u64, len: u64 },
+    List(u64),
+    Set(u64),
+    Hash(u64),
+    ZSet(u64),
+}
+
+/// The row of a key.
+pub fn put_key(slot: u32, entry: &Entry) -> RowOp {
+    let mut value = Vec::with_capacity(16);
+    let kind = match &entry.value {
+        Value::Str(_) => TYPE_STR,
+        Value::Long(_) => TYPE_LONG,
+        Value::List(_) => TYPE_LIST,
+        Value::Set(_) => TYPE_SET,
+        Value::Hash(_) => TYPE_HASH,
+        Value::ZSet(_) => TYPE_ZSET,
+    };
+    value.push(kind);
+    put_u64(&mut value, entry.expire_at);
+    match &entry.value {
+        Value::Str(s) => {
+            let bytes = s.as_bytes();
+            value.reserve_exact(bytes.len());
+            value.extend_from_slice(&bytes);
+        }
+        other => put_u64(&mut value, other.generation().unwrap_or(0)),
+    }
+    if let Value::Long(c) = &entry.value {
+        put_u64(&mut value, c.data.len() as u64);
+    }
+    RowOp::Put { key: key_row(slot, entry.key.as_bytes()), value: value.into() }
+}
+
+/// Reads the row of a key: its expiry and kind; `None` where it is malformed.
+pub fn read_key(mut value: &[u8]) -> Option<(u64, Kind<'_>)> {
+    let (&kind, tail) = value.split_first()?;
+    value = tail;
+    let expire_at = get_u64(&mut value).ok()?;
+    if kind == TYPE_STR {
+        return Some((expire_at, Kind::Str(value)));
+    }
+    let generation = get_u64(&mut value).ok()?;
+    let kind = match kind {
+        TYPE_LONG => Kind::Long { generation, len: get_u64(&mut value).ok()? },
+        TYPE_LIST => Kind::List(generation),
+        TYPE_SET => Kind::Set(generation),
+        TYPE_HASH => Kind::Hash(generation),
+        TYPE_ZSET => Kind::ZSet(generation),
+        _ => return None,
+    };
+    Some((expire_at, kind))
+}
+
+/// The rows of a long string's chunks that hold bytes `from..to`.
+pub fn put_chunks(generation: u64, bytes: &[u8], from: usize, to: usize, rows: &mut Vec<RowOp>) {
+    for i in from / STR_ROW_MAX..to.min(bytes.len()).div_ceil(STR_ROW_MAX) {
+        let chunk = &bytes[i * STR_ROW_MAX..bytes.len().min((i + 1) * STR_ROW_MAX)];
+        rows.push(RowOp::Put { key: element_row(generation, &(i as u32).to_be_bytes()), value: chunk.into() });
+    }
+}
+
+/// All rows of a key and its elements.
+pub fn put_all(slot: u32, entry: &Entry, rows: &mut Vec<RowOp>) {
+    rows.push(put_key(slot, entry));
+    let put = |key, value: &[u8]| RowOp::Put { key, value: value.into() };
+    match &entry.value {
+        Value::Str(_) => {}
+        Value::Long(c) => put_chunks(c.generation, &c.data.as_bytes(), 0, c.data.len(), rows),
+        Value::List(c) => {
+            let first = c.data.first_pos();
+            rows.extend(c.data.iter().enumerate().map(|(i, v)| put(list_row(c.generation, first + i as i64), v)));
+        }
+        Value::Set(c) => rows.extend(c.data.iter().map(|m| put(element_row(c.generation, &m), &[]))),
+        Value::Hash(c) => rows.extend(c.data.iter().map(|(f, v)| put(element_row(c.generation, f), v))),
+        Value::ZSet(c) => {
+            rows.extend(c.data.iter().map(|(m, s)| put(element_row(c.generation, m), &s.to_bits().to_be_bytes())));
+        }
+    }
+}

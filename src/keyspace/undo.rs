@@ -1,0 +1,129 @@
+//! Before-images: how a leader takes back what it executed ahead and Raft did not commit.
+
+use crate::data::Small;
+
+use super::value::{Entry, Value};
+use super::{Db, Keyspace, digest};
+
+/// The inverse of one step. Undone in the reverse order of execution, they restore the data, the
+/// digest and the generation counter exactly (the counter is restored by the batch).
+pub enum Undo {
+    /// The key held this, or nothing.
+    Entry { db: u32, key: Small, entry: Option<Box<Entry>> },
+    /// A value moved here; what it replaced.
+    Rename { db: u32, key: Small, to_db: u32, to: Small, replaced: Option<Box<Entry>> },
+    Expire { db: u32, key: Small, at: u64 },
+    Db { db: u32, was: Box<Db> },
+    SwapDb { a: u32, b: u32 },
+    HashField { db: u32, key: Small, field: Box<[u8]>, was: Option<Box<[u8]>> },
+    SetMember { db: u32, key: Small, member: Box<[u8]>, was: bool },
+    ZSetMember { db: u32, key: Small, member: Box<[u8]>, was: Option<f64> },
+    /// A list was pushed to: pop.
+    ListPushed { db: u32, key: Small, front: bool },
+    /// A list was popped: push back, in the order in which they were popped.
+    ListPopped { db: u32, key: Small, front: bool, values: Vec<Box<[u8]>> },
+    ListSet { db: u32, key: Small, index: usize, was: Box<[u8]> },
+    ListInserted { db: u32, key: Small, index: usize, first_pos: i64 },
+    ListRemoved { db: u32, key: Small, index: usize, was: Box<[u8]>, first_pos: i64 },
+}
+
+impl Keyspace {
+    /// Takes back the steps of a batch, the last one first.
+    pub fn undo(&mut self, steps: Vec<Undo>) {
+        for step in steps.into_iter().rev() {
+            self.undo_one(step);
+        }
+    }
+
+    fn undo_one(&mut self, step: Undo) {
+        match step {
+            Undo::Entry { db, key, entry } => {
+                self.take_entry(db, key.as_bytes());
+                if let Some(entry) = entry {
+                    self.put_entry(db, entry);
+                }
+            }
+            Undo::Rename { db, key, to_db, to, replaced } => {
+                if let Some(mut entry) = self.take_entry(to_db, to.as_bytes()) {
+                    entry.key = key;
+                    self.put_entry(db, entry);
+                }
+                if let Some(entry) = replaced {
+                    self.put_entry(to_db, entry);
+                }
+            }
+            Undo::Expire { db, key, at } => self.set_expiry(db, key.as_bytes(), at),
+            Undo::Db { db, was } => self.dbs[db as usize] = *was,
+            Undo::SwapDb { a, b } => self.dbs.swap(a as usize, b as usize),
+            Undo::HashField { db, key, field, was } => {
+                let (limits, seed) = (self.limits, self.seed);
+                self.change(db, key.as_bytes(), |entry| {
+                    let Value::Hash(c) = &mut entry.value else { return };
+                    let now = match &was {
+                        Some(value) => c.data.set(&field, value, &limits, &seed),
+                        None => c.data.remove(&field, &seed),
+                    };
+                    let element = |v: &Option<Box<[u8]>>| v.as_ref().map_or(0, |v| digest::element(&[&field, v]));
+                    c.sum = c.sum.wrapping_sub(element(&now)).wrapping_add(element(&was));
+                });
+            }
+            Undo::SetMember { db, key, member, was } => {
+                let (limits, seed) = (self.limits, self.seed);
+                self.change(db, key.as_bytes(), |entry| {
+                    let Value::Set(c) = &mut entry.value else { return };
+                    if was {
+                        c.data.insert(&member, &limits, &seed);
+                        c.sum = c.sum.wrapping_add(digest::element(&[&member]));
+                    } else {
+                        c.data.remove(&member, &seed);
+                        c.sum = c.sum.wrapping_sub(digest::element(&[&member]));
+                    }
+                });
+            }
+            Undo::ZSetMember { db, key, member, was } => {
+                let (limits, seed) = (self.limits, self.seed);
+                self.change(db, key.as_bytes(), |entry| {
+                    let Value::ZSet(c) = &mut entry.value else { return };
+                    let now = match was {
+                        Some(score) => c.data.insert(&member, score, &limits, &seed),
+                        None => c.data.remove(&member, &seed),
+                    };
+                    let element = |s: Option<f64>| s.map_or(0, |s| digest::zset_element(&member, s));
+                    c.sum = c.sum.wrapping_sub(element(now)).wrapping_add(element(was));
+                });
+            }
+            Undo::ListPushed { db, key, front } => self.change_list(db, &key, |list| {
+                if front { list.pop_front() } else { list.pop_back() };
+            }),
+            Undo::ListPopped { db, key, front, values } => self.change_list(db, &key, |list| {
+                for value in values.iter().rev() {
+                    if front { list.push_front(value) } else { list.push_back(value) }
+                }
+            }),
+            Undo::ListSet { db, key, index, was } => self.change_list(db, &key, |list| {
+                list.set(index, &was);
+            }),
+            Undo::ListInserted { db, key, index, first_pos } => self.change_list(db, &key, |list| {
+                list.remove(index);
+                list.set_first_pos(first_pos);
+            }),
+            Undo::ListRemoved { db, key, index, was, first_pos } => self.change_list(db, &key, |list| {
+                list.insert(index, &was);
+                list.set_first_pos(first_pos);
+            }),
+        }
+    }
+
+    /// Lists are undone rarely and their digests depend on positions: the sum is computed afresh.
+    fn change_list(&mut self, db: u32, key: &Small, f: impl FnOnce(&mut crate::data::List)) {
+        self.change(db, key.as_bytes(), |entry| {
+            if let Value::List(c) = &mut entry.value {
+                f(&mut c.data);
+            }
+            let sum = digest::sum(&entry.value);
+            if let Value::List(c) = &mut entry.value {
+                c.sum = sum;
+            }
+        });
+    }
+}
