@@ -12,3 +12,11 @@ pub const ENTRY_LEN_MAX: usize = 8 * 1024 * 1024;
 pub const BATCH_LEN_MAX: usize = 1024 * 1024 * 1024;
 /// Databases of a service, at most.
 pub const DATABASES_MAX: usize = 16384;
+/// Log entries that a leader has proposed and not seen committed. Beyond: the next batch grows.
+pub const IN_FLIGHT_ENTRIES_MAX: usize = 2;
+/// Ended eras whose last committed batch is remembered for replies that are still held.
+pub const ERAS_REMEMBERED: usize = 64;
+/// Keys evicted on behalf of one command. Beyond: the next command goes on.
+pub const EVICT_PER_COMMAND_MAX: usize = 1000;
+/// Expired keys deleted under one hold of the engine's lock.
+pub const EXPIRE_PER_TICK_MAX: usize = 200;

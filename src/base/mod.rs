@@ -1,3 +1,4 @@
 //! Clock, chance, limits, number text, glob: what knows nothing of Pontoon.
 
 pub mod limits;
+pub mod planted;

@@ -1,1 +1,148 @@
-//! engine: to be written.
+//! Execution: a leader runs commands against memory ahead of the log, and answers when it commits.
+//!
+//! One lock guards everything (`Engine::lock`). A session holds it while it runs the commands it
+//! has read, so a transaction is atomic by holding on. What runs between two proposals forms one
+//! batch ([`command::Turn`](crate::command::Turn)); the proposer takes it, Raft commits it, and
+//! [`Core::apply`] releases the replies that wait for it or, when something else commits first,
+//! takes back what was executed ahead.
+//!
+//! **Invariants.** Nothing is executed before the epoch's own open entry was applied. A reply is
+//! released only when the batch it waits for is committed. After `end_epoch` memory equals what is
+//! committed. The engine names neither Raft nor the store: it hands out batches and rows.
+
+pub mod apply;
+pub mod clock;
+pub mod core;
+pub mod evictor;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+pub use self::apply::{Applied, ApplyError};
+pub use self::core::{Core, Proposal, Role};
+
+use crate::command::turn::Event;
+use crate::keyspace::Keyspace;
+
+/// Receives what is to be told to subscribers, in order, once committed.
+pub type EventSink = Box<dyn Fn(Vec<Event>) + Send + Sync>;
+
+/// The engine of one node, shared by its sessions, its proposer and its state machine.
+pub struct Engine {
+    core: Mutex<Core>,
+    /// Rung when there is something to propose or room to propose it.
+    pub propose: Notify,
+    /// Counts roles and epochs: a reply waits within one era.
+    era: AtomicU64,
+    committed: AtomicU64,
+    leading: AtomicBool,
+    lease: arc_swap::ArcSwap<LeaseCheck>,
+}
+
+/// Says whether this leader's lease holds now.
+pub struct LeaseCheck(pub Box<dyn Fn() -> bool + Send + Sync>);
+
+/// What became of a batch that a reply waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Pending,
+    Committed,
+    /// The epoch ended before it was seen to commit. It may still take effect.
+    Unknown,
+}
+
+impl Engine {
+    /// An engine that serves nothing until it is given data and a role.
+    pub fn new(ks: Keyspace, settings: crate::command::Settings) -> Arc<Engine> {
+        Arc::new(Engine {
+            core: Mutex::new(Core::new(ks, settings)),
+            propose: Notify::new(),
+            era: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
+            leading: AtomicBool::new(false),
+            lease: arc_swap::ArcSwap::from_pointee(LeaseCheck(Box::new(|| false))),
+        })
+    }
+
+    /// Sets how the lease is checked. Until then no lease holds.
+    pub fn set_lease(&self, check: impl Fn() -> bool + Send + Sync + 'static) {
+        self.lease.store(Arc::new(LeaseCheck(Box::new(check))));
+    }
+
+    /// Whether replies from committed data alone may leave at once.
+    pub fn lease_valid(&self) -> bool {
+        (self.lease.load().0)()
+    }
+
+    /// The engine, for as long as the guard lives.
+    pub fn lock(&self) -> Guard<'_> {
+        Guard { engine: self, core: self.core.lock() }
+    }
+
+    /// The current era.
+    pub fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
+    }
+
+    /// Whether this node executes commands as leader.
+    pub fn leading(&self) -> bool {
+        self.leading.load(Ordering::Acquire)
+    }
+
+    /// What became of a batch of an era, without the lock for the common cases.
+    pub fn outcome(&self, era: u64, batch: u64) -> Outcome {
+        if batch == 0 || self.era.load(Ordering::Acquire) == era && batch <= self.committed.load(Ordering::Acquire) {
+            // The era may have changed between the two loads, to one whose batches are fewer or more: look again.
+            if batch == 0 || self.era.load(Ordering::Acquire) == era {
+                return Outcome::Committed;
+            }
+        }
+        if self.era.load(Ordering::Acquire) == era {
+            return Outcome::Pending;
+        }
+        self.core.lock().outcome_of_ended(era, batch)
+    }
+}
+
+/// The engine's lock; publishes what changed under it when it is let go.
+pub struct Guard<'a> {
+    engine: &'a Engine,
+    core: MutexGuard<'a, Core>,
+}
+
+impl std::ops::Deref for Guard<'_> {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
+}
+
+impl std::ops::DerefMut for Guard<'_> {
+    fn deref_mut(&mut self) -> &mut Core {
+        &mut self.core
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        let core = &mut *self.core;
+        // Committed first where the era stays, era first where it changes: `outcome` never sees a batch of the
+        // new era as committed by the old one's count.
+        if self.engine.era.load(Ordering::Relaxed) != core.era {
+            self.engine.committed.store(0, Ordering::Release);
+            self.engine.era.store(core.era, Ordering::Release);
+        }
+        self.engine.committed.store(core.committed, Ordering::Release);
+        self.engine.leading.store(matches!(core.role, Role::Leading { .. }), Ordering::Release);
+        if core.wants_proposal() {
+            self.engine.propose.notify_one();
+        }
+        for waker in core.wake.drain(..) {
+            waker.wake();
+        }
+    }
+}

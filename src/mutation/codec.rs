@@ -4,6 +4,7 @@
 //! command that touches many elements of one key pays for the key once. Kinds are never reused.
 
 use super::Mutation;
+use crate::base::limits::ENTRY_LEN_MAX;
 
 const SAME_KEY: u8 = 0x80;
 
@@ -27,9 +28,24 @@ pub struct Writer {
     key: Vec<u8>,
     db: u32,
     has_key: bool,
+    /// Where the bytes may be cut: behind each of these a mutation names its key in full.
+    cuts: Vec<usize>,
 }
 
 impl Writer {
+    /// The bytes as pieces of about [`ENTRY_LEN_MAX`] each (a single large mutation is not cut); one empty piece
+    /// where there are none.
+    pub fn pieces(&self) -> Vec<&[u8]> {
+        let mut pieces = Vec::with_capacity(self.cuts.len() + 1);
+        let mut from = 0;
+        for &cut in self.cuts.iter().filter(|&&cut| cut < self.buf.len()) {
+            pieces.push(&self.buf[from..cut]);
+            from = cut;
+        }
+        pieces.push(&self.buf[from..]);
+        pieces
+    }
+
     /// The bytes so far.
     pub fn bytes(&self) -> &[u8] {
         &self.buf
@@ -46,23 +62,24 @@ impl Writer {
     /// Forgets all mutations, keeping the memory.
     pub fn clear(&mut self) {
         self.buf.clear();
+        self.cuts.clear();
         self.has_key = false;
     }
 
     /// Takes back everything after `len` bytes: a command that was undone before it was proposed.
     pub fn truncate(&mut self, len: usize) {
         self.buf.truncate(len);
-        self.has_key = false;
-    }
-
-    /// The next mutation names its key in full, so that the bytes may be cut here.
-    pub fn forget_key(&mut self) {
+        self.cuts.retain(|&cut| cut <= len);
         self.has_key = false;
     }
 
     /// Appends one mutation.
     pub fn push(&mut self, m: &Mutation<'_>) {
         use Mutation::*;
+        if self.buf.len() - self.cuts.last().copied().unwrap_or(0) >= ENTRY_LEN_MAX {
+            self.cuts.push(self.buf.len());
+            self.has_key = false;
+        }
         let kind = kind_of(m);
         match m.key() {
             Some((db, key)) => {

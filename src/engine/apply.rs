@@ -1,0 +1,125 @@
+//! The apply stream: what Raft committed, in order, at every node.
+//!
+//! At the leader the next entry is as a rule the batch that it executed first: then its effects
+//! are released as they are. Anything else takes back what was executed ahead, and is applied.
+
+use bytes::Bytes;
+
+use crate::keyspace::{Diverged, Effects, RowOp};
+use crate::mutation::codec::{Error as CodecError, Reader};
+use crate::mutation::entry::{Entry, Error as EntryError, Header, decode};
+
+use super::core::{Core, Role};
+
+/// What an applied entry leaves for the store.
+#[derive(Default)]
+pub struct Applied {
+    /// Rows to write.
+    pub rows: Vec<RowOp>,
+    /// False inside a batch of several parts: no position may be recorded here.
+    pub complete: bool,
+    /// Large values to drop off the apply path.
+    pub garbage: Vec<Box<dyn std::any::Any + Send>>,
+}
+
+/// The node must stop: what is committed cannot be applied here.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    #[error(transparent)]
+    Mutation(#[from] CodecError),
+    #[error(transparent)]
+    Diverged(#[from] Diverged),
+    #[error("after batch {batch} of epoch {epoch} this node's digest is {here:032x}, and its leader's was {leader:032x}")]
+    Digest { epoch: u64, batch: u64, here: u128, leader: u128 },
+}
+
+impl Core {
+    /// Applies a committed entry of ours at a log position.
+    pub fn apply(&mut self, index: u64, term: u64, payload: &Bytes) -> Result<Applied, ApplyError> {
+        self.applied = (index, term);
+        match decode(payload)? {
+            Entry::Open { epoch, time_ms, seed } => {
+                self.open(epoch, time_ms, seed);
+                Ok(Applied { complete: true, ..Applied::default() })
+            }
+            Entry::Batch(header, mutations) => self.batch(&header, payload, mutations),
+        }
+    }
+
+    /// An entry of Raft's own (blank or membership) was committed at a log position.
+    pub fn apply_other(&mut self, index: u64, term: u64) {
+        self.applied = (index, term);
+    }
+
+    fn open(&mut self, epoch: u64, time_ms: u64, seed: [u64; 2]) {
+        let mine = self.role == Role::Opening { epoch };
+        if !mine {
+            self.end_epoch();
+        }
+        self.parts.clear();
+        if self.sequence.epoch == 0 && self.ks.is_empty() {
+            self.ks.seed = crate::data::Seed(seed);
+        }
+        self.sequence.open(epoch, time_ms);
+        if mine {
+            self.start_leading(epoch);
+        }
+    }
+
+    fn batch(&mut self, header: &Header, payload: &Bytes, mutations: &[u8]) -> Result<Applied, ApplyError> {
+        let gap = crate::base::planted::is("apply-over-gap") && header.sequence > self.sequence.number;
+        let twice = crate::base::planted::is("apply-twice");
+        if !self.sequence.accepts(header) && !gap {
+            // Skipped by all nodes alike.
+            return Ok(Applied { complete: true, ..Applied::default() });
+        }
+        let mine = self.role == Role::Leading { epoch: header.epoch }
+            && self.in_flight.front().is_some_and(|b| b.batch == header.sequence);
+        if header.more {
+            if !mine {
+                self.parts.push(payload.clone());
+            }
+            return Ok(Applied::default());
+        }
+        self.sequence.advance(header);
+        if mine && let Some(batch) = self.in_flight.pop_front() {
+            self.commit(header.sequence);
+            if let Some(sink) = self.sink.as_ref().filter(|_| !batch.events.is_empty()) {
+                sink(batch.events);
+            }
+            // Before-images of large values are freed elsewhere, too.
+            let garbage: Vec<Box<dyn std::any::Any + Send>> = vec![Box::new(batch.effects.undo)];
+            return Ok(Applied { rows: batch.effects.rows, complete: true, garbage });
+        }
+        self.end_epoch();
+        let mut fx = Effects::default();
+        for part in std::mem::take(&mut self.parts) {
+            if let Entry::Batch(_, mutations) = decode(&part)? {
+                self.apply_mutations(mutations, &mut fx)?;
+            }
+        }
+        self.apply_mutations(mutations, &mut fx)?;
+        if twice {
+            let _ = self.apply_mutations(mutations, &mut fx);
+        }
+        let here = self.ks.digest();
+        if here != header.digest && !crate::base::planted::any() {
+            return Err(ApplyError::Digest {
+                epoch: header.epoch,
+                batch: header.sequence,
+                here,
+                leader: header.digest,
+            });
+        }
+        Ok(Applied { rows: fx.rows, complete: true, garbage: fx.garbage })
+    }
+
+    fn apply_mutations(&mut self, mutations: &[u8], fx: &mut Effects) -> Result<(), ApplyError> {
+        for m in Reader::new(mutations) {
+            self.ks.apply(&m?, fx)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,324 @@
+//! The engine's state: the data, the turn that is forming, the batches in flight, the role.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::task::Waker;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use crate::base::limits::{ERAS_REMEMBERED, IN_FLIGHT_ENTRIES_MAX};
+use crate::command::ctx::{Stats, Watches};
+use crate::command::turn::{Event, Mark};
+use crate::command::{Ctx, Gate, Settings, Turn};
+use crate::keyspace::{Effects, Keyspace, Sequence};
+use crate::mutation::entry::{Header, encode_batch, encode_open};
+
+use super::clock::ServiceClock;
+use super::{EventSink, Outcome};
+
+/// What this node does with commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// No data yet, or none to be trusted: LOADING.
+    Loading,
+    /// Follows the log.
+    Standby,
+    /// Has proposed the open entry of an epoch and executes nothing until it is applied.
+    Opening { epoch: u64 },
+    /// Executes.
+    Leading { epoch: u64 },
+}
+
+/// Batches that were proposed and are not committed.
+pub(super) struct InFlight {
+    pub batch: u64,
+    pub effects: Effects,
+    pub events: Vec<Event>,
+    pub next_gen_before: u64,
+}
+
+/// What the proposer hands to Raft: the payloads of one batch, in order.
+pub struct Proposal {
+    pub era: u64,
+    pub batch: u64,
+    pub payloads: Vec<Bytes>,
+}
+
+/// Everything under the engine's lock.
+pub struct Core {
+    pub ks: Keyspace,
+    pub gate: Gate,
+    pub watches: Watches,
+    pub settings: Settings,
+    pub stats: Stats,
+    pub rng: SmallRng,
+    pub role: Role,
+    /// Position in the stream of batches, as applied.
+    pub sequence: Sequence,
+    /// Log index and term last applied.
+    pub applied: (u64, u64),
+    pub(super) era: u64,
+    pub(super) committed: u64,
+    pub(super) wake: Vec<Waker>,
+    pub(super) turn: Turn,
+    pub(super) in_flight: VecDeque<InFlight>,
+    pub(super) parts: Vec<Bytes>,
+    pub(super) sink: Option<EventSink>,
+    waiters: BTreeMap<u64, Vec<Waker>>,
+    ended: VecDeque<(u64, u64)>,
+    clock: ServiceClock,
+    now_ms: u64,
+    turn_next_gen: u64,
+    opened: u64,
+    /// A reply waits for a batch though nothing is to be written: propose an empty one.
+    mark_wanted: bool,
+}
+
+fn wall_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64)
+}
+
+fn boot_us() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    t.tv_sec as u64 * 1_000_000 + t.tv_nsec as u64 / 1000
+}
+
+impl Core {
+    pub(super) fn new(ks: Keyspace, settings: Settings) -> Core {
+        Core {
+            ks,
+            gate: Gate::default(),
+            watches: Watches::default(),
+            settings,
+            stats: Stats::default(),
+            rng: SmallRng::from_os_rng(),
+            role: Role::Loading,
+            sequence: Sequence::default(),
+            applied: (0, 0),
+            era: 0,
+            committed: 0,
+            wake: Vec::new(),
+            turn: Turn::new(0),
+            in_flight: VecDeque::new(),
+            parts: Vec::new(),
+            sink: None,
+            waiters: BTreeMap::new(),
+            ended: VecDeque::new(),
+            clock: ServiceClock::default(),
+            now_ms: 0,
+            turn_next_gen: 0,
+            opened: 0,
+            mark_wanted: false,
+        }
+    }
+
+    /// Where events go when they are committed.
+    pub fn set_sink(&mut self, sink: EventSink) {
+        self.sink = Some(sink);
+    }
+
+    /// Reads the clock; commands until the next call see this time.
+    pub fn tick(&mut self) -> u64 {
+        self.now_ms = match self.role {
+            Role::Leading { .. } => self.clock.now_ms(wall_us(), boot_us()).max(self.now_ms),
+            _ => self.sequence.time_ms,
+        };
+        self.now_ms
+    }
+
+    /// Service time as last read.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Milliseconds by which the data here lags behind the wall clock: what a standby's reads are held against.
+    pub fn staleness_ms(&self) -> u64 {
+        (wall_us() / 1000).saturating_sub(self.sequence.time_ms)
+    }
+
+    pub fn era(&self) -> u64 {
+        self.era
+    }
+
+    /// Batches in flight.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// The number of the batch that the turn becomes.
+    pub fn batch(&self) -> u64 {
+        self.turn.batch
+    }
+
+    /// The world of a command in a database.
+    pub fn ctx(&mut self, db: u32) -> Ctx<'_> {
+        Ctx {
+            ks: &mut self.ks,
+            turn: &mut self.turn,
+            gate: &mut self.gate,
+            watches: &mut self.watches,
+            settings: &self.settings,
+            stats: &mut self.stats,
+            rng: &mut self.rng,
+            db,
+            now: self.now_ms,
+            standby: !matches!(self.role, Role::Leading { .. }),
+            no_touch: false,
+            wait: 0,
+        }
+    }
+
+    /// Where the turn stands, to go back to with [`Core::rollback`].
+    pub fn mark(&self) -> Mark {
+        self.turn.mark(self.ks.next_gen())
+    }
+
+    /// Takes back what was executed since a mark: a command or transaction that turned out to be too large.
+    pub fn rollback(&mut self, mark: Mark) {
+        if let Some(undo) = &mut self.turn.effects.undo {
+            let steps = undo.split_off(mark.undo);
+            self.ks.undo(steps);
+        }
+        self.ks.set_next_gen(mark.next_gen);
+        self.turn.effects.rows.truncate(mark.rows);
+        self.turn.mutations.truncate(mark.mutations);
+        self.turn.events.truncate(mark.events);
+        self.turn.count = mark.count;
+    }
+
+    /// Bytes of mutations since a mark.
+    pub fn bytes_since(&self, mark: &Mark) -> usize {
+        self.turn.mutations.len().saturating_sub(mark.mutations)
+    }
+
+    /// An event for subscribers, released when everything executed so far is committed. Returns the batch.
+    pub fn publish(&mut self, event: Event) -> u64 {
+        self.turn.events.push(event);
+        self.turn.batch
+    }
+
+    /// A reply must be proven by a commit though its command wrote nothing (no lease): returns the batch to wait for.
+    pub fn want_mark(&mut self) -> u64 {
+        self.mark_wanted = true;
+        self.turn.batch
+    }
+
+    /// Wakes a task when a batch of the current era is committed or the era ends.
+    pub fn wait(&mut self, batch: u64, waker: &Waker) {
+        let wakers = self.waiters.entry(batch).or_default();
+        if !wakers.iter().any(|w| w.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+    }
+
+    pub(super) fn outcome_of_ended(&self, era: u64, batch: u64) -> Outcome {
+        if era == self.era {
+            return if batch <= self.committed { Outcome::Committed } else { Outcome::Pending };
+        }
+        match self.ended.iter().find(|(e, _)| *e == era) {
+            Some((_, last)) if batch <= *last => Outcome::Committed,
+            _ => Outcome::Unknown,
+        }
+    }
+
+    // ---- proposing --------------------------------------------------------------------------------
+
+    pub(super) fn wants_proposal(&self) -> bool {
+        matches!(self.role, Role::Leading { .. })
+            && (!self.turn.is_empty() || self.mark_wanted)
+            && self.in_flight.len() < IN_FLIGHT_ENTRIES_MAX
+    }
+
+    /// The payload that opens an epoch, for a node that Raft made leader of a term. Ends the epoch before.
+    pub fn open_epoch(&mut self, term: u64) -> Bytes {
+        self.end_epoch();
+        self.opened += 1;
+        // Unique: a term has one leader, and it counts its attempts.
+        let epoch = (term << 16) | (self.opened & 0xffff);
+        self.role = Role::Opening { epoch };
+        let seed: [u64; 2] = rand::random();
+        encode_open(epoch, (wall_us() / 1000).max(self.sequence.time_ms), seed).into()
+    }
+
+    /// Takes what was executed for proposal, if there is something and room.
+    pub fn take_proposal(&mut self) -> Option<Proposal> {
+        let Role::Leading { epoch } = self.role else { return None };
+        if !self.wants_proposal() {
+            return None;
+        }
+        self.tick();
+        self.mark_wanted = false;
+        let batch = self.turn.batch;
+        let turn = std::mem::replace(&mut self.turn, Turn::new(batch + 1));
+        let header = Header { epoch, sequence: batch, time_ms: self.now_ms, more: false, digest: self.ks.digest() };
+        let pieces = turn.mutations.pieces();
+        let last = pieces.len() - 1;
+        let payloads = pieces
+            .iter()
+            .enumerate()
+            .map(|(i, piece)| encode_batch(&Header { more: i < last, ..header }, piece).into())
+            .collect();
+        let next_gen_before = std::mem::replace(&mut self.turn_next_gen, self.ks.next_gen());
+        self.in_flight.push_back(InFlight { batch, effects: turn.effects, events: turn.events, next_gen_before });
+        Some(Proposal { era: self.era, batch, payloads })
+    }
+
+    /// The epoch is over, for whatever reason: shuts the gate, takes back what is not committed, wakes who waits.
+    pub fn end_epoch(&mut self) {
+        if !matches!(self.role, Role::Leading { .. } | Role::Opening { .. }) {
+            return;
+        }
+        let skip_undo = crate::base::planted::is("skip-undo");
+        if matches!(self.role, Role::Leading { .. }) && !skip_undo {
+            if let Some(undo) = self.turn.effects.undo.take() {
+                self.ks.undo(undo);
+            }
+            while let Some(mut batch) = self.in_flight.pop_back() {
+                if let Some(undo) = batch.effects.undo.take() {
+                    self.ks.undo(undo);
+                }
+                self.turn_next_gen = batch.next_gen_before;
+            }
+            self.ks.set_next_gen(self.turn_next_gen);
+        }
+        self.in_flight.clear();
+        self.role = Role::Standby;
+        self.next_era();
+    }
+
+    /// A new era: replies of the old one are resolved by what it had committed.
+    pub(super) fn next_era(&mut self) {
+        self.ended.push_back((self.era, self.committed));
+        if self.ended.len() > ERAS_REMEMBERED {
+            self.ended.pop_front();
+        }
+        self.era += 1;
+        self.committed = 0;
+        self.gate.clear();
+        self.turn = Turn::new(1);
+        self.turn_next_gen = self.ks.next_gen();
+        self.mark_wanted = false;
+        for (_, wakers) in std::mem::take(&mut self.waiters) {
+            self.wake.extend(wakers);
+        }
+    }
+
+    /// The epoch's own open entry was applied: execution begins.
+    pub(super) fn start_leading(&mut self, epoch: u64) {
+        self.role = Role::Leading { epoch };
+        self.next_era();
+        self.clock = ServiceClock::start(self.sequence.time_ms, wall_us(), boot_us());
+        self.now_ms = self.sequence.time_ms;
+    }
+
+    /// A batch of this era is committed: its gate opens.
+    pub(super) fn commit(&mut self, batch: u64) {
+        self.committed = batch;
+        self.gate.commit(batch);
+        while let Some(entry) = self.waiters.first_entry().filter(|e| *e.key() <= batch) {
+            self.wake.extend(entry.remove());
+        }
+    }
+}
