@@ -20,3 +20,19 @@ pub const ERAS_REMEMBERED: usize = 64;
 pub const EVICT_PER_COMMAND_MAX: usize = 1000;
 /// Expired keys deleted under one hold of the engine's lock.
 pub const EXPIRE_PER_TICK_MAX: usize = 200;
+/// Bytes of messages that a subscriber has not read. Beyond: it is disconnected, as in Redis.
+pub const SUBSCRIBER_BACKLOG_MAX: usize = 32 * 1024 * 1024;
+/// Reply bytes held for one connection above which no further request of it is read.
+pub const REPLY_BACKLOG_MAX: usize = 1024 * 1024;
+/// Commands of one connection run under one hold of the engine's lock.
+pub const COMMANDS_PER_TURN_MAX: usize = 128;
+/// Commands queued in one MULTI. Beyond: the transaction is discarded with an error.
+pub const QUEUED_COMMANDS_MAX: usize = 1024 * 1024;
+/// Bytes of commands queued in one MULTI. Beyond: the transaction is discarded with an error.
+pub const QUEUED_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Seconds that a TLS handshake may take. Beyond: the connection is closed.
+pub const HANDSHAKE_SECONDS_MAX: u64 = 10;
+/// Handshakes under way at once. Beyond: accepting waits.
+pub const HANDSHAKES_MAX: usize = 1024;
+/// Seconds that a command at a standby waits for a leader to relay to. Beyond: "CLUSTERDOWN".
+pub const RELAY_WAIT_SECONDS_MAX: u64 = 5;

@@ -45,7 +45,7 @@ impl Turn {
 
     /// Nothing was executed that needs the log.
     pub fn is_empty(&self) -> bool {
-        self.mutations.is_empty() && self.events.is_empty()
+        self.mutations.is_empty()
     }
 
     /// Where the turn stands now.

@@ -66,6 +66,7 @@ pub struct Core {
     pub(super) in_flight: VecDeque<InFlight>,
     pub(super) parts: Vec<Bytes>,
     pub(super) sink: Option<EventSink>,
+    ready: Vec<Event>,
     waiters: BTreeMap<u64, Vec<Waker>>,
     ended: VecDeque<(u64, u64)>,
     clock: ServiceClock,
@@ -104,6 +105,7 @@ impl Core {
             in_flight: VecDeque::new(),
             parts: Vec::new(),
             sink: None,
+            ready: Vec::new(),
             waiters: BTreeMap::new(),
             ended: VecDeque::new(),
             clock: ServiceClock::default(),
@@ -193,10 +195,47 @@ impl Core {
         self.turn.mutations.len().saturating_sub(mark.mutations)
     }
 
-    /// An event for subscribers, released when everything executed so far is committed. Returns the batch.
-    pub fn publish(&mut self, event: Event) -> u64 {
+    /// An event for subscribers, released when everything executed so far is committed.
+    pub fn publish(&mut self, event: Event) {
         self.turn.events.push(event);
-        self.turn.batch
+    }
+
+    /// Events of a turn that changes nothing need no entry of their own: they go with the last batch in flight, or,
+    /// with none, out at once (under the lease, see `Guard`). Returns the batch that a reply about them waits for.
+    pub fn settle_events(&mut self) -> u64 {
+        if self.turn.events.is_empty() {
+            return 0;
+        }
+        if !self.turn.mutations.is_empty() {
+            return self.turn.batch;
+        }
+        let events = std::mem::take(&mut self.turn.events);
+        match self.in_flight.back_mut() {
+            Some(last) => {
+                last.events.extend(events);
+                last.batch
+            }
+            None => {
+                self.ready.extend(events);
+                0
+            }
+        }
+    }
+
+    /// Tells subscribers what is ready, or, without a lease, lets a commit prove it first.
+    pub(super) fn release_ready(&mut self, lease: impl Fn() -> bool) {
+        if self.ready.is_empty() {
+            return;
+        }
+        let events = std::mem::take(&mut self.ready);
+        if lease() {
+            if let Some(sink) = &self.sink {
+                sink(events);
+            }
+        } else {
+            self.turn.events.splice(0..0, events);
+            self.mark_wanted = true;
+        }
     }
 
     /// A reply must be proven by a commit though its command wrote nothing (no lease): returns the batch to wait for.
@@ -300,6 +339,7 @@ impl Core {
         self.turn = Turn::new(1);
         self.turn_next_gen = self.ks.next_gen();
         self.mark_wanted = false;
+        self.ready.clear();
         for (_, wakers) in std::mem::take(&mut self.waiters) {
             self.wake.extend(wakers);
         }
@@ -320,5 +360,12 @@ impl Core {
         while let Some(entry) = self.waiters.first_entry().filter(|e| *e.key() <= batch) {
             self.wake.extend(entry.remove());
         }
+    }
+}
+
+impl Core {
+    /// Whether this node executes commands.
+    pub fn leading_role(&self) -> bool {
+        matches!(self.role, Role::Leading { .. })
     }
 }

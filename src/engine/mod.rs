@@ -130,6 +130,7 @@ impl std::ops::DerefMut for Guard<'_> {
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let core = &mut *self.core;
+        core.release_ready(|| self.engine.lease_valid());
         // Committed first where the era stays, era first where it changes: `outcome` never sees a batch of the
         // new era as committed by the old one's count.
         if self.engine.era.load(Ordering::Relaxed) != core.era {

@@ -1,1 +1,125 @@
-//! server: to be written.
+//! Clients: their connections, sessions and subscriptions, and the commands about them.
+//!
+//! A connection is a task on one of a few single-threaded runtimes. It reads what has arrived,
+//! runs it under one hold of the engine's lock, and holds each reply until the batch that it was
+//! formed from is committed. **Invariant**: replies leave in the order of their requests, and none
+//! before its batch committed; one whose batch's fate is unknown says so.
+
+pub mod clients;
+pub mod commands;
+pub mod conn;
+pub mod dispatch;
+pub mod held;
+pub mod listener;
+pub mod pubsub;
+pub mod relay;
+pub mod session;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use crate::engine::Engine;
+
+pub use clients::Clients;
+pub use pubsub::Hub;
+pub use session::Session;
+
+/// What the cluster looks like from here; the raft module keeps it up to date.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    pub node_id: u64,
+    pub cluster_id: String,
+    /// The leader, if one is known; this node's own id where it leads.
+    pub leader: Option<Peer>,
+    /// All members with data.
+    pub members: Vec<Peer>,
+    pub term: u64,
+}
+
+/// A member as clients may be told of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peer {
+    pub id: u64,
+    /// `host:port` for `-MOVED` and CLUSTER SLOTS.
+    pub announced: String,
+    pub voter: bool,
+}
+
+/// Fixed settings of the front end.
+pub struct Options {
+    pub password: Vec<u8>,
+    /// Commands that policy refuses, lower case.
+    pub restricted: std::collections::HashSet<String>,
+    pub maxclients: usize,
+    /// Standbys answer `-MOVED` instead of relaying.
+    pub redirect: bool,
+    /// The most that a standby's data may lag for a READONLY read, milliseconds.
+    pub staleness_ms: u64,
+    /// Port of the RESP listener, for INFO.
+    pub port: u16,
+    pub databases: u32,
+}
+
+/// Everything that connections share.
+pub struct Server {
+    pub engine: Arc<Engine>,
+    pub options: Options,
+    pub clients: Clients,
+    pub hub: Arc<Hub>,
+    pub view: tokio::sync::watch::Receiver<View>,
+    pub relay: Arc<dyn relay::Dial>,
+    pub started: Instant,
+    pub counters: Counters,
+    pub slowlog: parking_lot::Mutex<commands::slowlog::Slowlog>,
+    /// Facts for INFO that other modules own: `section -> lines`.
+    pub facts: Arc<dyn Fn() -> Facts + Send + Sync>,
+    /// Does what DEBUG RELOAD asks: drop memory and load it from store and log.
+    pub reload: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+/// What the log, the store and Raft have to say in INFO.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    pub last_log: u64,
+    pub applied: u64,
+    pub committed: u64,
+    pub durable: u64,
+    pub log_bytes: u64,
+    pub log_syncs: u64,
+    pub sync_p50_us: u64,
+    pub sync_p99_us: u64,
+    pub store_backlog_bytes: u64,
+    pub store_disk_bytes: u64,
+    /// Per other member: announced address, matched log index, reachable.
+    pub followers: Vec<(String, u64, bool)>,
+}
+
+/// Counters of INFO that connections move.
+#[derive(Default)]
+pub struct Counters {
+    pub connections: AtomicU64,
+    pub rejected: AtomicU64,
+    pub commands: AtomicU64,
+    pub bytes_in: AtomicU64,
+    pub bytes_out: AtomicU64,
+    pub errors: AtomicU64,
+    pub relayed: AtomicU64,
+    pub calls: CommandCounters,
+}
+
+/// Calls per command, by its dense number: calls, microseconds, failures, refusals.
+pub struct CommandCounters(Vec<[AtomicU64; 4]>);
+
+impl Default for CommandCounters {
+    fn default() -> Self {
+        CommandCounters((0..crate::command::table::len()).map(|_| Default::default()).collect())
+    }
+}
+
+impl CommandCounters {
+    /// The counters of a command: calls, microseconds, failed calls, rejected calls.
+    pub fn of(&self, id: crate::command::table::CommandId) -> &[AtomicU64; 4] {
+        &self.0[id as usize]
+    }
+}

@@ -1,0 +1,157 @@
+//! The connected clients, as other clients see and reach them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::Waker;
+use std::time::Instant;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::base::limits::SUBSCRIBER_BACKLOG_MAX;
+
+/// One client: what CLIENT LIST says of it, and its inbox.
+pub struct Client {
+    pub id: u64,
+    pub addr: String,
+    pub laddr: String,
+    pub since: Instant,
+    /// 2 or 3.
+    pub proto: AtomicU8,
+    pub about: Mutex<About>,
+    inbox: Mutex<Inbox>,
+    killed: AtomicBool,
+}
+
+/// What changes about a client, for CLIENT LIST and INFO.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    pub name: String,
+    pub lib_name: String,
+    pub lib_ver: String,
+    pub user: String,
+    pub db: u32,
+    pub last_command: &'static str,
+    pub last_ms: u64,
+    pub subscriptions: usize,
+    pub patterns: usize,
+    pub shard_subscriptions: usize,
+    pub multi: i64,
+    pub no_evict: bool,
+    pub no_touch: bool,
+    pub relayed: bool,
+}
+
+#[derive(Default)]
+struct Inbox {
+    messages: VecDeque<Bytes>,
+    bytes: usize,
+    waker: Option<Waker>,
+}
+
+impl Client {
+    /// Sends bytes to the client outside of its replies. A client that does not read is disconnected at the bound.
+    pub fn send(&self, message: Bytes) {
+        let mut inbox = self.inbox.lock();
+        inbox.bytes += message.len();
+        if inbox.bytes > SUBSCRIBER_BACKLOG_MAX {
+            self.killed.store(true, Ordering::Release);
+            inbox.messages.clear();
+        } else {
+            inbox.messages.push_back(message);
+        }
+        if let Some(waker) = inbox.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Takes what was sent; otherwise the task is woken when something is.
+    pub fn receive(&self, waker: &Waker) -> Option<Bytes> {
+        let mut inbox = self.inbox.lock();
+        let message = inbox.messages.pop_front();
+        match &message {
+            Some(m) => inbox.bytes -= m.len().min(inbox.bytes),
+            None => {
+                if !inbox.waker.as_ref().is_some_and(|w| w.will_wake(waker)) {
+                    inbox.waker = Some(waker.clone());
+                }
+            }
+        }
+        message
+    }
+
+    /// Disconnects the client.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        if let Some(waker) = self.inbox.lock().waker.take() {
+            waker.wake();
+        }
+    }
+
+    pub fn killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    pub fn resp3(&self) -> bool {
+        self.proto.load(Ordering::Relaxed) == 3
+    }
+}
+
+/// All clients of this node.
+pub struct Clients {
+    all: Mutex<hashbrown::HashMap<u64, Arc<Client>>>,
+    next: AtomicU64,
+    node: u64,
+}
+
+impl Clients {
+    /// Ids are unique across the nodes of a cluster: the node's number is in the high bits.
+    pub fn new(node: u64) -> Self {
+        Clients { all: Mutex::default(), next: AtomicU64::new(1), node }
+    }
+
+    /// Admits a client, unless there are `max` already.
+    pub fn add(&self, addr: String, laddr: String, max: usize) -> Option<Arc<Client>> {
+        let mut all = self.all.lock();
+        if all.len() >= max {
+            return None;
+        }
+        let id = (self.node << 40) | self.next.fetch_add(1, Ordering::Relaxed);
+        let client = Arc::new(Client {
+            id,
+            addr,
+            laddr,
+            since: Instant::now(),
+            proto: AtomicU8::new(2),
+            about: Mutex::new(About { user: "default".into(), last_command: "NULL", ..About::default() }),
+            inbox: Mutex::default(),
+            killed: AtomicBool::new(false),
+        });
+        all.insert(id, client.clone());
+        Some(client)
+    }
+
+    pub fn remove(&self, id: u64) {
+        self.all.lock().remove(&id);
+    }
+
+    pub fn len(&self) -> usize {
+        self.all.lock().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All clients by id.
+    pub fn list(&self) -> Vec<Arc<Client>> {
+        let mut list: Vec<_> = self.all.lock().values().cloned().collect();
+        list.sort_by_key(|c| c.id);
+        list
+    }
+
+    pub fn get(&self, id: u64) -> Option<Arc<Client>> {
+        self.all.lock().get(&id).cloned()
+    }
+}

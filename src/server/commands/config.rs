@@ -1,0 +1,5 @@
+//! config commands.
+
+use crate::server::dispatch::Handler;
+
+pub const COMMANDS: &[(&str, Handler)] = &[];

@@ -1,0 +1,178 @@
+//! AUTH, HELLO, PING, ECHO, SELECT, QUIT, RESET, READONLY, READWRITE, ASKING.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use subtle::ConstantTimeEq;
+
+use crate::command::{Args, Cursor, Fail};
+use crate::resp::{Out, Proto};
+use crate::server::dispatch::{Exec, Handler};
+
+pub const COMMANDS: &[(&str, Handler)] = &[
+    ("auth", auth),
+    ("hello", hello),
+    ("ping", ping),
+    ("echo", echo),
+    ("select", select),
+    ("quit", quit),
+    ("reset", reset),
+    ("readonly", readonly),
+    ("readwrite", readwrite),
+    ("asking", asking),
+];
+
+const WRONG_PASS: Fail = Fail::new("WRONGPASS invalid username-password pair or user is disabled.");
+
+/// Checks a user and password in time that does not depend on the password.
+fn login(x: &mut Exec<'_>, user: &[u8], password: &[u8]) -> Result<(), Fail> {
+    use sha2::{Digest, Sha256};
+    let same: bool = Sha256::digest(password).ct_eq(&Sha256::digest(&x.server.options.password)).into();
+    if user == b"default" && (same || x.server.options.password.is_empty()) {
+        x.session.authenticated = true;
+        Ok(())
+    } else {
+        Err(WRONG_PASS)
+    }
+}
+
+fn auth(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    match *args {
+        [_, password] => {
+            if x.server.options.password.is_empty() {
+                return Err(Fail::new(
+                    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+                ));
+            }
+            login(x, b"default", password)?;
+        }
+        [_, user, password] => login(x, user, password)?,
+        _ => return Err(Fail::SYNTAX),
+    }
+    out.ok();
+    Ok(())
+}
+
+fn hello(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    let mut c = Cursor::new(args);
+    let mut proto = None;
+    if !c.is_empty() {
+        let version = c.next()?;
+        proto = match version {
+            b"2" => Some(Proto::Resp2),
+            b"3" => Some(Proto::Resp3),
+            v if crate::base::number::parse_i64(v).is_none() => {
+                return Err(Fail::new("ERR Protocol version is not an integer or out of range"));
+            }
+            _ => return Err(Fail::new("NOPROTO unsupported protocol version")),
+        };
+    }
+    let mut name = None;
+    let mut credentials = None;
+    while !c.is_empty() {
+        if c.left() >= 3 && c.keyword("auth") {
+            credentials = Some((c.next()?, c.next()?));
+        } else if c.left() >= 2 && c.keyword("setname") {
+            let given = c.next()?;
+            super::client::check_name(given, "Client names cannot contain spaces, newlines or special characters.")?;
+            name = Some(given);
+        } else {
+            let option = String::from_utf8_lossy(c.next()?).into_owned();
+            return Err(Fail::text(format!("ERR Syntax error in HELLO option '{option}'")));
+        }
+    }
+    if let Some((user, password)) = credentials {
+        login(x, user, password)?;
+    }
+    if !x.session.authenticated {
+        return Err(Fail::new(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+        ));
+    }
+    if let Some(name) = name {
+        x.session.client.about.lock().name = String::from_utf8_lossy(name).into_owned();
+    }
+    if let Some(proto) = proto {
+        out.set_proto(proto);
+        x.session.client.proto.store(if proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
+    }
+    let leading = x.leading();
+    out.map(7);
+    out.bulk(b"server");
+    out.bulk(b"redis");
+    out.bulk(b"version");
+    out.bulk(super::info::REDIS_VERSION.as_bytes());
+    out.bulk(b"proto");
+    out.int(if out.is_resp3() { 3 } else { 2 });
+    out.bulk(b"id");
+    out.int(x.session.client.id as i64);
+    out.bulk(b"mode");
+    out.bulk(if x.server.options.redirect { b"cluster" } else { b"standalone" });
+    out.bulk(b"role");
+    // Any node serves any client: where sessions are relayed, each looks like the primary.
+    out.bulk(if leading || !x.server.options.redirect { b"master" } else { b"replica" });
+    out.bulk(b"modules");
+    out.array(0);
+    Ok(())
+}
+
+fn ping(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    if args.len() > 2 {
+        return Err(Fail::arity("ping"));
+    }
+    if x.session.subscriptions() > 0 && !out.is_resp3() {
+        out.array(2);
+        out.bulk(b"pong");
+        out.bulk(args.get(1).copied().unwrap_or_default());
+    } else if let Some(text) = args.get(1) {
+        out.bulk(text);
+    } else {
+        out.simple("PONG");
+    }
+    Ok(())
+}
+
+fn echo(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    out.bulk(args[1]);
+    Ok(())
+}
+
+fn select(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    let db = crate::base::number::parse_i64(args[1]).ok_or(Fail::INVALID_DB)?;
+    if x.server.options.redirect && db != 0 {
+        return Err(Fail::new("ERR SELECT is not allowed in cluster mode"));
+    }
+    x.session.db = u32::try_from(db).ok().filter(|&db| db < x.server.options.databases).ok_or(Fail::DB_INDEX)?;
+    out.ok();
+    Ok(())
+}
+
+fn quit(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    x.session.closing = true;
+    out.ok();
+    Ok(())
+}
+
+fn reset(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    x.session.reset(&x.server.hub);
+    x.session.authenticated = x.server.options.password.is_empty();
+    out.set_proto(Proto::Resp2);
+    out.simple("RESET");
+    Ok(())
+}
+
+fn readonly(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    x.session.readonly = true;
+    out.ok();
+    Ok(())
+}
+
+fn readwrite(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    x.session.readonly = false;
+    out.ok();
+    Ok(())
+}
+
+fn asking(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    out.ok();
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! debug commands.
+
+use crate::server::dispatch::Handler;
+
+pub const COMMANDS: &[(&str, Handler)] = &[];

@@ -1,0 +1,59 @@
+//! Commands about connections, transactions, subscriptions and the server itself.
+
+pub mod client;
+pub mod cluster;
+pub mod commandinfo;
+pub mod config;
+pub mod connection;
+pub mod debug;
+pub mod info;
+pub mod pubsub;
+pub mod server;
+pub mod slowlog;
+pub mod transaction;
+
+use std::sync::LazyLock;
+
+use crate::command::table;
+
+use super::dispatch::Handler;
+
+static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
+    let mut handlers = vec![None; table::len()];
+    let families = [
+        client::COMMANDS,
+        cluster::COMMANDS,
+        commandinfo::COMMANDS,
+        config::COMMANDS,
+        connection::COMMANDS,
+        debug::COMMANDS,
+        info::COMMANDS,
+        pubsub::COMMANDS,
+        server::COMMANDS,
+        slowlog::COMMANDS,
+        transaction::COMMANDS,
+    ];
+    for &(name, handler) in families.into_iter().flatten() {
+        let spec = table::by_name(name);
+        debug_assert!(spec.is_some(), "{name} has no row in the table");
+        if let Some(spec) = spec {
+            handlers[spec.id as usize] = Some(handler);
+        }
+    }
+    handlers
+});
+
+/// The handler of a command that is not about data.
+pub fn handler(id: table::CommandId) -> Option<Handler> {
+    HANDLERS[id as usize]
+}
+
+/// Whether a node that does not lead answers a command itself: it is about the connection or the node, not data.
+pub fn is_local(name: &str) -> bool {
+    let top = name.split('|').next().unwrap_or(name);
+    matches!(
+        top,
+        "auth" | "hello" | "ping" | "echo" | "select" | "quit" | "reset" | "client" | "readonly" | "readwrite" | "asking"
+            | "command" | "cluster" | "info" | "time" | "config" | "debug" | "slowlog" | "latency" | "role" | "lolwut"
+    )
+}

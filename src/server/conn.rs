@@ -1,0 +1,256 @@
+//! One connection: bytes in, requests run, replies out at their commit.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use smallvec::SmallVec;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use crate::base::limits::{COMMANDS_PER_TURN_MAX, REPLY_BACKLOG_MAX};
+use crate::resp::{Parser, Proto};
+
+use super::dispatch::{self, Step};
+use super::held::Held;
+use super::{Server, Session, relay};
+
+/// Rounds of reading and running before other connections of the thread get their turn.
+const ROUNDS_MAX: usize = 8;
+const READ_LEN: usize = 64 * 1024;
+
+thread_local! {
+    /// Reading goes through one buffer a thread: an idle connection owns none.
+    static SCRATCH: std::cell::RefCell<Vec<u8>> = std::cell::RefCell::new(vec![0; READ_LEN]);
+}
+
+/// Why `drive` returned.
+enum Event {
+    Closed,
+    /// The next request in the buffer is for the primary, and this node is not it.
+    NeedsPrimary,
+}
+
+/// A connection's state.
+pub struct Conn<S> {
+    stream: S,
+    server: Arc<Server>,
+    session: Session,
+    parser: Parser,
+    input: BytesMut,
+    held: Held,
+    eof: bool,
+    flushing: bool,
+    /// The request in the buffer was found to need the primary.
+    stuck: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+    pub fn new(stream: S, server: Arc<Server>, session: Session) -> Self {
+        let proto = if session.client.resp3() { Proto::Resp3 } else { Proto::Resp2 };
+        Conn {
+            stream,
+            server,
+            session,
+            parser: Parser::new(),
+            input: BytesMut::new(),
+            held: Held::new(proto),
+            eof: false,
+            flushing: false,
+            stuck: false,
+        }
+    }
+
+    /// Serves the client until it leaves.
+    pub async fn run(mut self) {
+        loop {
+            match poll_fn(|cx| self.drive(cx)).await {
+                Event::Closed => break,
+                Event::NeedsPrimary => match relay::primary(&self.server).await {
+                    relay::Primary::Here => self.stuck = false,
+                    relay::Primary::At(stream) => {
+                        let _ = self.relay(stream).await;
+                        break;
+                    }
+                    relay::Primary::None => {
+                        self.stuck = false;
+                        self.refuse_next();
+                    }
+                },
+            }
+        }
+        self.session.unsubscribe_all(&self.server.hub);
+        self.server.clients.remove(self.session.client.id);
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), self.stream.shutdown()).await;
+    }
+
+    /// From here on the primary's connection speaks: bytes pass both ways.
+    async fn relay(&mut self, mut upstream: relay::Stream) -> std::io::Result<()> {
+        let preamble = relay::Preamble::of(&self.session, self.held.out.proto());
+        upstream.write_all(&preamble.encode()).await?;
+        upstream.write_all(&self.input).await?;
+        upstream.flush().await?;
+        self.input = BytesMut::new();
+        self.server.counters.relayed.fetch_add(1, Relaxed);
+        self.session.client.about.lock().relayed = true;
+        let client = self.session.client.clone();
+        tokio::select! {
+            copied = tokio::io::copy_bidirectional(&mut self.stream, &mut upstream) => copied.map(|_| ()),
+            () = poll_fn(|cx| if client.killed() { Poll::Ready(()) } else { client.receive(cx.waker()); Poll::Pending }) => Ok(()),
+        }
+    }
+
+    /// No primary was found in time: the request is refused, so that the client learns of it.
+    fn refuse_next(&mut self) {
+        if let Ok(Some(request)) = self.parser.next(&self.input, self.session.authenticated) {
+            let consumed = request.consumed;
+            self.input.advance(consumed);
+            self.held.out.error("CLUSTERDOWN no primary is known at this moment: try again");
+            self.held.mark(0, 0);
+        }
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        for _ in 0..ROUNDS_MAX {
+            if self.session.client.killed() {
+                return Poll::Ready(Event::Closed);
+            }
+            let mut progress = false;
+            while let Some(message) = self.session.client.receive(cx.waker()) {
+                // Behind the replies that are on their way, as Redis does.
+                self.held.out.raw(&message);
+                self.held.mark(0, 0);
+                progress = true;
+            }
+            let engine = self.server.engine.clone();
+            self.held.release(|era, batch| engine.outcome(era, batch));
+            match self.write(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Event::Closed),
+                Poll::Pending => {}
+            }
+            if (self.session.closing || self.eof) && self.held.is_empty() && !self.flushing {
+                return Poll::Ready(Event::Closed);
+            }
+            if self.stuck {
+                return if self.held.is_empty() { Poll::Ready(Event::NeedsPrimary) } else { Poll::Pending };
+            }
+            if self.held.len() < REPLY_BACKLOG_MAX && !self.session.closing {
+                if !self.input.is_empty() {
+                    progress |= self.execute(cx);
+                    if self.stuck {
+                        continue;
+                    }
+                }
+                if !progress && !self.eof {
+                    match self.read(cx) {
+                        Poll::Ready(Ok(0)) => {
+                            self.eof = true;
+                            progress = true;
+                        }
+                        Poll::Ready(Ok(_)) => progress = true,
+                        Poll::Ready(Err(_)) => return Poll::Ready(Event::Closed),
+                        Poll::Pending => {}
+                    }
+                }
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        while !self.held.ready.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.held.ready) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => {
+                    self.held.ready.advance(n);
+                    self.server.counters.bytes_out.fetch_add(n as u64, Relaxed);
+                    self.flushing = true;
+                }
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if self.flushing {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.flushing = false,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buf = ReadBuf::new(scratch);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) => {
+                    let filled = buf.filled();
+                    self.server.counters.bytes_in.fetch_add(filled.len() as u64, Relaxed);
+                    self.input.extend_from_slice(filled);
+                    Poll::Ready(Ok(filled.len()))
+                }
+                Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+    }
+
+    /// Runs the requests in the buffer under one hold of the engine's lock. Says whether there was one.
+    fn execute(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut core = self.server.engine.lock();
+        core.tick();
+        let mut ran = 0;
+        let mut at = 0;
+        while ran < COMMANDS_PER_TURN_MAX && !self.session.closing {
+            let request = match self.parser.next(&self.input[at..], self.session.authenticated) {
+                Ok(Some(request)) => request,
+                Ok(None) => break,
+                Err(e) => {
+                    self.held.out.error_bytes(&e.message());
+                    self.held.mark(0, 0);
+                    self.session.closing = true;
+                    ran += 1;
+                    break;
+                }
+            };
+            let bytes = request.unquoted.unwrap_or(&self.input[at..]);
+            let args: SmallVec<[&[u8]; 16]> = request.args.iter().map(|span| &bytes[span.range()]).collect();
+            if !args.is_empty() {
+                match dispatch::run(&self.server, &mut core, &mut self.session, &args, &mut self.held.out) {
+                    Step::Replied { wait } => {
+                        let era = core.era();
+                        self.held.mark(era, wait);
+                    }
+                    Step::NeedsPrimary => {
+                        self.stuck = true;
+                        self.parser = Parser::new();
+                        break;
+                    }
+                }
+            }
+            at += request.consumed;
+            ran += 1;
+        }
+        // Checked after the reads: under a lease that holds now, what they saw was current when they were asked.
+        if self.held.has_free() && core.leading_role() && !self.server.engine.lease_valid() {
+            let (era, batch) = (core.era(), core.want_mark());
+            self.held.hold_back(era, batch);
+        }
+        for batch in self.held.waits_for(core.era()) {
+            core.wait(batch, cx.waker());
+        }
+        drop(core);
+        self.input.advance(at);
+        if self.input.is_empty() && self.input.capacity() > READ_LEN {
+            self.input = BytesMut::new();
+        }
+        ran > 0 || self.stuck
+    }
+}

@@ -1,0 +1,271 @@
+//! From a request to its reply: the gates that every command passes, in Redis's order.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::base::limits::{BATCH_LEN_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX};
+use crate::base::slot;
+use crate::command::table::{self, Spec, flags};
+use crate::command::{self, Args, Fail};
+use crate::engine::{Core, Role};
+use crate::resp::{Out, Proto};
+
+use super::session::{Multi, ReplyMode};
+use super::{Server, Session, commands};
+
+/// What is to become of the connection after a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The reply is in `out`; it waits for this batch (0: for none).
+    Replied { wait: u64 },
+    /// Only the primary can answer this: nothing was done.
+    NeedsPrimary,
+}
+
+/// The world of a command about the connection or the server.
+pub struct Exec<'a> {
+    pub server: &'a Server,
+    pub core: &'a mut Core,
+    pub session: &'a mut Session,
+    /// The batch that the reply waits for.
+    pub wait: u64,
+}
+
+impl Exec<'_> {
+    /// Whether this node executes writes.
+    pub fn leading(&self) -> bool {
+        matches!(self.core.role, Role::Leading { .. })
+    }
+}
+
+/// A handler of `server/commands`.
+pub type Handler = fn(&mut Exec<'_>, Args<'_>, &mut Out) -> Result<(), Fail>;
+
+/// Runs one request of a session.
+pub fn run(server: &Server, core: &mut Core, session: &mut Session, args: Args<'_>, out: &mut Out) -> Step {
+    let from = out.len();
+    let errors = out.error_count();
+    let step = gates(server, core, session, args, out);
+    if let Step::Replied { .. } = step {
+        server.counters.commands.fetch_add(1, Relaxed);
+        if out.error_count() != errors {
+            server.counters.errors.fetch_add(1, Relaxed);
+        }
+        match session.reply {
+            ReplyMode::On => {}
+            ReplyMode::Off => out.truncate(from),
+            ReplyMode::SkipNext => session.reply = ReplyMode::Skip,
+            ReplyMode::Skip => {
+                session.reply = ReplyMode::On;
+                out.truncate(from);
+            }
+        }
+    }
+    step
+}
+
+const REPLIED: Step = Step::Replied { wait: 0 };
+
+fn refuse(session: &mut Session, out: &mut Out, fail: &Fail) -> Step {
+    if let Some(multi) = &mut session.multi {
+        multi.aborted = true;
+    }
+    out.error(fail.as_str());
+    REPLIED
+}
+
+fn gates(server: &Server, core: &mut Core, session: &mut Session, args: Args<'_>, out: &mut Out) -> Step {
+    let Some(top) = table::lookup(args[0]) else {
+        return if session.authenticated {
+            refuse(session, out, &unknown(args))
+        } else {
+            refuse(session, out, &Fail::new("NOAUTH Authentication required."))
+        };
+    };
+    let spec = match table::resolve(top, args) {
+        Ok(spec) => spec,
+        Err(()) if !session.authenticated && !top.has(flags::NO_AUTH) => {
+            return refuse(session, out, &Fail::new("NOAUTH Authentication required."));
+        }
+        Err(()) => {
+            let sub = String::from_utf8_lossy(args[1]).chars().take(128).collect::<String>();
+            let text = format!("ERR unknown subcommand '{sub}'. Try {} HELP.", top.name.to_uppercase());
+            return refuse(session, out, &Fail::text(text));
+        }
+    };
+    if !spec.arity_fits(args.len()) {
+        return refuse(session, out, &Fail::arity(spec.name));
+    }
+    if !session.authenticated && !spec.has(flags::NO_AUTH) {
+        return refuse(session, out, &Fail::new("NOAUTH Authentication required."));
+    }
+    if let Some(fail) = restricted(server, top, spec) {
+        server.counters.calls.of(spec.id)[3].fetch_add(1, Relaxed);
+        return refuse(session, out, &fail);
+    }
+    if core.role == Role::Loading && !spec.has(flags::LOADING) {
+        return refuse(session, out, &Fail::new("LOADING Pontoon is loading the dataset in memory"));
+    }
+    if session.subscriptions() > 0 && out.proto() == Proto::Resp2 && !while_subscribed(spec.name) {
+        let text = format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            spec.name
+        );
+        return refuse(session, out, &Fail::text(text));
+    }
+    if !matches!(core.role, Role::Leading { .. })
+        && let Some(step) = at_standby(server, core, session, spec, args, out)
+    {
+        return step;
+    }
+    let transaction_word =
+        matches!(spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset");
+    if spec.has(flags::DENYOOM) && !core.make_room() && session.multi.is_none() {
+        return refuse(session, out, &Fail::OOM);
+    }
+    if session.multi.is_some() && !transaction_word {
+        return queue(session, spec, args, out);
+    }
+    execute(server, core, session, spec, args, out)
+}
+
+fn queue(session: &mut Session, spec: &Spec, args: Args<'_>, out: &mut Out) -> Step {
+    if spec.has(flags::NO_MULTI) {
+        return refuse(session, out, &Fail::text(format!("ERR Command not allowed inside a transaction: {}", spec.name)));
+    }
+    let Some(multi) = &mut session.multi else { return REPLIED };
+    multi.bytes += args.iter().map(|a| a.len() + 32).sum::<usize>();
+    if multi.queue.len() >= QUEUED_COMMANDS_MAX || multi.bytes > QUEUED_BYTES_MAX {
+        multi.queue = Vec::new();
+        return refuse(session, out, &Fail::new("ERR the transaction is too large: fewer or smaller commands between MULTI and EXEC"));
+    }
+    if !multi.aborted {
+        multi.queue.push(args.iter().map(|a| Bytes::copy_from_slice(a)).collect());
+    }
+    out.simple("QUEUED");
+    REPLIED
+}
+
+/// Runs a command that passed all gates.
+pub fn execute(server: &Server, core: &mut Core, session: &mut Session, spec: &Spec, args: Args<'_>, out: &mut Out) -> Step {
+    let from = out.len();
+    let started = Instant::now();
+    let mark = core.mark();
+    let (wait, result) = if let Some(handler) = command::handler(spec.id) {
+        let mut ctx = core.ctx(session.db);
+        ctx.no_touch = session.no_touch;
+        let result = handler(&mut ctx, args, out);
+        (ctx.wait, result)
+    } else if let Some(handler) = commands::handler(spec.id) {
+        let mut exec = Exec { server, core, session, wait: 0 };
+        let result = handler(&mut exec, args, out);
+        (exec.wait, result)
+    } else {
+        (0, Err(unknown(args)))
+    };
+    let mut wait = wait;
+    if core.bytes_since(&mark) > BATCH_LEN_MAX {
+        core.rollback(mark);
+        out.truncate(from);
+        out.error("ERR the command changes more than one batch may hold; nothing was changed: split it");
+        wait = 0;
+    } else if let Err(fail) = &result {
+        out.truncate(from);
+        out.error(fail.as_str());
+    }
+    wait = wait.max(core.settle_events());
+    let micros = started.elapsed().as_micros() as u64;
+    let [calls, usec, failed, _] = server.counters.calls.of(spec.id);
+    calls.fetch_add(1, Relaxed);
+    usec.fetch_add(micros, Relaxed);
+    if result.is_err() {
+        failed.fetch_add(1, Relaxed);
+    }
+    if core.settings.slowlog_slower_than_us >= 0
+        && micros as i64 >= core.settings.slowlog_slower_than_us
+        && !spec.has(flags::SKIP_SLOWLOG)
+    {
+        let about = session.client.about.lock().name.clone();
+        server.slowlog.lock().add(args, micros, core.settings.slowlog_len_max, &session.client.addr, &about);
+    }
+    Step::Replied { wait }
+}
+
+/// What a node that does not lead does with a command; `None`: run it here.
+fn at_standby(
+    server: &Server,
+    core: &mut Core,
+    session: &mut Session,
+    spec: &Spec,
+    args: Args<'_>,
+    out: &mut Out,
+) -> Option<Step> {
+    if commands::is_local(spec.name) || core.role == Role::Loading {
+        return None;
+    }
+    let reads = spec.has(flags::READONLY) && !spec.has(flags::BLOCKING) && command::handler(spec.id).is_some();
+    if session.readonly && reads && session.multi.is_none() {
+        let staleness = core.staleness_ms();
+        if staleness <= server.options.staleness_ms {
+            core.tick();
+            return None;
+        }
+        let text = format!(
+            "STALE this standby's data is {staleness} ms behind and at most {} ms is allowed: read at the primary (READWRITE)",
+            server.options.staleness_ms
+        );
+        return Some(refuse(session, out, &Fail::text(text)));
+    }
+    if !server.options.redirect {
+        return Some(Step::NeedsPrimary);
+    }
+    let view = server.view.borrow();
+    match &view.leader {
+        Some(leader) if leader.id != view.node_id => {
+            let slot = table::keys(spec, args).first().map_or(0, |&i| slot::of(args[i]));
+            let text = format!("MOVED {slot} {}", leader.announced);
+            drop(view);
+            Some(refuse(session, out, &Fail::text(text)))
+        }
+        _ => Some(Step::NeedsPrimary),
+    }
+}
+
+/// Policy: the restricted list (A5). In redirect mode the subcommands of CLUSTER and COMMAND that only read are allowed.
+pub fn restricted(server: &Server, top: &Spec, spec: &Spec) -> Option<Fail> {
+    let list = &server.options.restricted;
+    if !(list.contains(top.name) || list.contains(spec.name)) {
+        return None;
+    }
+    if server.options.redirect && (top.name == "command" || commands::cluster::reads_only(spec.name)) {
+        return None;
+    }
+    Some(Fail::text(format!("NOPERM User default has no permissions to run the '{}' command", spec.name)))
+}
+
+fn while_subscribed(name: &str) -> bool {
+    matches!(
+        name,
+        "subscribe" | "unsubscribe" | "psubscribe" | "punsubscribe" | "ssubscribe" | "sunsubscribe" | "ping" | "quit" | "reset"
+    )
+}
+
+fn unknown(args: Args<'_>) -> Fail {
+    let name: String = String::from_utf8_lossy(args[0]).chars().take(128).collect();
+    let mut text = format!("ERR unknown command '{name}', with args beginning with: ");
+    for arg in &args[1..] {
+        if text.len() >= 128 + 60 {
+            break;
+        }
+        let shown: String = String::from_utf8_lossy(arg).chars().take(128).collect();
+        text.push_str(&format!("'{shown}' "));
+    }
+    Fail::text(text)
+}
+
+/// Begins a transaction.
+pub fn multi(session: &mut Session) {
+    session.multi = Some(Multi::default());
+}

@@ -1,0 +1,118 @@
+//! Accepting clients: TLS handshakes and admission, on the threads that then serve the connections.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+
+use crate::base::limits::{HANDSHAKE_SECONDS_MAX, HANDSHAKES_MAX};
+
+use super::conn::Conn;
+use super::relay::{self, Stream};
+use super::{Server, Session};
+
+/// What a client beyond maxclients is told.
+pub const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
+
+/// Work for a thread that serves connections.
+pub enum Job {
+    Client(TcpStream, SocketAddr),
+    Plain(TcpStream, SocketAddr),
+    Relayed(Stream),
+}
+
+/// The threads that serve connections. Each has a runtime of its own; a connection stays on one.
+#[derive(Clone)]
+pub struct Pool {
+    threads: Arc<Vec<mpsc::UnboundedSender<Job>>>,
+    next: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Pool {
+    /// Starts the threads.
+    pub fn start(threads: usize, server: Arc<Server>, tls: TlsAcceptor) -> std::io::Result<Pool> {
+        let mut senders = Vec::new();
+        for i in 0..threads.max(1) {
+            // Bounded by the handshake semaphore and by maxclients: a job is a connection.
+            let (tx, mut rx) = mpsc::unbounded_channel();
+            let (server, tls) = (server.clone(), tls.clone());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            std::thread::Builder::new().name(format!("clients-{i}")).spawn(move || {
+                let local = tokio::task::LocalSet::new();
+                local.block_on(&runtime, async move {
+                    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+                    while let Some(job) = rx.recv().await {
+                        tokio::task::spawn_local(serve(job, server.clone(), tls.clone(), handshakes.clone()));
+                    }
+                });
+            })?;
+            senders.push(tx);
+        }
+        Ok(Pool { threads: Arc::new(senders), next: Arc::default() })
+    }
+
+    /// Hands a connection to the next thread.
+    pub fn hand(&self, job: Job) {
+        let i = self.next.fetch_add(1, Relaxed) % self.threads.len();
+        let _ = self.threads[i].send(job);
+    }
+
+    /// Accepts clients on a listener until the task is dropped.
+    pub async fn accept(self, listener: TcpListener, plain: bool) {
+        loop {
+            match listener.accept().await {
+                Ok((tcp, addr)) => self.hand(if plain { Job::Plain(tcp, addr) } else { Job::Client(tcp, addr) }),
+                Err(e) => {
+                    tracing::warn!("accepting a client failed: {e}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn serve(job: Job, server: Arc<Server>, tls: TlsAcceptor, handshakes: Arc<Semaphore>) {
+    match job {
+        Job::Relayed(stream) => relay::accept(server, stream).await,
+        Job::Plain(tcp, addr) => {
+            let laddr = tcp.local_addr().map(|a| a.to_string()).unwrap_or_default();
+            let _ = tcp.set_nodelay(true);
+            admit(tcp, addr, laddr, server).await;
+        }
+        Job::Client(tcp, addr) => {
+            let laddr = tcp.local_addr().map(|a| a.to_string()).unwrap_or_default();
+            let _ = tcp.set_nodelay(true);
+            let Ok(permit) = handshakes.acquire().await else { return };
+            let shaken = tokio::time::timeout(Duration::from_secs(HANDSHAKE_SECONDS_MAX), tls.accept(tcp)).await;
+            drop(permit);
+            match shaken {
+                Ok(Ok(stream)) => admit(stream, addr, laddr, server).await,
+                Ok(Err(e)) => tracing::debug!("TLS handshake with {addr} failed: {e}"),
+                Err(_) => tracing::debug!("TLS handshake with {addr} was not finished in {HANDSHAKE_SECONDS_MAX} s"),
+            }
+        }
+    }
+}
+
+async fn admit<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+    mut stream: S,
+    addr: SocketAddr,
+    laddr: String,
+    server: Arc<Server>,
+) {
+    server.counters.connections.fetch_add(1, Relaxed);
+    let Some(client) = server.clients.add(addr.to_string(), laddr, server.options.maxclients) else {
+        server.counters.rejected.fetch_add(1, Relaxed);
+        let _ = stream.write_all(TOO_MANY).await;
+        let _ = stream.shutdown().await;
+        return;
+    };
+    let mut session = Session::new(client);
+    session.authenticated = server.options.password.is_empty();
+    Conn::new(stream, server, session).run().await;
+}

@@ -1,0 +1,147 @@
+//! Relaying: a standby passes a client's session on to the primary.
+//!
+//! The standby authenticated the client; the connection between the nodes is mutual TLS and
+//! carries, ahead of the client's bytes, who the client is and what its session had set. From then
+//! on both nodes pass bytes. Nothing that may have reached a primary is ever sent a second time:
+//! when the primary is lost the client's connection ends.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+use crate::base::limits::RELAY_WAIT_SECONDS_MAX;
+use crate::resp::Proto;
+
+use super::conn::Conn;
+use super::{Server, Session};
+
+/// Bytes both ways.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+/// A connection to another node.
+pub type Stream = Box<dyn Io>;
+
+/// Opens relay connections to other nodes.
+pub trait Dial: Send + Sync {
+    /// Connects to a node.
+    fn dial(&self, node: u64) -> Pin<Box<dyn Future<Output = std::io::Result<Stream>> + Send + '_>>;
+}
+
+/// Where the primary is.
+pub enum Primary {
+    /// This node leads now.
+    Here,
+    At(Stream),
+    /// None was found in time.
+    None,
+}
+
+/// Finds the primary, waiting for one to be elected up to a bound.
+pub async fn primary(server: &Server) -> Primary {
+    let search = async {
+        let mut view = server.view.clone();
+        loop {
+            if server.engine.leading() {
+                return Primary::Here;
+            }
+            let leader = view.borrow_and_update().leader.clone().filter(|l| l.id != server.view.borrow().node_id);
+            if let Some(leader) = leader
+                && let Ok(stream) = server.relay.dial(leader.id).await
+            {
+                return Primary::At(stream);
+            }
+            // Woken by a change of leader; the pause is for a leader that does not answer yet, or for this node's own epoch.
+            let _ = tokio::time::timeout(Duration::from_millis(20), view.changed()).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(RELAY_WAIT_SECONDS_MAX), search).await.unwrap_or(Primary::None)
+}
+
+/// What the primary is told of a relayed client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preamble {
+    pub addr: String,
+    pub laddr: String,
+    pub authenticated: bool,
+    pub db: u32,
+    pub resp3: bool,
+    pub readonly: bool,
+    pub name: String,
+    pub lib_name: String,
+    pub lib_ver: String,
+    pub no_touch: bool,
+}
+
+/// A preamble longer than this is refused, bytes.
+const PREAMBLE_MAX: u32 = 64 * 1024;
+
+impl Preamble {
+    /// What a session had set.
+    pub fn of(session: &Session, proto: Proto) -> Preamble {
+        let about = session.client.about.lock();
+        Preamble {
+            addr: session.client.addr.clone(),
+            laddr: session.client.laddr.clone(),
+            authenticated: session.authenticated,
+            db: session.db,
+            resp3: proto == Proto::Resp3,
+            readonly: session.readonly,
+            name: about.name.clone(),
+            lib_name: about.lib_name.clone(),
+            lib_ver: about.lib_ver.clone(),
+            no_touch: session.no_touch,
+        }
+    }
+
+    /// Length and JSON.
+    pub fn encode(&self) -> Vec<u8> {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        let mut bytes = (json.len() as u32).to_be_bytes().to_vec();
+        bytes.extend_from_slice(&json);
+        bytes
+    }
+
+    async fn read(stream: &mut Stream) -> std::io::Result<Preamble> {
+        let len = stream.read_u32().await?;
+        if len > PREAMBLE_MAX {
+            return Err(std::io::Error::other(format!("a relay preamble of {len} bytes: at most {PREAMBLE_MAX}")));
+        }
+        let mut json = vec![0; len as usize];
+        stream.read_exact(&mut json).await?;
+        serde_json::from_slice(&json).map_err(std::io::Error::other)
+    }
+}
+
+/// Serves a session that another node relays to this one.
+pub async fn accept(server: Arc<Server>, mut stream: Stream) {
+    let read = tokio::time::timeout(Duration::from_secs(RELAY_WAIT_SECONDS_MAX), Preamble::read(&mut stream)).await;
+    let preamble = match read {
+        Ok(Ok(preamble)) => preamble,
+        Ok(Err(e)) => return tracing::warn!("a relayed connection was refused: {e}"),
+        Err(_) => return tracing::warn!("a relayed connection sent no preamble in time"),
+    };
+    let Some(client) = server.clients.add(preamble.addr, preamble.laddr, server.options.maxclients) else {
+        server.counters.rejected.fetch_add(1, Relaxed);
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, super::listener::TOO_MANY).await;
+        return;
+    };
+    client.proto.store(if preamble.resp3 { 3 } else { 2 }, Relaxed);
+    {
+        let mut about = client.about.lock();
+        about.name = preamble.name;
+        about.lib_name = preamble.lib_name;
+        about.lib_ver = preamble.lib_ver;
+    }
+    let mut session = Session::new(client);
+    session.authenticated = preamble.authenticated;
+    session.db = preamble.db;
+    session.readonly = preamble.readonly;
+    session.no_touch = preamble.no_touch;
+    Conn::new(stream, server, session).run().await;
+}

@@ -1,0 +1,147 @@
+//! What the server remembers of one client between its commands.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+
+use super::clients::Client;
+use super::pubsub::{Hub, Kind};
+
+/// CLIENT REPLY.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// Not to the next command; the flag says that it is this one.
+    SkipNext,
+    Skip,
+}
+
+/// An open MULTI.
+#[derive(Default)]
+pub struct Multi {
+    /// Commands with their arguments.
+    pub queue: Vec<Vec<Bytes>>,
+    pub bytes: usize,
+    /// A command was refused while queueing: EXEC aborts.
+    pub aborted: bool,
+}
+
+/// The keys that a session watches.
+#[derive(Default)]
+pub struct Watch {
+    /// Raised when one of them changes.
+    pub dirty: Arc<AtomicBool>,
+    /// Database, key, whether it had expired unnoticed when it was watched.
+    pub keys: Vec<(u32, Bytes, bool)>,
+    /// The era in which they are watched: a WATCH does not outlive its leader.
+    pub era: u64,
+    /// The batch that the state they were in waits for.
+    pub wait: u64,
+}
+
+impl Watch {
+    pub fn dirty(&self) -> bool {
+        self.dirty.load(Ordering::Relaxed)
+    }
+}
+
+/// One client's session.
+pub struct Session {
+    pub client: Arc<Client>,
+    pub db: u32,
+    pub authenticated: bool,
+    /// READONLY was sent: a standby may answer reads.
+    pub readonly: bool,
+    pub no_touch: bool,
+    pub reply: ReplyMode,
+    pub multi: Option<Multi>,
+    pub watch: Watch,
+    pub channels: BTreeSet<Bytes>,
+    pub patterns: BTreeSet<Bytes>,
+    pub shards: BTreeSet<Bytes>,
+    /// Close once all replies have left.
+    pub closing: bool,
+    /// Inside EXEC: blocking and the like behave as if nothing could be waited for.
+    pub in_exec: bool,
+}
+
+impl Session {
+    pub fn new(client: Arc<Client>) -> Session {
+        Session {
+            client,
+            db: 0,
+            authenticated: false,
+            readonly: false,
+            no_touch: false,
+            reply: ReplyMode::On,
+            multi: None,
+            watch: Watch::default(),
+            channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
+            shards: BTreeSet::new(),
+            closing: false,
+            in_exec: false,
+        }
+    }
+
+    /// Subscriptions of all kinds.
+    pub fn subscriptions(&self) -> usize {
+        self.channels.len() + self.patterns.len() + self.shards.len()
+    }
+
+    /// The names subscribed to in one way.
+    pub fn names(&mut self, kind: Kind) -> &mut BTreeSet<Bytes> {
+        match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Pattern => &mut self.patterns,
+            Kind::Shard => &mut self.shards,
+        }
+    }
+
+    /// Ends all subscriptions.
+    pub fn unsubscribe_all(&mut self, hub: &Hub) {
+        for kind in [Kind::Channel, Kind::Pattern, Kind::Shard] {
+            for name in std::mem::take(self.names(kind)) {
+                hub.unsubscribe(kind, &name, self.client.id);
+            }
+        }
+    }
+
+    /// Forgets watched keys.
+    pub fn unwatch(&mut self) {
+        self.watch = Watch::default();
+    }
+
+    /// Back to a new connection's state, but for its id (RESET).
+    pub fn reset(&mut self, hub: &Hub) {
+        self.unsubscribe_all(hub);
+        self.unwatch();
+        self.multi = None;
+        self.db = 0;
+        self.readonly = false;
+        self.no_touch = false;
+        self.reply = ReplyMode::On;
+        self.client.proto.store(2, Ordering::Relaxed);
+        let mut about = self.client.about.lock();
+        about.name.clear();
+        about.no_evict = false;
+        about.no_touch = false;
+    }
+
+    /// Shows the session's state in CLIENT LIST.
+    pub fn show(&self, last_command: &'static str, now_ms: u64) {
+        let mut about = self.client.about.lock();
+        about.db = self.db;
+        about.last_command = last_command;
+        about.last_ms = now_ms;
+        about.subscriptions = self.channels.len();
+        about.patterns = self.patterns.len();
+        about.shard_subscriptions = self.shards.len();
+        about.multi = self.multi.as_ref().map_or(-1, |m| m.queue.len() as i64);
+        about.no_touch = self.no_touch;
+    }
+}
