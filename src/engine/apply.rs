@@ -18,6 +18,8 @@ pub struct Applied {
     pub rows: Vec<RowOp>,
     /// False inside a batch of several parts: no position may be recorded here.
     pub complete: bool,
+    /// Digest of the committed data after the entry.
+    pub digest: u128,
     /// Large values to drop off the apply path.
     pub garbage: Vec<Box<dyn std::any::Any + Send>>,
 }
@@ -42,15 +44,21 @@ impl Core {
         match decode(payload)? {
             Entry::Open { epoch, time_ms, seed } => {
                 self.open(epoch, time_ms, seed);
-                Ok(Applied { complete: true, ..Applied::default() })
+                Ok(self.nothing())
             }
             Entry::Batch(header, mutations) => self.batch(&header, payload, mutations),
         }
     }
 
     /// An entry of Raft's own (blank or membership) was committed at a log position.
-    pub fn apply_other(&mut self, index: u64, term: u64) {
+    pub fn apply_other(&mut self, index: u64, term: u64) -> Applied {
         self.applied = (index, term);
+        self.nothing()
+    }
+
+    /// An entry that changed nothing.
+    fn nothing(&self) -> Applied {
+        Applied { complete: self.parts.is_empty(), digest: self.committed_digest, ..Applied::default() }
     }
 
     fn open(&mut self, epoch: u64, time_ms: u64, seed: [u64; 2]) {
@@ -73,25 +81,27 @@ impl Core {
         let twice = crate::base::planted::is("apply-twice");
         if !self.sequence.accepts(header) && !gap {
             // Skipped by all nodes alike.
-            return Ok(Applied { complete: true, ..Applied::default() });
+            return Ok(self.nothing());
         }
         let mine = self.role == Role::Leading { epoch: header.epoch }
             && self.in_flight.front().is_some_and(|b| b.batch == header.sequence);
         if header.more {
-            if !mine {
-                self.parts.push(payload.clone());
-            }
+            // Kept at the leader too: should it lose its role between two parts, it applies them like everyone.
+            self.parts.push(payload.clone());
             return Ok(Applied::default());
         }
         self.sequence.advance(header);
+        self.committed_digest = header.digest;
         if mine && let Some(batch) = self.in_flight.pop_front() {
+            self.parts.clear();
+            self.committed_gen = self.in_flight.front().map_or(self.turn_next_gen(), |b| b.next_gen_before);
             self.commit(header.sequence);
             if let Some(sink) = self.sink.as_ref().filter(|_| !batch.events.is_empty()) {
                 sink(batch.events);
             }
             // Before-images of large values are freed elsewhere, too.
             let garbage: Vec<Box<dyn std::any::Any + Send>> = vec![Box::new(batch.effects.undo)];
-            return Ok(Applied { rows: batch.effects.rows, complete: true, garbage });
+            return Ok(Applied { rows: batch.effects.rows, complete: true, digest: header.digest, garbage });
         }
         self.end_epoch();
         let mut fx = Effects::default();
@@ -113,7 +123,8 @@ impl Core {
                 leader: header.digest,
             });
         }
-        Ok(Applied { rows: fx.rows, complete: true, garbage: fx.garbage })
+        self.committed_gen = self.ks.next_gen();
+        Ok(Applied { rows: fx.rows, complete: true, digest: header.digest, garbage: fx.garbage })
     }
 
     fn apply_mutations(&mut self, mutations: &[u8], fx: &mut Effects) -> Result<(), ApplyError> {

@@ -67,6 +67,8 @@ pub struct Core {
     pub(super) parts: Vec<Bytes>,
     pub(super) sink: Option<EventSink>,
     ready: Vec<Event>,
+    pub(super) committed_digest: u128,
+    pub(super) committed_gen: u64,
     waiters: BTreeMap<u64, Vec<Waker>>,
     ended: VecDeque<(u64, u64)>,
     clock: ServiceClock,
@@ -106,6 +108,8 @@ impl Core {
             parts: Vec::new(),
             sink: None,
             ready: Vec::new(),
+            committed_digest: 0,
+            committed_gen: 1,
             waiters: BTreeMap::new(),
             ended: VecDeque::new(),
             clock: ServiceClock::default(),
@@ -114,6 +118,44 @@ impl Core {
             opened: 0,
             mark_wanted: false,
         }
+    }
+
+    /// Replaces the data, as loaded from the store at a position. The node follows from there.
+    pub fn reset(&mut self, ks: Keyspace, sequence: Sequence, applied: (u64, u64)) {
+        self.end_epoch();
+        self.ks = ks;
+        self.committed_digest = self.ks.digest();
+        self.committed_gen = self.ks.next_gen();
+        self.sequence = sequence;
+        self.applied = applied;
+        self.parts.clear();
+        self.role = Role::Standby;
+        self.next_era();
+    }
+
+    /// The data is about to be replaced: nothing is served, and the old memory is freed.
+    pub fn begin_loading(&mut self) {
+        self.end_epoch();
+        self.role = Role::Loading;
+        let (databases, seed, limits) = (self.ks.databases(), self.ks.seed, self.ks.limits);
+        self.ks = Keyspace::new(databases, seed);
+        self.ks.limits = limits;
+        self.next_era();
+    }
+
+    /// The generation counter as of what is committed.
+    pub fn committed_next_gen(&self) -> u64 {
+        self.committed_gen
+    }
+
+    /// Digest and position of what is committed: the same at all nodes that applied the same entries.
+    pub fn committed_digest(&self) -> (u64, u128) {
+        (self.applied.0, self.committed_digest)
+    }
+
+    /// The generation counter where the turn that is forming began.
+    pub(super) fn turn_next_gen(&self) -> u64 {
+        self.turn_next_gen
     }
 
     /// Where events go when they are committed.

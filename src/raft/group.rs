@@ -1,0 +1,323 @@
+//! One member of a Raft group: the log, the network and the state machine, joined, with the tasks
+//! that give the engine its role, propose what it executed, and keep the log short.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::impls::ProgressResponder;
+use openraft::rt::WatchReceiver as _;
+use openraft::{Raft, ServerState, SnapshotPolicy};
+use tokio::sync::Notify;
+
+use crate::base::clock::Clock;
+use crate::engine::{Engine, Role};
+use crate::log::Log;
+use crate::store::Store;
+
+use super::lease::Lease;
+use super::log_storage::LogStorage;
+use super::network::Factory;
+use super::peer_service::VoteGate;
+use super::peers::Peers;
+use super::state_machine::StateMachine;
+use super::types::{Config, Member, NodeId, Payload};
+
+/// How the group is run; the timeouts must be the same at all members.
+pub struct Options {
+    pub id: NodeId,
+    pub cluster_id: String,
+    pub heartbeat: Duration,
+    pub election_timeout_min: Duration,
+    pub election_timeout_max: Duration,
+    /// Log bytes beyond which a snapshot is made and the log purged.
+    pub log_keep_bytes: u64,
+    /// Log bytes beyond which a voter that does not answer no longer holds the purge back.
+    pub log_cap_bytes: u64,
+}
+
+/// A running member.
+pub struct Group {
+    pub id: NodeId,
+    pub cluster_id: String,
+    pub raft: Raft<Config, StateMachine>,
+    pub engine: Arc<Engine>,
+    pub store: Arc<Store>,
+    pub log: Log,
+    pub lease: Arc<Lease>,
+    pub peers: Arc<Peers>,
+    pub gate: VoteGate,
+    pub incoming: PathBuf,
+    pub started: Instant,
+    reopen: Notify,
+    last_proposal_ms: AtomicU64,
+    clock: Clock,
+    options: Options,
+}
+
+/// How often expired keys are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+/// An idle leader writes a mark of the service time this often, so that standbys know how current they are.
+const MARK_EVERY: Duration = Duration::from_millis(500);
+/// How often the log's length is looked at.
+const PURGE_EVERY: Duration = Duration::from_secs(2);
+
+impl Group {
+    /// Starts Raft on an opened log and state machine.
+    pub async fn start(
+        options: Options,
+        log: Log,
+        sm: StateMachine,
+        engine: Arc<Engine>,
+        store: Arc<Store>,
+        peers: Arc<Peers>,
+        incoming: PathBuf,
+    ) -> anyhow::Result<Arc<Group>> {
+        let clock = Clock::system();
+        let lease = Lease::new(options.id, options.election_timeout_min, clock.clone());
+        let config = openraft::Config {
+            cluster_name: options.cluster_id.clone(),
+            heartbeat_interval: options.heartbeat.as_millis() as u64,
+            election_timeout_min: options.election_timeout_min.as_millis() as u64,
+            election_timeout_max: options.election_timeout_max.as_millis() as u64,
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: u64::MAX,
+            replication_lag_threshold: u64::MAX,
+            install_snapshot_timeout: 600_000,
+            max_payload_entries: 256,
+            enable_pre_vote: Some(true),
+            enable_leader_restore: Some(false),
+            enable_elect: false,
+            ..Default::default()
+        };
+        let config = Arc::new(config.validate()?);
+        let restarted = log.vote().is_some();
+        let storage = LogStorage::new(log.clone());
+        let factory = Factory::new(options.id, peers.clone(), lease.clone());
+        let raft = Raft::new(options.id, config, factory, storage, sm).await?;
+        let voters = raft.voter_ids().count();
+        let gate = if restarted && voters > 1 {
+            VoteGate::closed_for(clock.clone(), options.election_timeout_max)
+        } else {
+            VoteGate::open(clock.clone())
+        };
+        {
+            let lease = lease.clone();
+            engine.set_lease(move || lease.valid());
+        }
+        let group = Arc::new(Group {
+            id: options.id,
+            cluster_id: options.cluster_id.clone(),
+            raft,
+            engine,
+            store,
+            log,
+            lease,
+            peers,
+            gate,
+            incoming,
+            started: Instant::now(),
+            reopen: Notify::new(),
+            last_proposal_ms: AtomicU64::new(0),
+            clock,
+            options,
+        });
+        tokio::spawn(group.clone().stand(voters == 1));
+        tokio::spawn(group.clone().keep_role());
+        tokio::spawn(group.clone().propose());
+        tokio::spawn(group.clone().tick());
+        tokio::spawn(group.clone().purge());
+        Ok(group)
+    }
+
+    /// Makes the cluster out of these members, if this node has never been in one.
+    pub async fn bootstrap(&self, members: BTreeMap<NodeId, Member>) -> anyhow::Result<()> {
+        if self.raft.is_initialized().await? {
+            return Ok(());
+        }
+        self.raft.initialize(members).await?;
+        Ok(())
+    }
+
+    /// Lets the node stand for election once its promises of before the restart have run out.
+    async fn stand(self: Arc<Self>, alone: bool) {
+        tokio::time::sleep(self.gate.remaining()).await;
+        self.raft.runtime_config().elect(true);
+        if alone {
+            // Nobody else could lead: do not wait for a timeout.
+            let _ = self.raft.trigger().elect(false).await;
+        }
+    }
+
+    /// Gives the engine the role that Raft gives this node.
+    async fn keep_role(self: Arc<Self>) {
+        let mut metrics = self.raft.server_metrics();
+        let mut opened_term = 0;
+        loop {
+            let (term, leads, membership) = {
+                let m = metrics.borrow_watched();
+                let leads = m.state == ServerState::Leader && m.current_leader == Some(self.id);
+                (m.vote.leader_id.term, leads, m.membership_config.clone())
+            };
+            if leads {
+                self.lease.begin(term, &membership);
+                let open = {
+                    let mut core = self.engine.lock();
+                    let wanted = match core.role {
+                        Role::Leading { .. } | Role::Opening { .. } => opened_term != term,
+                        Role::Standby => true,
+                        Role::Loading => false,
+                    };
+                    wanted.then(|| core.open_epoch(term))
+                };
+                if let Some(payload) = open {
+                    opened_term = term;
+                    tracing::info!(term, "this node leads; it opens an epoch");
+                    let group = self.clone();
+                    tokio::spawn(async move {
+                        if let Err(e) = group.raft.client_write(Payload(payload)).await {
+                            tracing::warn!("the epoch could not be opened: {e}");
+                            group.end_epoch();
+                        }
+                    });
+                }
+            } else {
+                self.lease.revoke();
+                self.engine.lock().end_epoch();
+            }
+            tokio::select! {
+                changed = metrics.changed() => if changed.is_err() { return },
+                () = self.reopen.notified() => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    /// The epoch is over; if this node still leads it opens another.
+    fn end_epoch(&self) {
+        self.engine.lock().end_epoch();
+        self.reopen.notify_one();
+    }
+
+    /// Proposes what the engine executed, one batch after the other.
+    async fn propose(self: Arc<Self>) {
+        loop {
+            self.engine.propose.notified().await;
+            loop {
+                if self.store.over_limit() {
+                    self.store.room().await;
+                }
+                let Some(proposal) = self.engine.lock().take_proposal() else { break };
+                self.last_proposal_ms.store(self.clock.boottime_ms(), Ordering::Relaxed);
+                let mut last = None;
+                for payload in proposal.payloads {
+                    let (responder, done) = ProgressResponder::complete_only();
+                    last = Some(done);
+                    if self.raft.client_write_ff(Payload(payload), Some(responder)).await.is_err() {
+                        return;
+                    }
+                }
+                // Parts share the fate of the last: a gap before it makes every node skip the batch.
+                let (group, era) = (self.clone(), proposal.era);
+                if let Some(done) = last {
+                    tokio::spawn(async move {
+                        if !matches!(done.await, Ok(Ok(_))) && group.engine.era() == era {
+                            tracing::warn!("a batch was not accepted: the epoch ends");
+                            group.end_epoch();
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    /// Expiry, and marks of the service time while nothing is written.
+    async fn tick(self: Arc<Self>) {
+        let mut every = tokio::time::interval(EXPIRE_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            if !self.engine.leading() {
+                continue;
+            }
+            while self.engine.lock().expire_due() {
+                tokio::task::yield_now().await;
+            }
+            let idle = self.clock.boottime_ms().saturating_sub(self.last_proposal_ms.load(Ordering::Relaxed));
+            if idle >= MARK_EVERY.as_millis() as u64 {
+                self.engine.lock().want_mark();
+            }
+        }
+    }
+
+    /// Makes snapshots and purges the log where it has grown.
+    async fn purge(self: Arc<Self>) {
+        let mut every = tokio::time::interval(PURGE_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            if self.log.stats().bytes < self.options.log_keep_bytes {
+                continue;
+            }
+            if let Err(e) = self.purge_once().await {
+                tracing::warn!("the log could not be purged: {e:#}");
+            }
+        }
+    }
+
+    /// One snapshot, and one purge of what it covers and every live voter has.
+    async fn purge_once(&self) -> anyhow::Result<()> {
+        let durable = self.store.durable().map_or(0, |p| p.index);
+        let snapshot = self.raft.metrics().borrow_watched().snapshot.as_ref().map_or(0, |id| id.index);
+        if durable > snapshot {
+            self.raft.trigger().snapshot().await?;
+        }
+        let (snapshot, matched) = {
+            let metrics = self.raft.metrics();
+            let m = metrics.borrow_watched();
+            let snapshot = m.snapshot.as_ref().map_or(0, |id| id.index);
+            let matched = m.replication.as_ref().map(|r| {
+                m.membership_config
+                    .voter_ids()
+                    .filter(|v| *v != self.id && self.answers(*v))
+                    .map(|v| r.get(&v).and_then(|id| id.as_ref()).map_or(0, |id| id.index))
+                    .min()
+                    .unwrap_or(u64::MAX)
+            });
+            (snapshot, matched.unwrap_or(u64::MAX))
+        };
+        let over_cap = self.log.stats().bytes > self.options.log_cap_bytes;
+        if over_cap && matched < snapshot {
+            tracing::error!(matched, "a voter that lags no longer holds back the purge: the log has reached its cap");
+        }
+        let upto = snapshot.min(durable).min(if over_cap { u64::MAX } else { matched });
+        if upto > 0 {
+            self.raft.trigger().purge_log(upto).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a voter has answered within the last ten election timeouts.
+    fn answers(&self, voter: NodeId) -> bool {
+        let metrics = self.raft.metrics();
+        let m = metrics.borrow_watched();
+        let heard = m.heartbeat.as_ref().and_then(|h| h.get(&voter)).and_then(Option::as_ref);
+        heard.is_some_and(|at| at.elapsed() < self.options.election_timeout_max * 10)
+    }
+
+    /// Whether a member has been heard of lately by this leader.
+    pub fn reachable(&self, member: NodeId) -> bool {
+        member == self.id || self.answers(member)
+    }
+
+    /// Stops Raft; what was committed stays to be found at the next start.
+    pub async fn stop(&self) {
+        self.engine.lock().end_epoch();
+        let _ = self.raft.shutdown().await;
+        self.log.close();
+        let store = self.store.clone();
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+}

@@ -1,0 +1,289 @@
+//! The state machine that Raft drives: the engine applies, the store writes behind.
+//!
+//! **Invariant**: what the store is given is what was committed, in order, with the position it
+//! belongs to; a snapshot is a checkpoint of the store, so it is on disk before Raft hears of it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, RaftSnapshotBuilder};
+
+use crate::engine::{Engine, Role};
+use crate::keyspace::load::{self, Part, Recorded};
+use crate::keyspace::{Keyspace, RowOp, Sequence};
+use crate::store::{Position, Rows, Store};
+
+use super::snapshot_stream::SnapshotDir;
+use super::types::{Applied, Config, LogId, SnapshotMeta, StoredMembership};
+
+type Snapshot = openraft::alias::SnapshotOf<Config, SnapshotDir>;
+
+/// Replicated state that is no row: kept in the store's position.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Extra {
+    seed: [u64; 2],
+    next_gen: u64,
+    databases: u32,
+}
+
+/// Engine and store as one state machine.
+pub struct StateMachine {
+    engine: Arc<Engine>,
+    store: Arc<Store>,
+    snapshots: PathBuf,
+    membership: StoredMembership,
+    membership_bytes: Bytes,
+    applied: Option<LogId>,
+    databases: u32,
+    load_threads: usize,
+    garbage: std::sync::mpsc::Sender<Box<dyn std::any::Any + Send>>,
+}
+
+impl StateMachine {
+    /// Loads what the store has on disk into the engine.
+    pub fn open(
+        engine: Arc<Engine>,
+        store: Arc<Store>,
+        position: Option<Position>,
+        snapshots: &Path,
+        databases: u32,
+        load_threads: usize,
+    ) -> anyhow::Result<StateMachine> {
+        std::fs::create_dir_all(snapshots)?;
+        // Large values are freed here, so that neither requests nor the apply stream wait for the allocator.
+        let (garbage, heap) = std::sync::mpsc::channel::<Box<dyn std::any::Any + Send>>();
+        std::thread::Builder::new().name("garbage".into()).spawn(move || heap.iter().for_each(drop))?;
+        let mut sm = StateMachine {
+            engine,
+            store,
+            snapshots: snapshots.to_path_buf(),
+            membership: StoredMembership::default(),
+            membership_bytes: Bytes::new(),
+            applied: None,
+            databases,
+            load_threads,
+            garbage,
+        };
+        sm.load(position)?;
+        Ok(sm)
+    }
+
+    /// Replaces the engine's data by what the store has at a position.
+    fn load(&mut self, position: Option<Position>) -> anyhow::Result<()> {
+        let Some(at) = position else {
+            let mut core = self.engine.lock();
+            let seed = core.ks.seed;
+            core.reset(Keyspace::new(self.databases, seed), Sequence::default(), (0, 0));
+            return Ok(());
+        };
+        let extra: Extra = serde_json::from_slice(&at.extra)?;
+        if extra.databases > self.databases {
+            anyhow::bail!("the data has {} databases and `databases` is {}: raise it", extra.databases, self.databases);
+        }
+        let cuts = self.store.cuts()?;
+        let parts: Vec<parking_lot::Mutex<Part>> = (0..=cuts.len()).map(|_| Default::default()).collect();
+        self.store.load(self.load_threads, &cuts, |part, key, value| {
+            parts[part].lock().row(key, value, 0).map_err(|e| e.to_string())
+        })?;
+        let parts = parts.into_iter().map(parking_lot::Mutex::into_inner).collect();
+        let recorded = Recorded {
+            databases: self.databases,
+            seed: crate::data::Seed(extra.seed),
+            next_gen: extra.next_gen,
+            digest: at.digest,
+        };
+        let limits = self.engine.lock().ks.limits;
+        let ks = load::build(parts, &recorded, limits)?;
+        self.membership = if at.membership.is_empty() { Default::default() } else { serde_json::from_slice(&at.membership)? };
+        self.membership_bytes = at.membership.clone();
+        self.applied = Some(LogId::new(at.term, at.index));
+        let sequence = Sequence { epoch: at.epoch, number: at.sequence, time_ms: at.service_time_ms };
+        self.engine.lock().reset(ks, sequence, (at.index, at.term));
+        Ok(())
+    }
+
+    fn position(&self, core: &crate::engine::Core, index: u64, term: u64, digest: u128) -> Position {
+        let extra = Extra { seed: core.ks.seed.0, next_gen: core.committed_next_gen(), databases: self.databases };
+        Position {
+            index,
+            term,
+            epoch: core.sequence.epoch,
+            sequence: core.sequence.number,
+            service_time_ms: core.sequence.time_ms,
+            digest,
+            membership: self.membership_bytes.clone(),
+            extra: serde_json::to_vec(&extra).unwrap_or_default().into(),
+        }
+    }
+}
+
+fn rows_of(ops: &[RowOp]) -> Rows {
+    let mut rows = Rows::new();
+    for op in ops {
+        match op {
+            RowOp::Put { key, value } => rows.put(key, value),
+            RowOp::Delete { key } => rows.delete(key),
+            RowOp::DeleteRange { from, to } => rows.delete_range(from, to),
+        }
+    }
+    rows
+}
+
+impl RaftStateMachine<Config> for StateMachine {
+    type SnapshotData = SnapshotDir;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.applied, self.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<Config>, io::Error>> + Unpin + openraft::OptionalSend,
+    {
+        while let Some(entry) = entries.next().await {
+            let (entry, responder) = entry?;
+            let (index, term) = (entry.log_id.index, *entry.log_id.committed_leader_id());
+            if let EntryPayload::Membership(membership) = &entry.payload {
+                self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
+                self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
+            }
+            let garbage = {
+                let mut core = self.engine.lock();
+                let applied = match &entry.payload {
+                    EntryPayload::Normal(payload) => core.apply(index, term, &payload.0).map_err(io::Error::other)?,
+                    _ => core.apply_other(index, term),
+                };
+                if applied.complete {
+                    let position = self.position(&core, index, term, applied.digest);
+                    self.store.submit(rows_of(&applied.rows), position);
+                }
+                applied.garbage
+            };
+            for value in garbage {
+                let _ = self.garbage.send(value);
+            }
+            self.applied = Some(entry.log_id);
+            if let Some(responder) = responder {
+                responder.send(Applied);
+            }
+            if self.store.over_limit() {
+                self.store.room().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder { store: self.store.clone(), snapshots: self.snapshots.clone() }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotDir) -> Result<(), io::Error> {
+        tracing::info!(?meta.last_log_id, "installing a snapshot");
+        let path = snapshot.path.clone();
+        tokio::task::spawn_blocking(move || Store::verify(&path)).await?.map_err(io::Error::other)?;
+        {
+            // LOADING from here on; the old memory goes before the new one comes.
+            let mut core = self.engine.lock();
+            core.begin_loading();
+        }
+        let position = self.store.install(&snapshot.path).await.map_err(io::Error::other)?;
+        tokio::task::block_in_place(|| self.load(Some(position))).map_err(io::Error::other)?;
+        self.membership = meta.last_membership.clone();
+        self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
+        self.applied = meta.last_log_id;
+        Builder { store: self.store.clone(), snapshots: self.snapshots.clone() }.build().await?;
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        let Some(dir) = newest(&self.snapshots)? else { return Ok(None) };
+        let position = {
+            let dir = dir.clone();
+            tokio::task::spawn_blocking(move || Store::verify(&dir)).await?
+        };
+        match position {
+            Ok(position) => Ok(Some(Snapshot { meta: meta_of(&position)?, snapshot: SnapshotDir::new(dir) })),
+            Err(e) => {
+                tracing::error!("the snapshot {} is damaged and was removed: {e}", dir.display());
+                std::fs::remove_dir_all(&dir)?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn meta_of(position: &Position) -> io::Result<SnapshotMeta> {
+    let last_membership = if position.membership.is_empty() {
+        StoredMembership::default()
+    } else {
+        serde_json::from_slice(&position.membership)?
+    };
+    Ok(SnapshotMeta { last_log_id: Some(LogId::new(position.term, position.index)), last_membership })
+}
+
+/// Snapshots are directories named by their log index.
+fn newest(snapshots: &Path) -> io::Result<Option<PathBuf>> {
+    let mut best: Option<(u64, PathBuf)> = None;
+    for entry in std::fs::read_dir(snapshots)? {
+        let path = entry?.path();
+        let index = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.parse::<u64>().ok());
+        if let Some(index) = index.filter(|i| best.as_ref().is_none_or(|(b, _)| i > b)) {
+            best = Some((index, path));
+        }
+    }
+    Ok(best.map(|(_, path)| path))
+}
+
+/// Builds snapshots as checkpoints of the store.
+pub struct Builder {
+    store: Arc<Store>,
+    snapshots: PathBuf,
+}
+
+impl Builder {
+    async fn build(&mut self) -> io::Result<Snapshot> {
+        let temp = self.snapshots.join("building");
+        if temp.exists() {
+            std::fs::remove_dir_all(&temp)?;
+        }
+        let position = self.store.checkpoint(&temp).await.map_err(io::Error::other)?;
+        let dir = self.snapshots.join(position.index.to_string());
+        if dir.exists() {
+            std::fs::remove_dir_all(&temp)?;
+        } else {
+            std::fs::rename(&temp, &dir)?;
+            std::fs::File::open(&self.snapshots)?.sync_all()?;
+        }
+        // One snapshot is kept. A transfer that still reads the older one holds its files open or fails and begins anew.
+        for entry in std::fs::read_dir(&self.snapshots)? {
+            let path = entry?.path();
+            if path != dir {
+                std::fs::remove_dir_all(&path)?;
+            }
+        }
+        Ok(Snapshot { meta: meta_of(&position)?, snapshot: SnapshotDir::new(dir) })
+    }
+}
+
+impl RaftSnapshotBuilder<Config> for Builder {
+    type SnapshotData = SnapshotDir;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        self.build().await
+    }
+}
+
+/// Used where a role is asked about from outside.
+pub fn role_name(role: Role, voter: bool) -> &'static str {
+    match role {
+        Role::Loading => "unknown",
+        Role::Leading { .. } | Role::Opening { .. } => "primary",
+        Role::Standby if voter => "standby",
+        Role::Standby => "learner",
+    }
+}
