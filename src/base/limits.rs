@@ -12,3 +12,9 @@ pub const ENTRY_LEN_MAX: usize = 8 * 1024 * 1024;
 pub const BATCH_LEN_MAX: usize = 1024 * 1024 * 1024;
 /// Databases of a service, at most.
 pub const DATABASES_MAX: usize = 16384;
+/// Connections that only the operator may use beyond maxclients, so that a full service can be looked at.
+pub const CLIENTS_RESERVED: u64 = 32;
+/// Files that a node needs besides those of its clients: log, store, peers, certificates.
+pub const FILES_RESERVED: u64 = 1024;
+/// Files that RocksDB may keep open, at most; within `FILES_RESERVED`.
+pub const STORE_OPEN_FILES_MAX: u64 = 768;
