@@ -8,9 +8,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 #[must_use]
 pub fn open_files_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    let (soft, hard) = (limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX));
+    let (soft, hard) = (
+        limit.current.unwrap_or(u64::MAX),
+        limit.maximum.unwrap_or(u64::MAX),
+    );
     if soft < hard {
-        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
         if setrlimit(Resource::Nofile, raised).is_ok() {
             return hard;
         }
@@ -28,7 +34,10 @@ pub fn ensure_open_files(needed: u64, purpose: &str) -> Result<(), String> {
     if has >= needed {
         return Ok(());
     }
-    let wanted = Rlimit { current: Some(needed), maximum: Some(needed) };
+    let wanted = Rlimit {
+        current: Some(needed),
+        maximum: Some(needed),
+    };
     if setrlimit(Resource::Nofile, wanted).is_ok() {
         return Ok(());
     }

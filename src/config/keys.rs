@@ -176,7 +176,11 @@ impl Node {
     /// host:port that clients are told.
     #[must_use]
     pub fn announced(&self) -> String {
-        if self.announced.is_empty() { self.client_addr.to_string() } else { self.announced.clone() }
+        if self.announced.is_empty() {
+            self.client_addr.to_string()
+        } else {
+            self.announced.clone()
+        }
     }
 
     /// Threads that serve connections, with 0 resolved.

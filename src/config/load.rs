@@ -22,8 +22,16 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(key: impl Into<String>, wrong: impl Into<String>, right: impl Into<String>) -> Problem {
-        Problem { key: key.into(), wrong: wrong.into(), right: right.into() }
+    pub(super) fn new(
+        key: impl Into<String>,
+        wrong: impl Into<String>,
+        right: impl Into<String>,
+    ) -> Problem {
+        Problem {
+            key: key.into(),
+            wrong: wrong.into(),
+            right: right.into(),
+        }
     }
 }
 
@@ -60,12 +68,23 @@ impl Node {
         variables: &[(String, String)],
         flags: &[(String, String)],
     ) -> Result<Node, Error> {
-        let source = file.map_or_else(|| "the configuration".to_string(), |p| p.display().to_string());
-        let fail = |problem| Error { source: source.clone(), problems: vec![problem] };
+        let source = file.map_or_else(
+            || "the configuration".to_string(),
+            |p| p.display().to_string(),
+        );
+        let fail = |problem| Error {
+            source: source.clone(),
+            problems: vec![problem],
+        };
         let text = match file {
             None => String::new(),
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|e| fail(Problem::new("the file", e.to_string(), "give a readable TOML file")))?,
+            Some(path) => std::fs::read_to_string(path).map_err(|e| {
+                fail(Problem::new(
+                    "the file",
+                    e.to_string(),
+                    "give a readable TOML file",
+                ))
+            })?,
         };
         Node::parse(&text, variables, flags).map_err(|e| Error { source, ..e })
     }
@@ -74,14 +93,24 @@ impl Node {
     ///
     /// # Errors
     /// All problems at once.
-    pub fn parse(text: &str, variables: &[(String, String)], flags: &[(String, String)]) -> Result<Node, Error> {
+    pub fn parse(
+        text: &str,
+        variables: &[(String, String)],
+        flags: &[(String, String)],
+    ) -> Result<Node, Error> {
         let source = || "the configuration".to_string();
         let mut table: toml::Table = toml::from_str(text).map_err(|e| {
-            let line = e.span().map_or(0, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+            let line = e.span().map_or(0, |s| {
+                text[..s.start.min(text.len())].matches('\n').count() + 1
+            });
             let wrong = e.message().to_string();
             Error {
                 source: source(),
-                problems: vec![Problem::new(format!("line {line}"), wrong, "write it as TOML: key = value")],
+                problems: vec![Problem::new(
+                    format!("line {line}"),
+                    wrong,
+                    "write it as TOML: key = value",
+                )],
             }
         })?;
         let mut problems = Vec::new();
@@ -90,7 +119,11 @@ impl Node {
         }
         let mut node = Node::take_from(&mut table, &mut problems);
         for unknown in table.keys() {
-            problems.push(Problem::new(unknown, "there is no such key", nearest(unknown)));
+            problems.push(Problem::new(
+                unknown,
+                "there is no such key",
+                nearest(unknown),
+            ));
         }
         if let Some(path) = node.password_file.clone() {
             read_password(&path, &mut node, &mut problems);
@@ -98,13 +131,22 @@ impl Node {
         if problems.is_empty() {
             node.check(&mut problems);
         }
-        if problems.is_empty() { Ok(node) } else { Err(Error { source: source(), problems }) }
+        if problems.is_empty() {
+            Ok(node)
+        } else {
+            Err(Error {
+                source: source(),
+                problems,
+            })
+        }
     }
 
     /// The pairs for `load` out of the environment: every `PONTOON_<KEY>` that is set.
     #[must_use]
     pub fn variables() -> Vec<(String, String)> {
-        KEYS.iter().filter_map(|k| Some((k.name.to_string(), std::env::var(k.variable()).ok()?))).collect()
+        KEYS.iter()
+            .filter_map(|k| Some((k.name.to_string(), std::env::var(k.variable()).ok()?)))
+            .collect()
     }
 }
 
@@ -116,13 +158,19 @@ pub(super) fn take<T: DeserializeOwned>(
     into: &mut T,
     problems: &mut Vec<Problem>,
 ) {
-    let Some(value) = table.remove(name) else { return };
+    let Some(value) = table.remove(name) else {
+        return;
+    };
     let fits = match kind {
         Kind::Text | Kind::Hidden => value.is_str(),
         Kind::Number => value.as_integer().is_some_and(|n| n >= 0),
         Kind::Switch => value.is_bool(),
-        Kind::Texts => value.as_array().is_some_and(|a| a.iter().all(toml::Value::is_str)),
-        Kind::Tables => value.as_array().is_some_and(|a| a.iter().all(toml::Value::is_table)),
+        Kind::Texts => value
+            .as_array()
+            .is_some_and(|a| a.iter().all(toml::Value::is_str)),
+        Kind::Tables => value
+            .as_array()
+            .is_some_and(|a| a.iter().all(toml::Value::is_table)),
     };
     if !fits {
         let wrong = match (&value, kind) {
@@ -142,12 +190,14 @@ pub(super) fn take<T: DeserializeOwned>(
             let what = e.message().trim().to_string();
             let (wrong, right) = match shown {
                 // The kinds of string that are parsed further: addresses and policies.
-                Some(s) if name.ends_with("_addr") || name == "insecure_plaintext" => {
-                    (format!("{s:?} is not an address"), "give an IP address and a port, such as 127.0.0.1:6379".into())
-                }
+                Some(s) if name.ends_with("_addr") || name == "insecure_plaintext" => (
+                    format!("{s:?} is not an address"),
+                    "give an IP address and a port, such as 127.0.0.1:6379".into(),
+                ),
                 Some(s) if what.contains("expected one of") => (
                     format!("{s:?} is none of the choices"),
-                    what.split_once("expected ").map_or(what.clone(), |(_, r)| format!("give {r}")),
+                    what.split_once("expected ")
+                        .map_or(what.clone(), |(_, r)| format!("give {r}")),
                 ),
                 _ => (what, format!("give {}", kind.wanted())),
             };
@@ -166,13 +216,23 @@ fn overlay(table: &mut toml::Table, name: &str, text: &str, problems: &mut Vec<P
         Kind::Number => text.trim().parse().ok().map(toml::Value::Integer),
         Kind::Switch => text.trim().parse().ok().map(toml::Value::Boolean),
         Kind::Texts => Some(toml::Value::Array(
-            text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(|s| s.to_string().into()).collect(),
+            text.split(',')
+                .map(str::trim)
+                .filter(|s| !s.is_empty())
+                .map(|s| s.to_string().into())
+                .collect(),
         )),
-        Kind::Tables => toml::from_str::<toml::Table>(&format!("v = {text}")).ok().and_then(|mut t| t.remove("v")),
+        Kind::Tables => toml::from_str::<toml::Table>(&format!("v = {text}"))
+            .ok()
+            .and_then(|mut t| t.remove("v")),
     };
     match value {
         Some(v) => drop(table.insert(name.to_string(), v)),
-        None => problems.push(Problem::new(name, format!("it is {text:?}"), format!("give {}", key.kind.wanted()))),
+        None => problems.push(Problem::new(
+            name,
+            format!("it is {text:?}"),
+            format!("give {}", key.kind.wanted()),
+        )),
     }
 }
 
@@ -185,7 +245,9 @@ fn read_password(path: &Path, node: &mut Node, problems: &mut Vec<Problem>) {
         ));
     }
     match std::fs::read_to_string(path) {
-        Ok(text) => node.password = Secret::new(text.lines().next().unwrap_or("").trim_end_matches('\r')),
+        Ok(text) => {
+            node.password = Secret::new(text.lines().next().unwrap_or("").trim_end_matches('\r'))
+        }
         Err(e) => problems.push(Problem::new(
             "password_file",
             format!("{}: {e}", path.display()),
@@ -196,7 +258,11 @@ fn read_password(path: &Path, node: &mut Node, problems: &mut Vec<Problem>) {
 
 /// Advice for a name that is no key: the key that it was probably meant to be.
 fn nearest(name: &str) -> String {
-    let closest = KEYS.iter().map(|k| (distance(name, k.name), k.name)).min().expect("there are keys");
+    let closest = KEYS
+        .iter()
+        .map(|k| (distance(name, k.name), k.name))
+        .min()
+        .expect("there are keys");
     if closest.0 <= 3.max(name.len() / 3) {
         format!("did you mean {}?", closest.1)
     } else {

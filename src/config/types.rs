@@ -86,7 +86,11 @@ impl Member {
     /// `host:port` that clients are told.
     #[must_use]
     pub fn announced(&self) -> &str {
-        if self.announced.is_empty() { &self.client_addr } else { &self.announced }
+        if self.announced.is_empty() {
+            &self.client_addr
+        } else {
+            &self.announced
+        }
     }
 }
 

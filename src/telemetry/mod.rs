@@ -32,11 +32,19 @@ pub fn start(format: Format, level: &str) -> Result<(), String> {
         }
         _ => EnvFilter::try_new(level).map_err(|e| format!("log level {level:?}: {e}"))?,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // A second start, as tests do, keeps the first.
     let _ = match format {
-        Format::Json => builder.json().flatten_event(true).with_current_span(true).try_init(),
-        Format::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        Format::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .try_init(),
+        Format::Text => builder
+            .with_ansi(std::io::stderr().is_terminal())
+            .try_init(),
     };
     Ok(())
 }
