@@ -18,3 +18,17 @@ pub const CLIENTS_RESERVED: u64 = 32;
 pub const FILES_RESERVED: u64 = 1024;
 /// Files that RocksDB may keep open, at most; within `FILES_RESERVED`.
 pub const STORE_OPEN_FILES_MAX: u64 = 768;
+/// The most arguments of a client that has not authenticated. Beyond: "ERR Protocol error:
+/// unauthenticated multibulk length".
+pub const UNAUTHENTICATED_ARGS_MAX: usize = 10;
+/// The largest argument of a client that has not authenticated, bytes. Beyond: "ERR Protocol error:
+/// unauthenticated bulk length".
+pub const UNAUTHENTICATED_BULK_LEN_MAX: usize = 16 * 1024;
+/// The longest inline command and protocol header line, bytes. Beyond: "ERR Protocol error: too big
+/// inline request", "… mbulk count string" or "… bulk count string".
+pub const LINE_LEN_MAX: usize = 64 * 1024;
+/// The largest request as a whole, bytes (Redis's client-query-buffer-limit). Beyond: "ERR Protocol
+/// error: too big request".
+pub const REQUEST_LEN_MAX: usize = 1024 * 1024 * 1024;
+/// How deep replies may nest for our own reply parser (tools, tests). Beyond: the reply is refused.
+pub const REPLY_DEPTH_MAX: usize = 128;
