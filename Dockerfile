@@ -5,7 +5,7 @@
 #   docker build -t pontoon:local --target runtime-prebuilt DIR \
 #       -f Dockerfile                                                 packs DIR/pontoon, built before
 # Always: what runs is the binary on BASE and nothing else; it never runs as root; all that it writes is
-# below /etc/pontoon (configuration, made once) and /var/lib/pontoon (data).
+# below /etc/pontoon (certificates and password, made once) and /var/lib/pontoon (data).
 #
 # BASE is any Debian 12; without a registry, cluster/base-image makes it from Debian's packages.
 ARG BASE=debian:bookworm-slim
@@ -23,7 +23,8 @@ EXPOSE 6379 7379
 STOPSIGNAL SIGTERM
 # A node and the gateway both serve RESP over TLS on 6379: healthy means that it answers.
 HEALTHCHECK --interval=2s --timeout=3s --start-period=60s --retries=5 \
-    CMD ["pontoon", "health", "--addr", "localhost:6379", "--ca", "/etc/pontoon/ca/ca.pem"]
+    CMD ["pontoon", "health"]
+ENV PONTOON_HEALTH_ADDR=localhost:6379 PONTOON_HEALTH_CA=/etc/pontoon/ca.pem
 ENTRYPOINT ["pontoon"]
 CMD ["--help"]
 
