@@ -36,3 +36,46 @@ pub const HANDSHAKE_SECONDS_MAX: u64 = 10;
 pub const HANDSHAKES_MAX: usize = 1024;
 /// Seconds that a command at a standby waits for a leader to relay to. Beyond: "CLUSTERDOWN".
 pub const RELAY_WAIT_SECONDS_MAX: u64 = 5;
+/// Connections that only the operator may use beyond maxclients, so that a full service can be looked at.
+pub const CLIENTS_RESERVED: u64 = 32;
+/// Files that a node needs besides those of its clients: log, store, peers, certificates.
+pub const FILES_RESERVED: u64 = 1024;
+/// Files that RocksDB may keep open, at most; within `FILES_RESERVED`.
+pub const STORE_OPEN_FILES_MAX: u64 = 768;
+/// The most arguments of a client that has not authenticated. Beyond: "ERR Protocol error:
+/// unauthenticated multibulk length".
+pub const UNAUTHENTICATED_ARGS_MAX: usize = 10;
+/// The largest argument of a client that has not authenticated, bytes. Beyond: "ERR Protocol error:
+/// unauthenticated bulk length".
+pub const UNAUTHENTICATED_BULK_LEN_MAX: usize = 16 * 1024;
+/// The longest inline command and protocol header line, bytes. Beyond: "ERR Protocol error: too big
+/// inline request", "… mbulk count string" or "… bulk count string".
+pub const LINE_LEN_MAX: usize = 64 * 1024;
+/// The largest request as a whole, bytes (Redis's client-query-buffer-limit). Beyond: "ERR Protocol
+/// error: too big request".
+pub const REQUEST_LEN_MAX: usize = 1024 * 1024 * 1024;
+/// How deep replies may nest for our own reply parser (tools, tests). Beyond: the reply is refused.
+pub const REPLY_DEPTH_MAX: usize = 128;
+/// A log segment's length, bytes. Filled with zeros ahead of time by a thread of its own.
+pub const LOG_SEGMENT_LEN: u32 = 32 * 1024 * 1024;
+/// The first segment of a new log is this short, since starting waits for it, bytes.
+pub const LOG_FIRST_SEGMENT_LEN: u32 = 1024 * 1024;
+/// Recent log entries kept in memory, bytes. Older ones are read from disk; unsynced ones stay anyway.
+pub const LOG_CACHE_LEN: usize = 16 * 1024 * 1024;
+/// Entries that wait for the log's writer, bytes. Beyond: the proposer waits, no client is refused.
+pub const LOG_QUEUE_LEN: usize = 64 * 1024 * 1024;
+/// The log's write buffer is written out when it exceeds this, bytes; the sync still comes once.
+pub const LOG_WRITE_LEN: usize = 4 * 1024 * 1024;
+/// Old log entries are read from disk in pieces of at most this, or one entry, bytes.
+pub const LOG_READ_LEN: u32 = 1024 * 1024;
+/// A saved vote as the log stores it, bytes.
+pub const LOG_VOTE_LEN: usize = 256;
+/// Below this much free disk, commands that grow the data are refused, bytes.
+pub const LOG_SPACE_LOW: u64 = 512 * 1024 * 1024;
+/// Disk set aside so that the log can still roll when the disk is full, bytes.
+pub const LOG_BALLAST_LEN: u64 = 64 * 1024 * 1024;
+/// Entries in one replication message, bytes; a single larger entry goes alone.
+pub const APPEND_LEN: usize = 1024 * 1024;
+
+// The largest entry fits a segment several times over, so that little of one is left unused.
+const _: () = assert!(ENTRY_LEN_MAX * 4 <= LOG_SEGMENT_LEN as usize);

@@ -1,5 +1,8 @@
 //! Clock, chance, limits, number text, glob: what knows nothing of Pontoon.
 
+pub mod glob;
 pub mod limits;
 pub mod planted;
 pub mod slot;
+pub mod number;
+pub mod seed;

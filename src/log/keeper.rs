@@ -1,0 +1,230 @@
+//! The keeper: makes the next segment before it is needed, deletes those that are not needed any
+//! more, and watches the space. A thread of its own, so that no reply waits for it.
+
+use super::segment::{self, Header};
+use super::{Shared, recover};
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How often the space is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long the writer waits for a segment on a full disk before it gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the keeper and the writer share.
+pub(super) struct Keeper {
+    desk: Mutex<Desk>,
+    /// The keeper waits here.
+    wake: Condvar,
+    /// The writer waits here.
+    ready: Condvar,
+}
+
+struct Desk {
+    spare: Option<(File, Header)>,
+    /// The number of the segment that is made next.
+    next: u32,
+    /// Segments to delete, oldest first.
+    doomed: VecDeque<u32>,
+    /// Why there is no spare.
+    error: Option<(io::ErrorKind, String)>,
+    closing: bool,
+}
+
+impl Keeper {
+    pub fn new(spare: Option<(File, Header)>, next: u32) -> Keeper {
+        let next = spare.as_ref().map_or(next, |(_, h)| h.seq + 1);
+        let doomed = VecDeque::new();
+        let desk = Desk {
+            spare,
+            next,
+            doomed,
+            error: None,
+            closing: false,
+        };
+        Keeper {
+            desk: Mutex::new(desk),
+            wake: Condvar::new(),
+            ready: Condvar::new(),
+        }
+    }
+
+    /// The next segment. Waits where it is not made yet, which counts as a stall.
+    pub fn take(&self, shared: &Shared) -> io::Result<(File, Header)> {
+        let mut desk = self.desk.lock();
+        if desk.spare.is_none() {
+            shared.counters.stalls.fetch_add(1, Ordering::Relaxed);
+        }
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(spare) = desk.spare.take() {
+                self.wake.notify_one();
+                return Ok(spare);
+            }
+            let late = self.ready.wait_until(&mut desk, until).timed_out();
+            if late || desk.closing {
+                let (kind, why) = desk
+                    .error
+                    .clone()
+                    .unwrap_or((io::ErrorKind::TimedOut, "it took too long".into()));
+                let why = format!("no next segment could be made: {why}");
+                return Err(io::Error::new(kind, why));
+            }
+        }
+    }
+
+    /// Has these segments deleted.
+    pub fn delete(&self, seqs: Vec<u32>) {
+        if !seqs.is_empty() {
+            self.desk.lock().doomed.extend(seqs);
+            self.wake.notify_one();
+        }
+    }
+
+    pub fn close(&self) {
+        self.desk.lock().closing = true;
+        self.wake.notify_all();
+        self.ready.notify_all();
+    }
+}
+
+/// What is next to do.
+enum Task {
+    Make(u32),
+    Delete(u32),
+    Look,
+    End,
+}
+
+/// The keeper's thread.
+pub(super) fn run(shared: &Shared) {
+    let keeper = &shared.keeper;
+    let mut looked = Instant::now();
+    let mut failed_at: Option<Instant> = None;
+    loop {
+        let task = {
+            let mut desk = keeper.desk.lock();
+            loop {
+                let may_try = failed_at.is_none_or(|at| at.elapsed() >= TICK);
+                if desk.closing {
+                    break Task::End;
+                } else if desk.spare.is_none() && may_try {
+                    break Task::Make(desk.next);
+                } else if let Some(seq) = desk.doomed.front().filter(|_| may_try) {
+                    break Task::Delete(*seq);
+                } else if looked.elapsed() >= TICK {
+                    break Task::Look;
+                }
+                keeper.wake.wait_for(&mut desk, TICK);
+            }
+        };
+        let done = match task {
+            Task::End => return,
+            Task::Make(seq) => make(shared, seq),
+            Task::Delete(seq) => delete(shared, seq),
+            Task::Look => {
+                looked = Instant::now();
+                check_space(shared);
+                keep_ballast(shared);
+                continue;
+            }
+        };
+        failed_at = match done {
+            Ok(()) => None,
+            Err(error) => {
+                if failed_at.is_none() {
+                    tracing::error!(%error, "the log's keeper failed, and tries again");
+                }
+                Some(Instant::now())
+            }
+        };
+    }
+}
+
+fn make(shared: &Shared, seq: u32) -> io::Result<()> {
+    let (disk, len) = (&*shared.options.disk, shared.options.segment_len);
+    let mut made = segment::create(disk, &shared.dir, seq, len);
+    if made
+        .as_ref()
+        .is_err_and(|e| e.kind() == io::ErrorKind::StorageFull)
+    {
+        shared.low.store(true, Ordering::Relaxed);
+        if release_ballast(shared) {
+            made = segment::create(disk, &shared.dir, seq, len);
+        }
+    }
+    let mut desk = shared.keeper.desk.lock();
+    let result = match made {
+        Ok(spare) => {
+            desk.spare = Some(spare);
+            desk.next = seq + 1;
+            desk.error = None;
+            Ok(())
+        }
+        Err(e) => {
+            desk.error = Some((e.kind(), e.to_string()));
+            Err(e)
+        }
+    };
+    drop(desk);
+    shared.keeper.ready.notify_all();
+    result
+}
+
+fn delete(shared: &Shared, seq: u32) -> io::Result<()> {
+    recover::remove(&shared.dir, seq)?;
+    shared.keeper.desk.lock().doomed.pop_front();
+    Ok(())
+}
+
+/// Looks at the free space and sets the mark. It is lifted a quarter higher than it is set.
+pub(super) fn check_space(shared: &Shared) {
+    let free = match shared.options.disk.free(&shared.dir) {
+        Ok(free) => free,
+        Err(error) => {
+            tracing::warn!(%error, "the free space of the log's disk is not known");
+            return;
+        }
+    };
+    shared.counters.free.store(free, Ordering::Relaxed);
+    let mark = shared.options.space_low;
+    let was = shared.low.load(Ordering::Relaxed);
+    let low = free < if was { mark + mark / 4 } else { mark };
+    if low != was {
+        shared.low.store(low, Ordering::Relaxed);
+        match low {
+            true => tracing::error!(free, mark, "the disk is nearly full; data may not grow"),
+            false => tracing::info!(free, mark, "the disk has room again"),
+        }
+    }
+}
+
+/// Takes the ballast while there is room for it, and lets go of it when there is next to none.
+fn keep_ballast(shared: &Shared) {
+    let free = shared.counters.free.load(Ordering::Relaxed);
+    let (mark, len) = (shared.options.space_low, shared.options.ballast_len);
+    let path = shared.dir.join("ballast");
+    if free < mark / 4 {
+        release_ballast(shared);
+    } else if len > 0 && free > mark + 2 * len && !path.exists() {
+        let taken =
+            File::create(&path).and_then(|file| shared.options.disk.allocate(&file, &path, len));
+        if let Err(error) = taken {
+            tracing::warn!(%error, "no ballast could be set aside on the log's disk");
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// True where there was one.
+fn release_ballast(shared: &Shared) -> bool {
+    let released = fs::remove_file(shared.dir.join("ballast")).is_ok();
+    if released {
+        tracing::error!("the disk is full; the log gave up its ballast to go on");
+    }
+    released
+}
