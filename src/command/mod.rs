@@ -1,1 +1,3 @@
 //! command: to be written.
+
+pub mod table;
