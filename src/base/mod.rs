@@ -5,4 +5,3 @@ pub mod limits;
 pub mod planted;
 pub mod slot;
 pub mod number;
-pub mod seed;

@@ -42,7 +42,7 @@ pub type Handler = fn(&mut Ctx<'_>, Args<'_>, &mut Out) -> Result<(), Fail>;
 
 /// The handlers of the data families by their dense command number; `None` for commands that live elsewhere.
 static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
-    let mut handlers = vec![None; table::len()];
+    let mut handlers = vec![None; table::COUNT];
     let families = [
         string::COMMANDS,
         bitmap::COMMANDS,
@@ -53,7 +53,7 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
         generic::COMMANDS,
     ];
     for &(name, handler) in families.into_iter().flatten() {
-        let spec = table::lookup(name.as_bytes());
+        let spec = table::by_full_name(name.as_bytes());
         debug_assert!(spec.is_some(), "{name} has no row in the table");
         if let Some(spec) = spec {
             handlers[spec.id as usize] = Some(handler);

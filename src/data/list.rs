@@ -33,7 +33,7 @@ pub enum Shift {
 }
 
 /// A list of byte strings.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct List {
     chunks: VecDeque<Chunk>,
     first: i64,
@@ -46,7 +46,7 @@ pub struct List {
     bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Chunk {
     /// Position of the first element.
     first: i64,
@@ -89,6 +89,13 @@ impl List {
     /// The position of the first element; element `i` has position `first_pos() + i`.
     pub fn first_pos(&self) -> i64 {
         self.first
+    }
+
+    /// Moves all positions so that the first is this one.
+    pub fn set_first_pos(&mut self, first_pos: i64) {
+        let by = first_pos - self.first;
+        self.first = first_pos;
+        self.chunks.iter_mut().for_each(|chunk| chunk.first += by);
     }
 
     /// Element `i`.

@@ -68,7 +68,7 @@ impl Core {
         }
         self.parts.clear();
         if self.sequence.epoch == 0 && self.ks.is_empty() {
-            self.ks.seed = crate::data::Seed(seed);
+            self.ks.set_seed(crate::data::Seed::new(seed[0], seed[1]));
         }
         self.sequence.open(epoch, time_ms);
         if mine {

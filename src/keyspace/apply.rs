@@ -143,14 +143,14 @@ impl Keyspace {
         if entry.expire_at != 0 {
             db.expires.insert((entry.expire_at, entry.key.clone()));
         }
-        db.table.insert(hash, entry, |e| seed.hash(e.key.as_bytes()));
+        db.table.insert_new(hash, entry, &seed);
     }
 
     /// Removes an entry.
     pub(super) fn take_entry(&mut self, db: u32, key: &[u8]) -> Option<Box<Entry>> {
         let seed = self.seed;
         let db = &mut self.dbs[db as usize];
-        let entry = db.table.remove(seed.hash(key), key, |e| seed.hash(e.key.as_bytes()))?;
+        let entry = db.table.remove(seed.hash(key), key)?;
         db.digest = db.digest.wrapping_sub(digest::key(&entry));
         db.bytes -= entry.bytes();
         if entry.expire_at != 0 {
@@ -386,10 +386,10 @@ impl Keyspace {
     // ---- collections ----------------------------------------------------------------------------
 
     fn hash_set(&mut self, db: u32, key: &[u8], field: &[u8], value: &[u8], fx: &mut Effects) -> Option<()> {
-        let (limits, seed) = (self.limits, self.seed);
+        let limits = self.limits;
         let (was, generation) = self.change(db, key, |entry| {
             let Value::Hash(c) = &mut entry.value else { return None };
-            let was = c.data.set(field, value, &limits, &seed);
+            let was = c.data.set(field, value, &limits);
             let old = was.as_ref().map_or(0, |v| digest::element(&[field, v]));
             c.sum = c.sum.wrapping_sub(old).wrapping_add(digest::element(&[field, value]));
             Some((was, c.generation))
@@ -402,10 +402,9 @@ impl Keyspace {
     }
 
     fn hash_del(&mut self, db: u32, key: &[u8], field: &[u8], fx: &mut Effects) -> Option<()> {
-        let seed = self.seed;
         let (was, generation) = self.change(db, key, |entry| {
             let Value::Hash(c) = &mut entry.value else { return None };
-            let was = c.data.remove(field, &seed)?;
+            let was = c.data.remove(field)?;
             c.sum = c.sum.wrapping_sub(digest::element(&[field, &was]));
             Some((was, c.generation))
         })??;
@@ -417,17 +416,17 @@ impl Keyspace {
     }
 
     fn set_change(&mut self, db: u32, key: &[u8], member: &[u8], add: bool, fx: &mut Effects) -> Option<()> {
-        let (limits, seed) = (self.limits, self.seed);
+        let limits = self.limits;
         let generation = self.change(db, key, |entry| {
             let Value::Set(c) = &mut entry.value else { return None };
             let element = digest::element(&[member]);
             if add {
-                if !c.data.insert(member, &limits, &seed) {
+                if !c.data.insert(member, &limits) {
                     return None;
                 }
                 c.sum = c.sum.wrapping_add(element);
             } else {
-                if !c.data.remove(member, &seed) {
+                if !c.data.remove(member) {
                     return None;
                 }
                 c.sum = c.sum.wrapping_sub(element);
@@ -450,12 +449,12 @@ impl Keyspace {
         score: Option<f64>,
         fx: &mut Effects,
     ) -> Option<()> {
-        let (limits, seed) = (self.limits, self.seed);
+        let limits = self.limits;
         let (was, generation) = self.change(db, key, |entry| {
             let Value::ZSet(c) = &mut entry.value else { return None };
             let was = match score {
-                Some(score) => c.data.insert(member, score, &limits, &seed),
-                None => Some(c.data.remove(member, &seed)?),
+                Some(score) => c.data.insert(member, score, &limits),
+                None => Some(c.data.remove(member)?),
             };
             let element = |s: Option<f64>| s.map_or(0, |s| digest::zset_element(member, s));
             c.sum = c.sum.wrapping_sub(element(was)).wrapping_add(element(score));
@@ -473,12 +472,13 @@ impl Keyspace {
     }
 
     fn list_push(&mut self, db: u32, key: &[u8], front: bool, value: &[u8], fx: &mut Effects) -> Option<()> {
+        let limits = self.limits;
         let (generation, position) = self.change_list_in(db, key, |c| {
             let position = if front {
-                c.data.push_front(value);
+                c.data.push_front(value, &limits);
                 c.data.first_pos()
             } else {
-                c.data.push_back(value);
+                c.data.push_back(value, &limits);
                 c.data.first_pos() + c.data.len() as i64 - 1
             };
             c.sum = c.sum.wrapping_add(digest::list_element(position, value));
@@ -492,6 +492,7 @@ impl Keyspace {
     }
 
     fn list_pop(&mut self, db: u32, key: &[u8], front: bool, count: usize, fx: &mut Effects) -> Option<()> {
+        let limits = self.limits;
         let keep = fx.undo.is_some();
         let rows = &mut fx.rows;
         let popped = self.change_list_in(db, key, |c| {
@@ -501,7 +502,7 @@ impl Keyspace {
             let mut popped = Vec::new();
             for _ in 0..count {
                 let position = if front { c.data.first_pos() } else { c.data.first_pos() + c.data.len() as i64 - 1 };
-                let value = if front { c.data.pop_front()? } else { c.data.pop_back()? };
+                let value = if front { c.data.pop_front(&limits)? } else { c.data.pop_back(&limits)? };
                 c.sum = c.sum.wrapping_sub(digest::list_element(position, &value));
                 rows.push(RowOp::Delete { key: rows::list_row(c.generation, position) });
                 if keep {
@@ -517,12 +518,13 @@ impl Keyspace {
     }
 
     fn list_set(&mut self, db: u32, key: &[u8], index: usize, value: &[u8], fx: &mut Effects) -> Option<()> {
+        let limits = self.limits;
         let (was, generation, position) = self.change_list_in(db, key, |c| {
             if index >= c.data.len() {
                 return None;
             }
             let position = c.data.first_pos() + index as i64;
-            let was = c.data.set(index, value);
+            let was = c.data.set(index, value, &limits)?;
             c.sum = c
                 .sum
                 .wrapping_sub(digest::list_element(position, &was))
@@ -537,6 +539,7 @@ impl Keyspace {
     }
 
     fn list_insert(&mut self, db: u32, key: &[u8], index: usize, value: &[u8], fx: &mut Effects) -> Option<()> {
+        let limits = self.limits;
         let rows = &mut fx.rows;
         let first_pos = self.change_list_in(db, key, |c| {
             if index > c.data.len() {
@@ -546,7 +549,7 @@ impl Keyspace {
             let low = index < c.data.len() / 2;
             let moved = if low { 0..index } else { index..c.data.len() };
             c.sum = c.sum.wrapping_sub(range_sum(&c.data, moved.clone()));
-            c.data.insert(index, value);
+            c.data.insert(index, value, &limits);
             let moved = if low { 0..index + 1 } else { index..c.data.len() };
             c.sum = c.sum.wrapping_add(range_sum(&c.data, moved.clone()));
             put_range(c, moved, rows);
@@ -559,6 +562,7 @@ impl Keyspace {
     }
 
     fn list_remove(&mut self, db: u32, key: &[u8], index: usize, fx: &mut Effects) -> Option<()> {
+        let limits = self.limits;
         let rows = &mut fx.rows;
         let (was, first_pos) = self.change_list_in(db, key, |c| {
             let len = c.data.len();
@@ -568,7 +572,7 @@ impl Keyspace {
             let first_pos = c.data.first_pos();
             let low = index < len / 2;
             c.sum = c.sum.wrapping_sub(range_sum(&c.data, if low { 0..index + 1 } else { index..len }));
-            let was = c.data.remove(index);
+            let (was, _) = c.data.remove(index, &limits)?;
             let moved = if low { 0..index } else { index..len - 1 };
             c.sum = c.sum.wrapping_add(range_sum(&c.data, moved.clone()));
             let free = if low { first_pos } else { first_pos + len as i64 - 1 };

@@ -89,6 +89,7 @@ pub struct Recorded {
 pub fn build(parts: Vec<Part>, recorded: &Recorded, limits: crate::data::Limits) -> Result<Keyspace, Error> {
     let mut ks = Keyspace::new(recorded.databases, recorded.seed);
     ks.limits = limits;
+    ks.limits.seed = recorded.seed;
     ks.next_gen = recorded.next_gen;
     for &(db, slot) in parts.iter().flat_map(|p| &p.slots) {
         let known = ks.dbs.get_mut(db as usize).ok_or(Error::Databases(db, recorded.databases))?;
@@ -135,7 +136,7 @@ pub fn build(parts: Vec<Part>, recorded: &Recorded, limits: crate::data::Limits)
 }
 
 fn fill(entry: &mut Entry, elements: Elements, ks: &Keyspace) -> Result<(), Error> {
-    let (limits, seed) = (&ks.limits, &ks.seed);
+    let limits = &ks.limits;
     let bad = |key: &Small| malformed(key.as_bytes());
     match &mut entry.value {
         Value::Str(_) => {}
@@ -150,7 +151,7 @@ fn fill(entry: &mut Entry, elements: Elements, ks: &Keyspace) -> Result<(), Erro
             for (position, value) in elements.0 {
                 let position: [u8; 8] = (*position).try_into().map_err(|_| bad(&entry.key))?;
                 first.get_or_insert(rows::list_position(position));
-                c.data.push_back(&value);
+                c.data.push_back(&value, limits);
             }
             if let Some(first) = first.filter(|_| c.data.first_pos() == 0) {
                 c.data.set_first_pos(first);
@@ -158,18 +159,18 @@ fn fill(entry: &mut Entry, elements: Elements, ks: &Keyspace) -> Result<(), Erro
         }
         Value::Set(c) => {
             for (member, _) in elements.0 {
-                c.data.insert(&member, limits, seed);
+                c.data.insert(&member, limits);
             }
         }
         Value::Hash(c) => {
             for (field, value) in elements.0 {
-                c.data.set(&field, &value, limits, seed);
+                c.data.set(&field, &value, limits);
             }
         }
         Value::ZSet(c) => {
             for (member, score) in elements.0 {
                 let bits: [u8; 8] = (*score).try_into().map_err(|_| bad(&entry.key))?;
-                c.data.insert(&member, f64::from_bits(u64::from_be_bytes(bits)), limits, seed);
+                c.data.insert(&member, f64::from_bits(u64::from_be_bytes(bits)), limits);
             }
         }
     }

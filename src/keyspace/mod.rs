@@ -90,7 +90,13 @@ impl Keyed for Box<Entry> {
 impl Keyspace {
     /// An empty data set of that many databases.
     pub fn new(databases: u32, seed: Seed) -> Self {
-        Keyspace { seed, limits: Limits::default(), dbs: (0..databases).map(Db::new).collect(), next_gen: 1 }
+        Keyspace { seed, limits: Limits::new(seed), dbs: (0..databases).map(Db::new).collect(), next_gen: 1 }
+    }
+
+    /// Takes a hash seed; the data set must be empty.
+    pub fn set_seed(&mut self, seed: Seed) {
+        self.seed = seed;
+        self.limits.seed = seed;
     }
 
     /// The number of databases.

@@ -56,69 +56,70 @@ impl Keyspace {
             Undo::Db { db, was } => self.dbs[db as usize] = *was,
             Undo::SwapDb { a, b } => self.dbs.swap(a as usize, b as usize),
             Undo::HashField { db, key, field, was } => {
-                let (limits, seed) = (self.limits, self.seed);
+                let limits = self.limits;
                 self.change(db, key.as_bytes(), |entry| {
                     let Value::Hash(c) = &mut entry.value else { return };
                     let now = match &was {
-                        Some(value) => c.data.set(&field, value, &limits, &seed),
-                        None => c.data.remove(&field, &seed),
+                        Some(value) => c.data.set(&field, value, &limits),
+                        None => c.data.remove(&field),
                     };
                     let element = |v: &Option<Box<[u8]>>| v.as_ref().map_or(0, |v| digest::element(&[&field, v]));
                     c.sum = c.sum.wrapping_sub(element(&now)).wrapping_add(element(&was));
                 });
             }
             Undo::SetMember { db, key, member, was } => {
-                let (limits, seed) = (self.limits, self.seed);
+                let limits = self.limits;
                 self.change(db, key.as_bytes(), |entry| {
                     let Value::Set(c) = &mut entry.value else { return };
                     if was {
-                        c.data.insert(&member, &limits, &seed);
+                        c.data.insert(&member, &limits);
                         c.sum = c.sum.wrapping_add(digest::element(&[&member]));
                     } else {
-                        c.data.remove(&member, &seed);
+                        c.data.remove(&member);
                         c.sum = c.sum.wrapping_sub(digest::element(&[&member]));
                     }
                 });
             }
             Undo::ZSetMember { db, key, member, was } => {
-                let (limits, seed) = (self.limits, self.seed);
+                let limits = self.limits;
                 self.change(db, key.as_bytes(), |entry| {
                     let Value::ZSet(c) = &mut entry.value else { return };
                     let now = match was {
-                        Some(score) => c.data.insert(&member, score, &limits, &seed),
-                        None => c.data.remove(&member, &seed),
+                        Some(score) => c.data.insert(&member, score, &limits),
+                        None => c.data.remove(&member),
                     };
                     let element = |s: Option<f64>| s.map_or(0, |s| digest::zset_element(&member, s));
                     c.sum = c.sum.wrapping_sub(element(now)).wrapping_add(element(was));
                 });
             }
-            Undo::ListPushed { db, key, front } => self.change_list(db, &key, |list| {
-                if front { list.pop_front() } else { list.pop_back() };
+            Undo::ListPushed { db, key, front } => self.change_list(db, &key, |list, limits| {
+                if front { list.pop_front(limits) } else { list.pop_back(limits) };
             }),
-            Undo::ListPopped { db, key, front, values } => self.change_list(db, &key, |list| {
+            Undo::ListPopped { db, key, front, values } => self.change_list(db, &key, |list, limits| {
                 for value in values.iter().rev() {
-                    if front { list.push_front(value) } else { list.push_back(value) }
+                    if front { list.push_front(value, limits) } else { list.push_back(value, limits) }
                 }
             }),
-            Undo::ListSet { db, key, index, was } => self.change_list(db, &key, |list| {
-                list.set(index, &was);
+            Undo::ListSet { db, key, index, was } => self.change_list(db, &key, |list, limits| {
+                list.set(index, &was, limits);
             }),
-            Undo::ListInserted { db, key, index, first_pos } => self.change_list(db, &key, |list| {
-                list.remove(index);
+            Undo::ListInserted { db, key, index, first_pos } => self.change_list(db, &key, |list, limits| {
+                list.remove(index, limits);
                 list.set_first_pos(first_pos);
             }),
-            Undo::ListRemoved { db, key, index, was, first_pos } => self.change_list(db, &key, |list| {
-                list.insert(index, &was);
+            Undo::ListRemoved { db, key, index, was, first_pos } => self.change_list(db, &key, |list, limits| {
+                list.insert(index, &was, limits);
                 list.set_first_pos(first_pos);
             }),
         }
     }
 
     /// Lists are undone rarely and their digests depend on positions: the sum is computed afresh.
-    fn change_list(&mut self, db: u32, key: &Small, f: impl FnOnce(&mut crate::data::List)) {
+    fn change_list(&mut self, db: u32, key: &Small, f: impl FnOnce(&mut crate::data::List, &crate::data::Limits)) {
+        let limits = self.limits;
         self.change(db, key.as_bytes(), |entry| {
             if let Value::List(c) = &mut entry.value {
-                f(&mut c.data);
+                f(&mut c.data, &limits);
             }
             let sum = digest::sum(&entry.value);
             if let Value::List(c) = &mut entry.value {

@@ -92,7 +92,7 @@ impl StateMachine {
         let parts = parts.into_iter().map(parking_lot::Mutex::into_inner).collect();
         let recorded = Recorded {
             databases: self.databases,
-            seed: crate::data::Seed(extra.seed),
+            seed: crate::data::Seed::new(extra.seed[0], extra.seed[1]),
             next_gen: extra.next_gen,
             digest: at.digest,
         };
@@ -107,7 +107,7 @@ impl StateMachine {
     }
 
     fn position(&self, core: &crate::engine::Core, index: u64, term: u64, digest: u128) -> Position {
-        let extra = Extra { seed: core.ks.seed.0, next_gen: core.committed_next_gen(), databases: self.databases };
+        let extra = Extra { seed: [core.ks.seed.k0, core.ks.seed.k1], next_gen: core.committed_next_gen(), databases: self.databases };
         Position {
             index,
             term,
@@ -184,14 +184,14 @@ impl RaftStateMachine<Config> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotDir) -> Result<(), io::Error> {
         tracing::info!(?meta.last_log_id, "installing a snapshot");
-        let path = snapshot.path.clone();
+        let path = snapshot.path().to_path_buf();
         tokio::task::spawn_blocking(move || Store::verify(&path)).await?.map_err(io::Error::other)?;
         {
             // LOADING from here on; the old memory goes before the new one comes.
             let mut core = self.engine.lock();
             core.begin_loading();
         }
-        let position = self.store.install(&snapshot.path).await.map_err(io::Error::other)?;
+        let position = self.store.install(snapshot.path()).await.map_err(io::Error::other)?;
         tokio::task::block_in_place(|| self.load(Some(position))).map_err(io::Error::other)?;
         self.membership = meta.last_membership.clone();
         self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
@@ -207,7 +207,7 @@ impl RaftStateMachine<Config> for StateMachine {
             tokio::task::spawn_blocking(move || Store::verify(&dir)).await?
         };
         match position {
-            Ok(position) => Ok(Some(Snapshot { meta: meta_of(&position)?, snapshot: SnapshotDir::new(dir) })),
+            Ok(position) => Ok(Some(Snapshot { meta: meta_of(&position)?, snapshot: SnapshotDir::at(dir) })),
             Err(e) => {
                 tracing::error!("the snapshot {} is damaged and was removed: {e}", dir.display());
                 std::fs::remove_dir_all(&dir)?;
@@ -266,7 +266,7 @@ impl Builder {
                 std::fs::remove_dir_all(&path)?;
             }
         }
-        Ok(Snapshot { meta: meta_of(&position)?, snapshot: SnapshotDir::new(dir) })
+        Ok(Snapshot { meta: meta_of(&position)?, snapshot: SnapshotDir::at(dir) })
     }
 }
 

@@ -63,6 +63,15 @@ impl Args {
         self.frame.slice(self.spans[index].range())
     }
 
+    /// The arguments from `first` on as a request of their own (COMMAND GETKEYS, ACL DRYRUN). Copies
+    /// no argument.
+    pub fn tail(&self, first: usize) -> Self {
+        Self {
+            frame: self.frame.clone(),
+            spans: SmallVec::from_slice(&self.spans[first..]),
+        }
+    }
+
     /// All arguments, the name first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> + DoubleEndedIterator + Clone {
         self.spans.iter().map(|span| &self.frame[span.range()])
@@ -111,10 +120,11 @@ mod tests {
         assert_eq!(args.get(3), None);
         assert_eq!(args.shared(1), "k");
         assert_eq!(args.total_len(), 4);
-        assert_eq!(args.iter().rev().next(), Some(&b""[..]));
+        assert_eq!(args.iter().next_back(), Some(&b""[..]));
         assert_eq!(args, Args::copy_from([&b"SET"[..], b"k", b""]));
         assert_ne!(args, Args::copy_from(["SET", "k"]));
         assert_eq!(format!("{args:?}"), r#"["SET", "k", ""]"#);
+        assert_eq!(args.tail(1), Args::copy_from(["k", ""]));
         assert!(Args::default().is_empty());
     }
 

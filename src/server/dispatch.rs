@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::base::limits::{BATCH_LEN_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX};
 use crate::base::slot;
-use crate::command::table::{self, Spec, flags};
+use crate::command::table::{self, Flags, Spec, Unknown};
 use crate::command::{self, Args, Fail};
 use crate::engine::{Core, Role};
 use crate::resp::{Out, Proto};
@@ -66,6 +66,7 @@ pub fn run(server: &Server, core: &mut Core, session: &mut Session, args: Args<'
     step
 }
 
+const NO_AUTH: Fail = Fail::new("NOAUTH Authentication required.");
 const REPLIED: Step = Step::Replied { wait: 0 };
 
 fn refuse(session: &mut Session, out: &mut Out, fail: &Fail) -> Step {
@@ -77,41 +78,29 @@ fn refuse(session: &mut Session, out: &mut Out, fail: &Fail) -> Step {
 }
 
 fn gates(server: &Server, core: &mut Core, session: &mut Session, args: Args<'_>, out: &mut Out) -> Step {
-    let Some(top) = table::lookup(args[0]) else {
-        return if session.authenticated {
-            refuse(session, out, &unknown(args))
-        } else {
-            refuse(session, out, &Fail::new("NOAUTH Authentication required."))
-        };
-    };
-    let spec = match table::resolve(top, args) {
+    let spec = match table::resolve(args) {
         Ok(spec) => spec,
-        Err(()) if !session.authenticated && !top.has(flags::NO_AUTH) => {
-            return refuse(session, out, &Fail::new("NOAUTH Authentication required."));
-        }
-        Err(()) => {
-            let sub = String::from_utf8_lossy(args[1]).chars().take(128).collect::<String>();
-            let text = format!("ERR unknown subcommand '{sub}'. Try {} HELP.", top.name.to_uppercase());
-            return refuse(session, out, &Fail::text(text));
-        }
+        Err(_) if !session.authenticated => return refuse(session, out, &NO_AUTH),
+        Err(unknown) => return refuse_unknown(session, out, unknown, args),
     };
-    if !spec.arity_fits(args.len()) {
-        return refuse(session, out, &Fail::arity(spec.name));
+    let top = spec.container.map_or(spec, |id| id.spec());
+    if !spec.accepts(args.len()) {
+        return refuse(session, out, &Fail::text(table::wrong_arity(spec)));
     }
-    if !session.authenticated && !spec.has(flags::NO_AUTH) {
-        return refuse(session, out, &Fail::new("NOAUTH Authentication required."));
+    if !session.authenticated && !spec.has(Flags::NO_AUTH) {
+        return refuse(session, out, &NO_AUTH);
     }
     if let Some(fail) = restricted(server, top, spec) {
         server.counters.calls.of(spec.id)[3].fetch_add(1, Relaxed);
         return refuse(session, out, &fail);
     }
-    if core.role == Role::Loading && !spec.has(flags::LOADING) {
+    if core.role == Role::Loading && !spec.has(Flags::LOADING) {
         return refuse(session, out, &Fail::new("LOADING Pontoon is loading the dataset in memory"));
     }
-    if session.subscriptions() > 0 && out.proto() == Proto::Resp2 && !while_subscribed(spec.name) {
+    if session.subscriptions() > 0 && out.proto() == Proto::Resp2 && !while_subscribed(spec.full_name) {
         let text = format!(
             "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-            spec.name
+            spec.full_name
         );
         return refuse(session, out, &Fail::text(text));
     }
@@ -121,8 +110,8 @@ fn gates(server: &Server, core: &mut Core, session: &mut Session, args: Args<'_>
         return step;
     }
     let transaction_word =
-        matches!(spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset");
-    if spec.has(flags::DENYOOM) && !core.make_room() && session.multi.is_none() {
+        matches!(spec.full_name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset");
+    if spec.has(Flags::DENYOOM) && !core.make_room() && session.multi.is_none() {
         return refuse(session, out, &Fail::OOM);
     }
     if session.multi.is_some() && !transaction_word {
@@ -132,8 +121,8 @@ fn gates(server: &Server, core: &mut Core, session: &mut Session, args: Args<'_>
 }
 
 fn queue(session: &mut Session, spec: &Spec, args: Args<'_>, out: &mut Out) -> Step {
-    if spec.has(flags::NO_MULTI) {
-        return refuse(session, out, &Fail::text(format!("ERR Command not allowed inside a transaction: {}", spec.name)));
+    if spec.has(Flags::NO_MULTI) {
+        return refuse(session, out, &Fail::text(format!("ERR Command not allowed inside a transaction: {}", spec.full_name)));
     }
     let Some(multi) = &mut session.multi else { return REPLIED };
     multi.bytes += args.iter().map(|a| a.len() + 32).sum::<usize>();
@@ -163,7 +152,8 @@ pub fn execute(server: &Server, core: &mut Core, session: &mut Session, spec: &S
         let result = handler(&mut exec, args, out);
         (exec.wait, result)
     } else {
-        (0, Err(unknown(args)))
+        let text = format!("ERR the command '{}' is not available here", spec.full_name);
+        (0, Err(Fail::text(text)))
     };
     let mut wait = wait;
     if core.bytes_since(&mark) > BATCH_LEN_MAX {
@@ -185,7 +175,7 @@ pub fn execute(server: &Server, core: &mut Core, session: &mut Session, spec: &S
     }
     if core.settings.slowlog_slower_than_us >= 0
         && micros as i64 >= core.settings.slowlog_slower_than_us
-        && !spec.has(flags::SKIP_SLOWLOG)
+        && !spec.has(Flags::SKIP_SLOWLOG)
     {
         let about = session.client.about.lock().name.clone();
         server.slowlog.lock().add(args, micros, core.settings.slowlog_len_max, &session.client.addr, &about);
@@ -202,10 +192,10 @@ fn at_standby(
     args: Args<'_>,
     out: &mut Out,
 ) -> Option<Step> {
-    if commands::is_local(spec.name) || core.role == Role::Loading {
+    if commands::is_local(spec.full_name) || core.role == Role::Loading {
         return None;
     }
-    let reads = spec.has(flags::READONLY) && !spec.has(flags::BLOCKING) && command::handler(spec.id).is_some();
+    let reads = spec.has(Flags::READONLY) && !spec.has(Flags::BLOCKING) && command::handler(spec.id).is_some();
     if session.readonly && reads && session.multi.is_none() {
         let staleness = core.staleness_ms();
         if staleness <= server.options.staleness_ms {
@@ -224,7 +214,7 @@ fn at_standby(
     let view = server.view.borrow();
     match &view.leader {
         Some(leader) if leader.id != view.node_id => {
-            let slot = table::keys(spec, args).first().map_or(0, |&i| slot::of(args[i]));
+            let slot = table::routed_keys(spec, args).first().map_or(0, |key| slot::of(args[key.position]));
             let text = format!("MOVED {slot} {}", leader.announced);
             drop(view);
             Some(refuse(session, out, &Fail::text(text)))
@@ -236,13 +226,13 @@ fn at_standby(
 /// Policy: the restricted list (A5). In redirect mode the subcommands of CLUSTER and COMMAND that only read are allowed.
 pub fn restricted(server: &Server, top: &Spec, spec: &Spec) -> Option<Fail> {
     let list = &server.options.restricted;
-    if !(list.contains(top.name) || list.contains(spec.name)) {
+    if !(list.contains(top.full_name) || list.contains(spec.full_name)) {
         return None;
     }
-    if server.options.redirect && (top.name == "command" || commands::cluster::reads_only(spec.name)) {
+    if server.options.redirect && (top.full_name == "command" || commands::cluster::reads_only(spec.full_name)) {
         return None;
     }
-    Some(Fail::text(format!("NOPERM User default has no permissions to run the '{}' command", spec.name)))
+    Some(Fail::text(format!("NOPERM User default has no permissions to run the '{}' command", spec.full_name)))
 }
 
 fn while_subscribed(name: &str) -> bool {
@@ -252,17 +242,12 @@ fn while_subscribed(name: &str) -> bool {
     )
 }
 
-fn unknown(args: Args<'_>) -> Fail {
-    let name: String = String::from_utf8_lossy(args[0]).chars().take(128).collect();
-    let mut text = format!("ERR unknown command '{name}', with args beginning with: ");
-    for arg in &args[1..] {
-        if text.len() >= 128 + 60 {
-            break;
-        }
-        let shown: String = String::from_utf8_lossy(arg).chars().take(128).collect();
-        text.push_str(&format!("'{shown}' "));
+fn refuse_unknown(session: &mut Session, out: &mut Out, unknown: Unknown, args: Args<'_>) -> Step {
+    if let Some(multi) = &mut session.multi {
+        multi.aborted = true;
     }
-    Fail::text(text)
+    out.error_bytes(&unknown.message(args));
+    REPLIED
 }
 
 /// Begins a transaction.

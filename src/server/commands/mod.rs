@@ -19,7 +19,7 @@ use crate::command::table;
 use super::dispatch::Handler;
 
 static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
-    let mut handlers = vec![None; table::len()];
+    let mut handlers = vec![None; table::COUNT];
     let families = [
         client::COMMANDS,
         cluster::COMMANDS,
@@ -34,7 +34,7 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
         transaction::COMMANDS,
     ];
     for &(name, handler) in families.into_iter().flatten() {
-        let spec = table::by_name(name);
+        let spec = table::by_full_name(name.as_bytes());
         debug_assert!(spec.is_some(), "{name} has no row in the table");
         if let Some(spec) = spec {
             handlers[spec.id as usize] = Some(handler);

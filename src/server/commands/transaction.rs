@@ -50,14 +50,14 @@ fn exec(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let start = core.mark();
     for command in &multi.queue {
         let args: SmallVec<[&[u8]; 16]> = command.iter().map(|a| &a[..]).collect();
-        let spec = table::lookup(args[0]).and_then(|top| table::resolve(top, &args).ok());
+        let spec = table::resolve(&args).ok();
         let Some(spec) = spec else { continue };
         // A setting may have changed since it was queued.
-        if let Some(fail) = dispatch::restricted(server, spec, spec) {
+        if let Some(fail) = dispatch::restricted(server, spec.container.map_or(spec, |id| id.spec()), spec) {
             out.error(fail.as_str());
             continue;
         }
-        if spec.has(table::flags::DENYOOM) && !core.make_room() {
+        if spec.has(table::Flags::DENYOOM) && !core.make_room() {
             out.error(Fail::OOM.as_str());
             continue;
         }
