@@ -9,7 +9,7 @@ use super::size::{alloc_size, vec_bytes};
 const CHUNK: usize = 512;
 
 /// A dense, growable array whose growth has no long pauses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Chunked<T> {
     chunks: Vec<Vec<T>>,
     len: usize,

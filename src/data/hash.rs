@@ -12,10 +12,10 @@ use super::table::{Keyed, Table, below};
 use super::{Limits, Seed, pack};
 
 /// A map from field to value.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Hash(Repr);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Repr {
     Pack { buf: Vec<u8>, len: usize },
     Table(Box<Large>),
@@ -30,7 +30,7 @@ impl Default for Repr {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Large {
     seed: Seed,
     table: Table<Pair>,
@@ -39,7 +39,7 @@ struct Large {
 }
 
 /// Field and value in one block: the field's length, the field, the value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pair(Box<[u8]>);
 
 impl Pair {

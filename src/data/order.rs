@@ -20,7 +20,7 @@ const LEAF_MAX: usize = 53;
 const FAN_MAX: usize = 32;
 
 /// A member and its score, at the index that is its id.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Slot {
     pub member: Small,
     pub score: f64,
@@ -50,35 +50,35 @@ impl Key<'_> {
 }
 
 /// A run of neighbouring entries.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Leaf {
     scores: [f64; LEAF_MAX],
     ids: [u32; LEAF_MAX],
     len: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     children: Vec<Node>,
     counts: Vec<u32>,
     firsts: Vec<(f64, u32)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Node {
     Leaf(Box<Leaf>),
     Inner(Box<Inner>),
 }
 
 /// The tree.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Order {
     root: Node,
     nodes: Nodes,
 }
 
 /// How many nodes a tree has.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Nodes {
     leaves: usize,
     inners: usize,

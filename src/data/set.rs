@@ -13,10 +13,10 @@ use super::view::parse_int;
 use super::{Limits, Seed, Small, View, pack};
 
 /// A set of byte strings.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Set(Repr);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Repr {
     Ints(IntSet),
     Pack { buf: Vec<u8>, len: usize },
@@ -29,7 +29,7 @@ impl Default for Repr {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Large {
     seed: Seed,
     table: Table<Small>,

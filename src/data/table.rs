@@ -54,7 +54,7 @@ pub fn below(rng: &mut (impl RngCore + ?Sized), bound: usize) -> usize {
 }
 
 /// A hash table of items that carry their keys. The caller hashes, with the same seed always.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Table<T> {
     raw: Raw<T>,
 }
@@ -148,7 +148,7 @@ impl<T: Keyed> Table<T> {
 }
 
 /// The table itself, for items of which it knows nothing: the caller compares and hashes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Raw<T> {
     /// Slots, `2^depth` of them: which bucket. Empty as long as there is none.
     directory: Vec<u32>,
@@ -163,7 +163,7 @@ pub(super) struct Raw<T> {
     bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Bucket<T> {
     items: Vec<T>,
     tags: Vec<u16>,

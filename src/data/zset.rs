@@ -16,10 +16,10 @@ use super::table::{Raw, below};
 use super::{Limits, Seed, Small, pack};
 
 /// A sorted set.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ZSet(Repr);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Repr {
     Pack { buf: Vec<u8>, len: usize },
     Tree(Box<Large>),
@@ -34,7 +34,7 @@ impl Default for Repr {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Large {
     seed: Seed,
     slots: Slots,

@@ -46,7 +46,7 @@ impl Core {
                 self.open(epoch, time_ms, seed);
                 Ok(self.nothing())
             }
-            Entry::Batch(header, mutations) => self.batch(&header, payload, mutations),
+            Entry::Batch(header, mutations) => self.apply_batch(&header, payload, mutations),
         }
     }
 
@@ -76,7 +76,7 @@ impl Core {
         }
     }
 
-    fn batch(&mut self, header: &Header, payload: &Bytes, mutations: &[u8]) -> Result<Applied, ApplyError> {
+    fn apply_batch(&mut self, header: &Header, payload: &Bytes, mutations: &[u8]) -> Result<Applied, ApplyError> {
         let gap = crate::base::planted::is("apply-over-gap") && header.sequence > self.sequence.number;
         let twice = crate::base::planted::is("apply-twice");
         if !self.sequence.accepts(header) && !gap {

@@ -230,7 +230,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     }
                     Step::NeedsPrimary => {
                         self.stuck = true;
-                        self.parser = Parser::new();
                         break;
                     }
                 }

@@ -214,7 +214,7 @@ fn at_standby(
     let view = server.view.borrow();
     match &view.leader {
         Some(leader) if leader.id != view.node_id => {
-            let slot = table::routed_keys(spec, args).first().map_or(0, |key| slot::of(args[key.position]));
+            let slot = table::routed_keys(spec, args).first().map_or(0, |key| slot::of(args[key.at]));
             let text = format!("MOVED {slot} {}", leader.announced);
             drop(view);
             Some(refuse(session, out, &Fail::text(text)))

@@ -64,9 +64,12 @@ impl Held {
     /// Moves what may leave to `ready`.
     pub fn release(&mut self, outcome: impl Fn(u64, u64) -> Outcome) {
         let mut free = 0;
-        while let Some(s) = self.stretches.front() {
+        while let Some(s) = self.stretches.pop_front() {
             match outcome(s.era, s.batch) {
-                Outcome::Pending => break,
+                Outcome::Pending => {
+                    self.stretches.push_front(s);
+                    break;
+                }
                 Outcome::Committed => free += s.len,
                 Outcome::Unknown => {
                     self.move_ready(free);
@@ -81,7 +84,6 @@ impl Held {
                     }
                 }
             }
-            self.stretches.pop_front();
         }
         self.move_ready(free);
     }
