@@ -8,7 +8,8 @@
 use super::Error;
 use super::identity::{Identity, check_cluster_id, is_reserved};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -45,7 +46,10 @@ impl Issued {
     /// Writes `<name>.pem` and `<name>.key` (mode 0600) into `dir`; answers both paths. The key goes
     /// first: a reader that sees the new certificate finds its key.
     pub fn write(&self, dir: &Path, name: &str) -> Result<(PathBuf, PathBuf), Error> {
-        let (cert, key) = (dir.join(format!("{name}.pem")), dir.join(format!("{name}.key")));
+        let (cert, key) = (
+            dir.join(format!("{name}.pem")),
+            dir.join(format!("{name}.key")),
+        );
         write_key(&key, &self.key_pem)?;
         write_file(&cert, self.cert_pem.as_bytes(), 0o644)?;
         Ok((cert, key))
@@ -57,34 +61,57 @@ impl Authority {
     /// needed. Fails if there is one already: everything it signed would become worthless.
     pub fn create(dir: &Path, name: &str) -> Result<Self, Error> {
         let (cert_path, key_path) = (dir.join(CA_CERT), dir.join(CA_KEY));
-        std::fs::create_dir_all(dir).map_err(|source| Error::Io { path: dir.to_owned(), source })?;
-        if key_path.exists() || cert_path.exists() {
-            let source = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "there is a CA already; open it instead");
-            return Err(Error::Io { path: key_path, source });
+        std::fs::create_dir_all(dir).map_err(|source| Error::Io {
+            path: dir.to_owned(),
+            source,
+        })?;
+        if cert_path.exists() {
+            let source = std::io::Error::new(
+                std::io::ErrorKind::AlreadyExists,
+                "there is a CA already; open it instead",
+            );
+            return Err(Error::Io {
+                path: cert_path,
+                source,
+            });
         }
         let mut params = CertificateParams::default();
         valid_for(&mut params, CA_VALID);
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages =
-            vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        params.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::CrlSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
         let key = KeyPair::generate()?;
         let cert_pem = params.self_signed(&key)?.pem();
         write_key(&key_path, &key.serialize_pem())?;
         write_file(&cert_path, cert_pem.as_bytes(), 0o644)?;
-        Ok(Self { dir: dir.to_owned(), cert_pem, issuer: Issuer::new(params, key) })
+        Ok(Self {
+            dir: dir.to_owned(),
+            cert_pem,
+            issuer: Issuer::new(params, key),
+        })
     }
 
     /// Opens the CA that [`Authority::create`] wrote into `dir`.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let text = |path: &Path| {
-            std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })
+            std::fs::read_to_string(path).map_err(|source| Error::Io {
+                path: path.to_owned(),
+                source,
+            })
         };
         let cert_pem = text(&dir.join(CA_CERT))?;
         let key = KeyPair::from_pem(&text(&dir.join(CA_KEY))?)?;
         let issuer = Issuer::from_ca_cert_pem(&cert_pem, key)?;
-        Ok(Self { dir: dir.to_owned(), cert_pem, issuer })
+        Ok(Self {
+            dir: dir.to_owned(),
+            cert_pem,
+            issuer,
+        })
     }
 
     /// The CA's certificate, PEM: what clients verify with.
@@ -104,13 +131,20 @@ impl Authority {
         for name in names {
             if is_reserved(name) {
                 let reason = "names under .pontoon are kept for nodes and operators".into();
-                return Err(Error::Name { name: name.clone(), reason });
+                return Err(Error::Name {
+                    name: name.clone(),
+                    reason,
+                });
             }
             if !all.contains(name) {
                 all.push(name.clone());
             }
         }
-        self.issue(&all, "pontoon server", &[ExtendedKeyUsagePurpose::ServerAuth])
+        self.issue(
+            &all,
+            "pontoon server",
+            &[ExtendedKeyUsagePurpose::ServerAuth],
+        )
     }
 
     /// A node's certificate: it serves and connects under `node-<id>.<cluster>.pontoon`.
@@ -118,13 +152,20 @@ impl Authority {
         self.issue_identity(
             cluster,
             Identity::Node(id),
-            &[ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+            &[
+                ExtendedKeyUsagePurpose::ServerAuth,
+                ExtendedKeyUsagePurpose::ClientAuth,
+            ],
         )
     }
 
     /// An operator's certificate: it only connects, as `admin.<cluster>.pontoon`.
     pub fn issue_admin(&self, cluster: &str) -> Result<Issued, Error> {
-        self.issue_identity(cluster, Identity::Admin, &[ExtendedKeyUsagePurpose::ClientAuth])
+        self.issue_identity(
+            cluster,
+            Identity::Admin,
+            &[ExtendedKeyUsagePurpose::ClientAuth],
+        )
     }
 
     fn issue_identity(
@@ -135,16 +176,26 @@ impl Authority {
     ) -> Result<Issued, Error> {
         check_cluster_id(cluster)?;
         if identity == Identity::Node(0) {
-            return Err(Error::Name { name: identity.dns_name(cluster), reason: "node ids begin at 1".into() });
+            return Err(Error::Name {
+                name: identity.dns_name(cluster),
+                reason: "node ids begin at 1".into(),
+            });
         }
         self.issue(&[identity.dns_name(cluster)], &identity.to_string(), usage)
     }
 
-    fn issue(&self, names: &[String], common_name: &str, usage: &[ExtendedKeyUsagePurpose]) -> Result<Issued, Error> {
+    fn issue(
+        &self,
+        names: &[String],
+        common_name: &str,
+        usage: &[ExtendedKeyUsagePurpose],
+    ) -> Result<Issued, Error> {
         let mut params = CertificateParams::new(names.to_vec())?;
         valid_for(&mut params, LEAF_VALID);
         params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, common_name);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, common_name);
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = usage.to_vec();
@@ -152,7 +203,10 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
-        Ok(Issued { cert_pem: cert.pem(), key_pem: key.serialize_pem() })
+        Ok(Issued {
+            cert_pem: cert.pem(),
+            key_pem: key.serialize_pem(),
+        })
     }
 }
 
@@ -169,7 +223,10 @@ pub fn write_key(path: &Path, pem: &str) -> Result<(), Error> {
 }
 
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    let wrong = |source| Error::Io { path: path.to_owned(), source };
+    let wrong = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);

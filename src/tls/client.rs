@@ -23,7 +23,11 @@ impl Certificate {
     pub fn open(pair: Pair) -> Result<Arc<Self>, Error> {
         let stamps = Stamps::of(&[&pair.cert, &pair.key]);
         let key = pair.load()?;
-        Ok(Arc::new(Self { pair, current: ArcSwap::from_pointee(key), seen: Mutex::new(stamps) }))
+        Ok(Arc::new(Self {
+            pair,
+            current: ArcSwap::from_pointee(key),
+            seen: Mutex::new(stamps),
+        }))
     }
 
     /// The configuration for `tokio_rustls::TlsAcceptor`. Make it once: its tickets are accepted by

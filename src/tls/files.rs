@@ -34,15 +34,21 @@ impl Pair {
             reason: e.to_string(),
             wanted: "a private key",
         })?;
-        CertifiedKey::from_der(chain, key, &super::provider())
-            .map_err(|source| Error::Unusable { path: self.cert.clone(), source })
+        CertifiedKey::from_der(chain, key, &super::provider()).map_err(|source| Error::Unusable {
+            path: self.cert.clone(),
+            source,
+        })
     }
 }
 
 /// All certificates of a PEM file; at least one.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let text = read(path)?;
-    let wrong = |reason: String| Error::Pem { path: path.to_owned(), reason, wanted: "certificates" };
+    let wrong = |reason: String| Error::Pem {
+        path: path.to_owned(),
+        reason,
+        wanted: "certificates",
+    };
     let found: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
         .map_err(|e| wrong(e.to_string()))?;
@@ -53,7 +59,10 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> 
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })
+    std::fs::read(path).map_err(|source| Error::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// What a file looked like: modification time in ns, length, inode. `None`: it was not there.
@@ -109,7 +118,11 @@ pub fn watch<R: Reload>(value: &Arc<R>, every: Duration) -> tokio::task::JoinHan
                 Ok(Err(e)) => {
                     let text = e.to_string();
                     if text != last_error {
-                        tracing::error!(what, error = text, "the new certificate cannot be used; the one before stays");
+                        tracing::error!(
+                            what,
+                            error = text,
+                            "the new certificate cannot be used; the one before stays"
+                        );
                         last_error = text;
                     }
                 }

@@ -39,12 +39,19 @@ impl Identity {
 
     /// Reads the identity in `cluster` out of a certificate that is already verified.
     pub fn of(certificate: &CertificateDer<'_>, cluster: &str) -> Result<Self, Error> {
-        let wrong = |reason: String| Error::Identity { cluster: cluster.to_owned(), reason };
-        let parsed = webpki::EndEntityCert::try_from(certificate).map_err(|e| wrong(e.to_string()))?;
+        let wrong = |reason: String| Error::Identity {
+            cluster: cluster.to_owned(),
+            reason,
+        };
+        let parsed =
+            webpki::EndEntityCert::try_from(certificate).map_err(|e| wrong(e.to_string()))?;
         let mut found = None;
         for name in parsed.valid_dns_names().filter(|n| n.ends_with(SUFFIX)) {
-            let identity = Self::from_dns_name(name, cluster)
-                .ok_or_else(|| wrong(format!("it names {name}; node-<id>.{cluster}{SUFFIX} is needed")))?;
+            let identity = Self::from_dns_name(name, cluster).ok_or_else(|| {
+                wrong(format!(
+                    "it names {name}; node-<id>.{cluster}{SUFFIX} is needed"
+                ))
+            })?;
             if found.replace(identity).is_some() {
                 return Err(wrong("it has more than one identity".into()));
             }
@@ -53,7 +60,10 @@ impl Identity {
     }
 
     fn from_dns_name(name: &str, cluster: &str) -> Option<Self> {
-        let label = name.strip_suffix(SUFFIX)?.strip_suffix(cluster)?.strip_suffix('.')?;
+        let label = name
+            .strip_suffix(SUFFIX)?
+            .strip_suffix(cluster)?
+            .strip_suffix('.')?;
         if label == "admin" {
             return Some(Self::Admin);
         }
@@ -66,15 +76,23 @@ impl Identity {
 /// Checks that a cluster id can stand in a DNS name.
 pub fn check_cluster_id(id: &str) -> Result<(), Error> {
     let fits = (1..=63).contains(&id.len())
-        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !id.starts_with('-')
         && !id.ends_with('-');
-    if fits { Ok(()) } else { Err(Error::ClusterId(id.to_owned())) }
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::ClusterId(id.to_owned()))
+    }
 }
 
 /// True for names that are kept for identities and must not be given to a client listener.
 pub fn is_reserved(name: &str) -> bool {
-    name.trim_end_matches('.').to_ascii_lowercase().ends_with(SUFFIX)
+    name.trim_end_matches('.')
+        .to_ascii_lowercase()
+        .ends_with(SUFFIX)
 }
 
 #[cfg(test)]
@@ -84,8 +102,14 @@ mod tests {
     #[test]
     fn names_are_read_back_and_nothing_else_is() {
         for identity in [Identity::Node(1), Identity::Node(u64::MAX), Identity::Admin] {
-            assert_eq!(Identity::from_dns_name(&identity.dns_name("c-1"), "c-1"), Some(identity));
-            assert_eq!(Identity::from_dns_name(&identity.dns_name("c-1"), "c-2"), None);
+            assert_eq!(
+                Identity::from_dns_name(&identity.dns_name("c-1"), "c-1"),
+                Some(identity)
+            );
+            assert_eq!(
+                Identity::from_dns_name(&identity.dns_name("c-1"), "c-2"),
+                None
+            );
         }
         for name in [
             "node-01.c.pontoon",

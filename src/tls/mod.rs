@@ -52,7 +52,9 @@ pub enum Error {
         reason: String,
     },
     /// A cluster id that cannot stand in a DNS name.
-    #[error("cluster id {0:?}: 1 to 63 of a-z, 0-9 and '-' are needed, not beginning or ending with '-'")]
+    #[error(
+        "cluster id {0:?}: 1 to 63 of a-z, 0-9 and '-' are needed, not beginning or ending with '-'"
+    )]
     ClusterId(String),
     /// A name that cannot be put into a certificate.
     #[error("name {name:?} cannot be certified: {reason}")]
@@ -75,6 +77,9 @@ pub enum Error {
 
 /// The one provider of primitives. Explicit everywhere, so that no process-wide default is needed.
 pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    static PROVIDER: std::sync::OnceLock<Arc<rustls::crypto::CryptoProvider>> = std::sync::OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())).clone()
+    static PROVIDER: std::sync::OnceLock<Arc<rustls::crypto::CryptoProvider>> =
+        std::sync::OnceLock::new();
+    PROVIDER
+        .get_or_init(|| Arc::new(rustls::crypto::ring::default_provider()))
+        .clone()
 }

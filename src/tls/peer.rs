@@ -66,7 +66,12 @@ impl Credentials {
         let cluster: Arc<str> = cluster.into();
         let stamps = Self::stamps(&files);
         let loaded = Self::load(&cluster, &files)?;
-        Ok(Arc::new(Self { cluster, files, loaded: ArcSwap::from_pointee(loaded), seen: Mutex::new(stamps) }))
+        Ok(Arc::new(Self {
+            cluster,
+            files,
+            loaded: ArcSwap::from_pointee(loaded),
+            seen: Mutex::new(stamps),
+        }))
     }
 
     /// The cluster's id.
@@ -90,7 +95,11 @@ impl Credentials {
             _ => return Err(refused("ALPN h2 or pontoon-relay/1 is needed".into())),
         };
         let identity = self.identity_of(session.peer_certificates())?;
-        Ok(Accepted { stream, identity, relay })
+        Ok(Accepted {
+            stream,
+            identity,
+            relay,
+        })
     }
 
     /// Takes a TCP connection through the client's side of the handshake, to node `target`. The
@@ -101,7 +110,8 @@ impl Credentials {
         tcp: TcpStream,
         alpn: &'static [u8],
     ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
-        self.connect_as(&Identity::Node(target).dns_name(&self.cluster), tcp, alpn).await
+        self.connect_as(&Identity::Node(target).dns_name(&self.cluster), tcp, alpn)
+            .await
     }
 
     /// The same to whichever node of the cluster listens there; answers its id. For operators, who
@@ -127,15 +137,25 @@ impl Credentials {
         let name = ServerName::try_from(name.to_owned()).map_err(|e| refused(e.to_string()))?;
         let mut config = rustls::ClientConfig::clone(&self.loaded.load().client);
         config.alpn_protocols = vec![alpn.to_vec()];
-        let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(config))
+            .connect(name, tcp)
+            .await?;
         if stream.get_ref().1.alpn_protocol() != Some(alpn) {
-            return Err(refused(format!("the peer does not speak {}", String::from_utf8_lossy(alpn))));
+            return Err(refused(format!(
+                "the peer does not speak {}",
+                String::from_utf8_lossy(alpn)
+            )));
         }
         Ok(stream)
     }
 
-    fn identity_of(&self, certificates: Option<&[CertificateDer<'_>]>) -> std::io::Result<Identity> {
-        let leaf = certificates.and_then(<[_]>::first).ok_or_else(|| refused("no certificate".into()))?;
+    fn identity_of(
+        &self,
+        certificates: Option<&[CertificateDer<'_>]>,
+    ) -> std::io::Result<Identity> {
+        let leaf = certificates
+            .and_then(<[_]>::first)
+            .ok_or_else(|| refused("no certificate".into()))?;
         Identity::of(leaf, &self.cluster).map_err(|e| refused(e.to_string()))
     }
 
@@ -157,7 +177,10 @@ impl Credentials {
             .map_err(|e| Error::Roots(e.to_string()))?;
         let mut server = rustls::ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_client_cert_verifier(Arc::new(FromCluster { inner, cluster: cluster.clone() }))
+            .with_client_cert_verifier(Arc::new(FromCluster {
+                inner,
+                cluster: cluster.clone(),
+            }))
             .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key.clone())));
         server.alpn_protocols = vec![ALPN_GRPC.to_vec(), ALPN_RELAY.to_vec()];
         server.send_tls13_tickets = 0;
@@ -169,10 +192,17 @@ impl Credentials {
         let mut client = rustls::ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(ToNode { inner, cluster: cluster.clone() }))
+            .with_custom_certificate_verifier(Arc::new(ToNode {
+                inner,
+                cluster: cluster.clone(),
+            }))
             .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)));
         client.resumption = rustls::client::Resumption::disabled();
-        Ok(Loaded { own, server: Arc::new(server), client: Arc::new(client) })
+        Ok(Loaded {
+            own,
+            server: Arc::new(server),
+            client: Arc::new(client),
+        })
     }
 }
 
@@ -234,7 +264,8 @@ impl ServerCertVerifier for ToNode {
         } else {
             server_name.to_owned()
         };
-        self.inner.verify_server_cert(end_entity, intermediates, &wanted, ocsp_response, now)
+        self.inner
+            .verify_server_cert(end_entity, intermediates, &wanted, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -278,7 +309,9 @@ impl ClientCertVerifier for FromCluster {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let verified = self.inner.verify_client_cert(end_entity, intermediates, now)?;
+        let verified = self
+            .inner
+            .verify_client_cert(end_entity, intermediates, now)?;
         Identity::of(end_entity, &self.cluster).map_err(application)?;
         Ok(verified)
     }
