@@ -83,3 +83,6 @@ pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
         .get_or_init(|| Arc::new(rustls::crypto::ring::default_provider()))
         .clone()
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,11 @@ impl Credentials {
         &self.cluster
     }
 
+    /// Where the own certificate and key are.
+    pub fn pair(&self) -> &Pair {
+        &self.files.pair
+    }
+
     /// Who the own certificate says that we are.
     pub fn own(&self) -> Identity {
         self.loaded.load().own
