@@ -79,3 +79,24 @@ pub const APPEND_LEN: usize = 1024 * 1024;
 
 // The largest entry fits a segment several times over, so that little of one is left unused.
 const _: () = assert!(ENTRY_LEN_MAX * 4 <= LOG_SEGMENT_LEN as usize);
+
+/// TLS handshakes of peers and operators that run at once. Beyond: they wait in the listen backlog.
+pub const PEER_HANDSHAKES_MAX: usize = 128;
+/// gRPC connections of peers and operators. Beyond: closed after the handshake.
+pub const PEER_CONNECTIONS_MAX: usize = 256;
+/// Relayed sessions' connections that one node takes. Beyond: closed after the handshake.
+pub const RELAYS_MAX: usize = 65_536;
+/// Relayed sessions that wait for the server to take them. Beyond: closed.
+pub const RELAY_BACKLOG: usize = 1024;
+/// The largest message between peers, bytes: an entry of `ENTRY_LEN_MAX` and its envelope.
+pub const PEER_MESSAGE_LEN_MAX: usize = ENTRY_LEN_MAX + 8 * 1024 * 1024;
+/// Bytes of entries that a follower has not yet acknowledged, for each follower. Beyond: sending waits.
+pub const APPEND_INFLIGHT_BYTES: usize = 64 * 1024 * 1024;
+/// Appends that a follower has not yet acknowledged, for each follower. Beyond: sending waits.
+pub const APPEND_INFLIGHT: usize = 256;
+/// Bytes of a snapshot's file that are sent as one message.
+pub const SNAPSHOT_CHUNK_LEN: usize = 256 * 1024;
+/// Messages of a snapshot that wait between disk and network, on either side.
+pub const SNAPSHOT_QUEUE: usize = 8;
+/// Files of a snapshot. Beyond: refused.
+pub const SNAPSHOT_FILES_MAX: usize = 100_000;

@@ -4,5 +4,12 @@
 //! `raft::Group` and the types re-exported below.
 
 pub mod codec;
+pub mod lease;
+pub mod listener;
 pub mod log_storage;
+pub mod network;
+pub mod peer_service;
+pub mod peers;
+pub mod snapshot_stream;
 pub mod types;
+pub mod wire;

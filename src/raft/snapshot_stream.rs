@@ -1,0 +1,605 @@
+//! Snapshots as directories, streamed file by file.
+//!
+//! The sender reads a checkpoint (a flat directory of regular files that do not change); the receiver
+//! writes a fresh directory. What the receiver hands on is complete: every length and checksum
+//! agreed, each file and the directory itself is synced. Anything less is removed again. Names are
+//! plain: nothing is written outside the directory. Nothing is allocated for a declared length.
+
+use crate::base::limits;
+use crate::proto::{FileEnd, FileStart, SnapshotChunk, SnapshotEnd, snapshot_chunk::Part};
+use bytes::Bytes;
+use std::any::Any;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::mpsc;
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// What is wrong with a snapshot or its stream.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A name that could lead out of the directory, or is not a plain file's.
+    #[error(
+        "{0:?} cannot be in a snapshot: a plain file is needed whose name is 1 to 200 of A-Z a-z 0-9 . _ - and begins with no dot"
+    )]
+    Name(String),
+    /// A part arrived where it does not belong.
+    #[error("the snapshot's stream is out of order: {0}")]
+    Order(&'static str),
+    /// A file is not as long as it was said to be.
+    #[error("{name}: {found} bytes, and {declared} were declared")]
+    Length {
+        /// The file.
+        name: String,
+        /// As declared.
+        declared: u64,
+        /// As found.
+        found: u64,
+    },
+    /// A file's bytes are not those that were sent.
+    #[error("{name}: its checksum is {found:016x}, and {declared:016x} was declared")]
+    Checksum {
+        /// The file.
+        name: String,
+        /// As declared.
+        declared: u64,
+        /// As found.
+        found: u64,
+    },
+    /// Too many files.
+    #[error("more than {} files", limits::SNAPSHOT_FILES_MAX)]
+    TooMany,
+    /// The end does not agree with what came.
+    #[error("the end declares {files} files of {bytes} bytes; {got_files} of {got_bytes} came")]
+    Total {
+        /// As declared.
+        files: u32,
+        /// As declared.
+        bytes: u64,
+        /// As received.
+        got_files: u32,
+        /// As received.
+        got_bytes: u64,
+    },
+    /// The stream ended early: the sender gave up or its connection broke.
+    #[error("the snapshot's stream ended before it was complete")]
+    Ended,
+}
+
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+    |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// A directory that holds a snapshot: Raft's `SnapshotData`.
+pub struct SnapshotDir {
+    path: PathBuf,
+    /// Removed with this value.
+    temporary: bool,
+    /// Whatever keeps the directory from being removed by its owner.
+    _held: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl SnapshotDir {
+    /// A directory that its owner keeps as long as `held` lives.
+    pub fn held(path: PathBuf, held: Arc<dyn Any + Send + Sync>) -> Self {
+        Self {
+            path,
+            temporary: false,
+            _held: Some(held),
+        }
+    }
+
+    /// A directory that stays.
+    pub fn at(path: PathBuf) -> Self {
+        Self {
+            path,
+            temporary: false,
+            _held: None,
+        }
+    }
+
+    /// A directory that is removed when this value is dropped, unless [`SnapshotDir::keep`] is called.
+    pub fn temporary(path: PathBuf) -> Self {
+        Self {
+            path,
+            temporary: true,
+            _held: None,
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the directory over: it is no longer removed. Rename it to where it shall stay.
+    pub fn keep(mut self) -> PathBuf {
+        self.temporary = false;
+        self.path.clone()
+    }
+}
+
+impl Drop for SnapshotDir {
+    fn drop(&mut self) {
+        if self.temporary
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.path.display(), %error, "a temporary snapshot stays behind");
+        }
+    }
+}
+
+impl std::fmt::Debug for SnapshotDir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SnapshotDir({})", self.path.display())
+    }
+}
+
+/// How far a transfer is. Shared with whoever shows it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bytes: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Progress {
+    /// Bytes sent, or received and written.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that there are, as far as known: the sender knows from the start, the receiver file by
+    /// file.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether a name can stand in a snapshot.
+fn plain(name: &str) -> bool {
+    (1..=200).contains(&name.len())
+        && !name.starts_with('.')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+/// The files of a snapshot with their lengths, by name.
+pub fn list(dir: &Path) -> Result<Vec<(String, u64)>, Error> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(at(dir))? {
+        let entry = entry.map_err(at(dir))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let meta = std::fs::symlink_metadata(entry.path()).map_err(at(&entry.path()))?;
+        if !plain(&name) || !meta.is_file() {
+            return Err(Error::Name(name));
+        }
+        if files.len() == limits::SNAPSHOT_FILES_MAX {
+            return Err(Error::TooMany);
+        }
+        files.push((name, meta.len()));
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// Reads `dir` and sends it, `header` first. Blocks: run it on a blocking thread. Ends early with
+/// [`Error::Ended`] when the receiver of `out` is dropped, which is how a transfer is cancelled.
+pub fn send(
+    dir: &SnapshotDir,
+    header: Bytes,
+    out: &mpsc::Sender<SnapshotChunk>,
+    progress: &Progress,
+) -> Result<(), Error> {
+    let push = |part| {
+        out.blocking_send(SnapshotChunk { part: Some(part) })
+            .map_err(|_| Error::Ended)
+    };
+    let files = list(dir.path())?;
+    let bytes: u64 = files.iter().map(|(_, length)| length).sum();
+    progress.total.store(bytes, Ordering::Relaxed);
+    push(Part::Header(header))?;
+    for (name, length) in &files {
+        push(Part::File(FileStart {
+            name: name.clone(),
+            length: *length,
+        }))?;
+        let path = dir.path().join(name);
+        let mut file = File::open(&path).map_err(at(&path))?;
+        let mut hasher = Xxh3Default::new();
+        let mut left = *length;
+        while left > 0 {
+            let mut chunk = vec![0; left.min(limits::SNAPSHOT_CHUNK_LEN as u64) as usize];
+            let got = file.read(&mut chunk).map_err(at(&path))?;
+            if got == 0 {
+                let found = length - left;
+                return Err(Error::Length {
+                    name: name.clone(),
+                    declared: *length,
+                    found,
+                });
+            }
+            chunk.truncate(got);
+            hasher.update(&chunk);
+            left -= got as u64;
+            push(Part::Data(chunk.into()))?;
+            progress.bytes.fetch_add(got as u64, Ordering::Relaxed);
+        }
+        push(Part::FileEnd(FileEnd {
+            xxh3: hasher.digest(),
+        }))?;
+    }
+    push(Part::End(SnapshotEnd {
+        files: files.len() as u32,
+        bytes,
+    }))
+}
+
+/// A file that is being received.
+struct Incoming {
+    name: String,
+    path: PathBuf,
+    file: File,
+    length: u64,
+    written: u64,
+    hasher: Xxh3Default,
+}
+
+/// Writes one snapshot, part by part. Dropped before [`Receiver::finish`], it leaves nothing behind.
+pub struct Receiver {
+    dir: SnapshotDir,
+    current: Option<Incoming>,
+    files: u32,
+    bytes: u64,
+    ended: bool,
+    progress: Arc<Progress>,
+}
+
+impl Receiver {
+    /// Makes the fresh directory `path`, which must not exist.
+    pub fn create(path: PathBuf, progress: Arc<Progress>) -> Result<Self, Error> {
+        std::fs::create_dir(&path).map_err(at(&path))?;
+        let dir = SnapshotDir::temporary(path);
+        Ok(Self {
+            dir,
+            current: None,
+            files: 0,
+            bytes: 0,
+            ended: false,
+            progress,
+        })
+    }
+
+    /// Takes the next part; the header is the caller's and comes before. Blocks on the disk.
+    pub fn take(&mut self, part: Part) -> Result<(), Error> {
+        if self.ended {
+            return Err(Error::Order("something follows the end"));
+        }
+        match part {
+            Part::Header(_) => Err(Error::Order("a second header")),
+            Part::File(start) => self.start(start),
+            Part::Data(data) => self.data(&data),
+            Part::FileEnd(end) => self.file_end(end),
+            Part::End(end) => self.end(end),
+        }
+    }
+
+    fn start(&mut self, start: FileStart) -> Result<(), Error> {
+        if self.current.is_some() {
+            return Err(Error::Order("a file begins within a file"));
+        }
+        if !plain(&start.name) {
+            return Err(Error::Name(start.name));
+        }
+        if self.files as usize == limits::SNAPSHOT_FILES_MAX {
+            return Err(Error::TooMany);
+        }
+        let path = self.dir.path().join(&start.name);
+        // A second file of the same name is refused by `create_new`.
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(at(&path))?;
+        self.progress
+            .total
+            .fetch_add(start.length, Ordering::Relaxed);
+        self.current = Some(Incoming {
+            name: start.name,
+            path,
+            file,
+            length: start.length,
+            written: 0,
+            hasher: Xxh3Default::new(),
+        });
+        Ok(())
+    }
+
+    fn data(&mut self, data: &[u8]) -> Result<(), Error> {
+        let file = self
+            .current
+            .as_mut()
+            .ok_or(Error::Order("data outside of a file"))?;
+        let found = file.written.saturating_add(data.len() as u64);
+        if found > file.length {
+            return Err(Error::Length {
+                name: file.name.clone(),
+                declared: file.length,
+                found,
+            });
+        }
+        file.file.write_all(data).map_err(at(&file.path))?;
+        file.hasher.update(data);
+        file.written = found;
+        self.progress
+            .bytes
+            .fetch_add(data.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn file_end(&mut self, end: FileEnd) -> Result<(), Error> {
+        let file = self
+            .current
+            .take()
+            .ok_or(Error::Order("a file ends that never began"))?;
+        if file.written != file.length {
+            let (name, declared, found) = (file.name, file.length, file.written);
+            return Err(Error::Length {
+                name,
+                declared,
+                found,
+            });
+        }
+        let found = file.hasher.digest();
+        if found != end.xxh3 {
+            return Err(Error::Checksum {
+                name: file.name,
+                declared: end.xxh3,
+                found,
+            });
+        }
+        file.file.sync_all().map_err(at(&file.path))?;
+        self.files += 1;
+        self.bytes += file.length;
+        Ok(())
+    }
+
+    fn end(&mut self, end: SnapshotEnd) -> Result<(), Error> {
+        if self.current.is_some() {
+            return Err(Error::Order("the snapshot ends within a file"));
+        }
+        if (end.files, end.bytes) != (self.files, self.bytes) {
+            let (files, bytes) = (end.files, end.bytes);
+            return Err(Error::Total {
+                files,
+                bytes,
+                got_files: self.files,
+                got_bytes: self.bytes,
+            });
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    /// The complete snapshot, durable. [`Error::Ended`] if its end has not come.
+    pub fn finish(self) -> Result<SnapshotDir, Error> {
+        if !self.ended {
+            return Err(Error::Ended);
+        }
+        sync_dir(self.dir.path())?;
+        if let Some(parent) = self.dir.path().parent() {
+            sync_dir(parent)?;
+        }
+        Ok(self.dir)
+    }
+}
+
+/// Makes the names in a directory durable.
+fn sync_dir(dir: &Path) -> Result<(), Error> {
+    File::open(dir).and_then(|d| d.sync_all()).map_err(at(dir))
+}
+
+/// Makes `dir` if needed and removes what transfers that a crash cut off left in it.
+pub fn clear(dir: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(dir).map_err(at(dir))?;
+    for entry in std::fs::read_dir(dir).map_err(at(dir))? {
+        let path = entry.map_err(at(dir))?.path();
+        let removed = match path.is_dir() {
+            true => std::fs::remove_dir_all(&path),
+            false => std::fs::remove_file(&path),
+        };
+        removed.map_err(at(&path))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The parts of a directory as they are sent, the header first.
+    fn parts_of(dir: &Path) -> Vec<Part> {
+        let (out, mut parts) = mpsc::channel(1000);
+        let progress = Progress::default();
+        send(
+            &SnapshotDir::at(dir.to_owned()),
+            Bytes::from_static(b"head"),
+            &out,
+            &progress,
+        )
+        .unwrap();
+        drop(out);
+        assert_eq!(progress.bytes(), progress.total());
+        std::iter::from_fn(|| parts.blocking_recv())
+            .map(|chunk| chunk.part.unwrap())
+            .collect()
+    }
+
+    fn source() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let big: Vec<u8> = (0..limits::SNAPSHOT_CHUNK_LEN * 2 + 5)
+            .map(|i| (i % 251) as u8)
+            .collect();
+        std::fs::write(dir.path().join("000012.sst"), big).unwrap();
+        std::fs::write(dir.path().join("CURRENT"), b"MANIFEST-1\n").unwrap();
+        std::fs::write(dir.path().join("EMPTY"), b"").unwrap();
+        dir
+    }
+
+    fn receive(parts: &[Part], into: &Path) -> Result<SnapshotDir, Error> {
+        let mut receiver = Receiver::create(into.to_owned(), Arc::default())?;
+        for part in &parts[1..] {
+            receiver.take(part.clone())?;
+        }
+        receiver.finish()
+    }
+
+    #[test]
+    fn a_directory_arrives_as_it_was() {
+        let (from, to) = (source(), tempfile::tempdir().unwrap());
+        let parts = parts_of(from.path());
+        assert!(matches!(&parts[0], Part::Header(h) if h == "head"));
+        let received = receive(&parts, &to.path().join("in")).unwrap();
+        assert_eq!(list(received.path()).unwrap(), list(from.path()).unwrap());
+        for (name, _) in list(from.path()).unwrap() {
+            let (a, b) = (from.path().join(&name), received.path().join(&name));
+            assert_eq!(
+                std::fs::read(a).unwrap(),
+                std::fs::read(b).unwrap(),
+                "{name}"
+            );
+        }
+        let path = received.keep();
+        assert!(path.join("CURRENT").exists(), "a kept directory stays");
+    }
+
+    #[test]
+    fn what_is_damaged_or_incomplete_is_refused_and_removed() {
+        let (from, to) = (source(), tempfile::tempdir().unwrap());
+        let sound = parts_of(from.path());
+        let into = to.path().join("in");
+        let refused = |parts: &[Part]| {
+            let error = receive(parts, &into).expect_err("it must be refused");
+            assert!(!into.exists(), "it left something behind: {error}");
+            error
+        };
+        let data = sound
+            .iter()
+            .position(|p| matches!(p, Part::Data(_)))
+            .unwrap();
+
+        let mut damaged = sound.clone();
+        let Part::Data(bytes) = &damaged[data] else {
+            unreachable!()
+        };
+        let mut flipped = bytes.to_vec();
+        flipped[17] ^= 1;
+        damaged[data] = Part::Data(flipped.into());
+        assert!(matches!(refused(&damaged), Error::Checksum { .. }));
+
+        let mut lost = sound.clone();
+        lost.remove(data);
+        assert!(matches!(refused(&lost), Error::Length { .. }));
+
+        let mut twice = sound.clone();
+        twice.insert(data, sound[data].clone());
+        assert!(matches!(refused(&twice), Error::Length { .. }));
+
+        let last = sound.len() - 1;
+        for cut in 1..sound.len() {
+            assert!(
+                matches!(refused(&sound[..cut]), Error::Ended),
+                "cut at {cut}"
+            );
+        }
+        let mut short = sound.clone();
+        short[last] = Part::End(SnapshotEnd { files: 4, bytes: 0 });
+        assert!(matches!(refused(&short), Error::Total { got_files: 3, .. }));
+        let mut more = sound.clone();
+        more.push(sound[last].clone());
+        assert!(matches!(refused(&more), Error::Order(_)));
+        let mut same = sound.clone();
+        same.insert(last, Part::FileEnd(FileEnd { xxh3: 0 }));
+        same.insert(
+            last,
+            Part::File(FileStart {
+                name: "CURRENT".into(),
+                length: 0,
+            }),
+        );
+        assert!(matches!(refused(&same), Error::Io { .. }));
+    }
+
+    #[test]
+    fn names_stay_within_the_directory() {
+        let to = tempfile::tempdir().unwrap();
+        for name in [
+            "",
+            "..",
+            ".",
+            "../x",
+            "/etc/x",
+            "a/b",
+            ".hidden",
+            "a\0b",
+            "ä",
+            &"x".repeat(201),
+        ] {
+            let mut receiver = Receiver::create(to.path().join("in"), Arc::default()).unwrap();
+            let start = FileStart {
+                name: name.into(),
+                length: u64::MAX,
+            };
+            assert!(
+                matches!(receiver.take(Part::File(start)), Err(Error::Name(_))),
+                "{name:?}"
+            );
+        }
+        let from = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", from.path().join("link")).unwrap();
+        assert!(
+            matches!(list(from.path()), Err(Error::Name(_))),
+            "a link is not followed"
+        );
+    }
+
+    #[test]
+    fn a_dropped_receiver_ends_the_sender() {
+        let from = source();
+        let (out, parts) = mpsc::channel(1);
+        drop(parts);
+        let sent = send(
+            &SnapshotDir::at(from.path().into()),
+            Bytes::new(),
+            &out,
+            &Progress::default(),
+        );
+        assert!(matches!(sent, Err(Error::Ended)));
+    }
+
+    #[test]
+    fn leftovers_are_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("incoming");
+        clear(&base).unwrap();
+        std::fs::create_dir(base.join("7")).unwrap();
+        std::fs::write(base.join("7").join("x"), b"x").unwrap();
+        std::fs::write(base.join("y"), b"y").unwrap();
+        clear(&base).unwrap();
+        assert_eq!(std::fs::read_dir(&base).unwrap().count(), 0);
+    }
+}
