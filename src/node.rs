@@ -1,13 +1,359 @@
 //! One node, wired as a list that reads in order.
 
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use openraft::rt::WatchReceiver as _;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::command::Settings;
 use crate::config;
+use crate::data::Seed;
+use crate::engine::Engine;
+use crate::keyspace::{Keyspace, evict};
+use crate::log::{self, Log};
+use crate::raft::admin;
+use crate::raft::group::{Group, Options};
+use crate::raft::peers::Peers;
+use crate::raft::state_machine::StateMachine;
+use crate::raft::types::Member;
+use crate::raft::{listener, peer_service};
+use crate::server::listener::{Job, Pool};
+use crate::server::relay::{Dial, Stream};
+use crate::server::{self, Clients, Counters, Facts, Hub, Peer, Server, View};
+use crate::store::Store;
+use crate::tls;
+
+/// How often certificate files are looked at for renewal.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs the node that `config` describes until `shutdown` is ready, then stops it in order.
 ///
 /// # Errors
 /// What kept it from starting, or what stopped it.
 pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    anyhow::ensure!(config.node_id > 0, "a node needs a number");
-    shutdown.await;
-    Ok(())
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("making the data folder {}", config.data_dir.display()))?;
+    let (fatal, mut stopped) = mpsc::channel::<String>(4);
+
+    // Clients are listened to first: while the data loads they get LOADING, not silence.
+    let engine = Engine::new(Keyspace::new(config.databases as u32, Seed::default()), settings(&config));
+    let (view_out, view) = watch::channel(View {
+        node_id: config.node_id,
+        cluster_id: config.cluster_id.clone(),
+        ..View::default()
+    });
+    let group_slot: Arc<OnceLock<Arc<Group>>> = Arc::default();
+    let server = Arc::new(server_of(&config, &engine, view, &group_slot));
+    {
+        let hub = server.hub.clone();
+        engine.lock().set_sink(Box::new(move |events| hub.release(events)));
+    }
+    let pool = clients(&config, &server).await?;
+
+    // The log, the store, and the data that they hold.
+    let log = {
+        let fatal = fatal.clone();
+        let on_fatal: log::Fatal = Box::new(move |e| drop(fatal.try_send(format!("the log stopped: {e}"))));
+        let segment_len = config.log_segment_bytes as u32;
+        let options = log::Options { segment_len, on_fatal: Some(on_fatal), ..Default::default() };
+        let dir = config.data_dir.join("log");
+        tokio::task::spawn_blocking(move || Log::open(dir, options)).await??
+    };
+    let (store, position) = {
+        let fatal = fatal.clone();
+        let options = crate::store::Options::new(config.data_dir.join("store"));
+        tokio::task::spawn_blocking(move || {
+            Store::open(options, Box::new(move |e| drop(fatal.try_send(format!("the store stopped: {e}")))))
+        })
+        .await??
+    };
+    let store = Arc::new(store);
+    let sm = {
+        let (engine, store) = (engine.clone(), store.clone());
+        let snapshots = config.data_dir.join("snapshots");
+        let (databases, threads) = (config.databases as u32, config.threads());
+        let started = Instant::now();
+        let sm = tokio::task::spawn_blocking(move || {
+            StateMachine::open(engine, store, position, &snapshots, databases, threads)
+        })
+        .await??;
+        tracing::info!(keys = server.engine.lock().ks.len(), ms = started.elapsed().as_millis() as u64, "the data is loaded");
+        sm
+    };
+
+    // Raft, and the port where peers and operators meet this node.
+    let credentials = tls::peer::Credentials::open(
+        &config.cluster_id,
+        tls::peer::Files {
+            ca: config.peer_ca.clone(),
+            pair: tls::files::Pair { cert: config.peer_cert.clone(), key: config.peer_key.clone() },
+        },
+    )?;
+    tls::files::watch(&credentials, CERTIFICATES_EVERY);
+    let max = Duration::from_millis(config.election_timeout_max_ms);
+    let peers = Peers::new(credentials.clone(), max);
+    let options = Options {
+        id: config.node_id,
+        cluster_id: config.cluster_id.clone(),
+        heartbeat: Duration::from_millis(config.heartbeat_ms),
+        election_timeout_min: Duration::from_millis(config.election_timeout_min_ms),
+        election_timeout_max: max,
+        log_keep_bytes: (config.log_segment_bytes * 4).min(config.log_disk_cap_bytes / 2),
+        log_cap_bytes: config.log_disk_cap_bytes,
+    };
+    let incoming = config.data_dir.join("incoming");
+    let group = Group::start(options, log, sm, engine.clone(), store, peers, incoming.clone()).await?;
+    let _ = group_slot.set(group.clone());
+    let peer_tcp = TcpListener::bind(config.peer_addr)
+        .await
+        .with_context(|| format!("listening for peers at {}", config.peer_addr))?;
+    let service = peer_service::Service::new(group.raft.clone(), group.lease.clone(), group.gate.clone(), incoming)?;
+    let (relays, mut relayed) = mpsc::channel::<listener::Relayed>(crate::base::limits::RELAYS_QUEUED_MAX);
+    let (stop, stopping) = watch::channel(false);
+    let serving = tokio::spawn(listener::serve(
+        peer_tcp,
+        credentials,
+        service,
+        admin::Service(group.clone()),
+        relays,
+        stopping,
+    ));
+    tokio::spawn(async move {
+        while let Some(r) = relayed.recv().await {
+            pool.hand(Job::Relayed(Box::new(Slotted { stream: r.stream, _slot: r.slot })));
+        }
+    });
+    tokio::spawn(follow(group.clone(), view_out));
+    if config.bootstrap {
+        let members = config.members.iter().map(|m| {
+            let announced = if m.announced.is_empty() { m.client_addr.clone() } else { m.announced.clone() };
+            let member = Member { peer_addr: m.peer_addr.clone(), client_addr: m.client_addr.clone(), announced, data: m.data };
+            (m.id, member)
+        });
+        group.bootstrap(admin::members(members)).await?;
+    }
+    tracing::info!(id = config.node_id, clients = %config.client_addr, peers = %config.peer_addr, "the node serves");
+
+    let ended = tokio::select! {
+        () = shutdown => Ok(()),
+        why = stopped.recv() => Err(anyhow::anyhow!(why.unwrap_or_default())),
+        why = raft_stopped(&group) => Err(anyhow::anyhow!("Raft stopped: {why}")),
+    };
+    let _ = stop.send(true);
+    group.stop().await;
+    serving.abort();
+    ended
+}
+
+fn settings(config: &config::Node) -> Settings {
+    let policy = evict::Policy::parse(config.maxmemory_policy.name()).unwrap_or_default();
+    Settings {
+        maxmemory: config.maxmemory(),
+        eviction: evict::Settings { policy, ..Default::default() },
+        ..Settings::default()
+    }
+}
+
+fn server_of(
+    config: &config::Node,
+    engine: &Arc<Engine>,
+    view: watch::Receiver<View>,
+    group: &Arc<OnceLock<Arc<Group>>>,
+) -> Server {
+    let restricted: HashSet<String> =
+        if config.unrestricted { HashSet::new() } else { config.restricted_commands.iter().cloned().collect() };
+    let facts = {
+        let group = group.clone();
+        Arc::new(move || group.get().map_or_else(Facts::default, |g| facts(g)))
+    };
+    Server {
+        engine: engine.clone(),
+        options: server::Options {
+            password: config.password.expose().as_bytes().to_vec(),
+            restricted,
+            maxclients: config.maxclients() as usize,
+            redirect: config.redirect,
+            staleness_ms: config.standby_staleness_ms,
+            port: config.client_addr.port(),
+            databases: config.databases as u32,
+        },
+        clients: Clients::new(config.node_id),
+        hub: Arc::new(Hub::default()),
+        view,
+        relay: Arc::new(Relay(group.clone())),
+        started: Instant::now(),
+        counters: Counters::default(),
+        slowlog: Default::default(),
+        facts,
+        reload: {
+            let group = group.clone();
+            Arc::new(move || match group.get() {
+                Some(group) => group.reload(),
+                None => Err("the node has not started yet".into()),
+            })
+        },
+    }
+}
+
+/// Starts the threads for clients and the listeners.
+async fn clients(config: &config::Node, server: &Arc<Server>) -> anyhow::Result<Pool> {
+    let pair = tls::files::Pair { cert: config.tls_cert.clone(), key: config.tls_key.clone() };
+    let certificate = tls::client::Certificate::open(pair)?;
+    tls::files::watch(&certificate, CERTIFICATES_EVERY);
+    let acceptor = tokio_rustls::TlsAcceptor::from(certificate.server_config()?);
+    let threads = match config.io_threads {
+        0 => (config.threads() / 2).max(1),
+        n => n as usize,
+    };
+    let pool = Pool::start(threads, server.clone(), acceptor)?;
+    let tcp = listen(config.client_addr)?;
+    tokio::spawn(pool.clone().accept(tcp, false));
+    if let Some(addr) = config.insecure_plaintext {
+        tokio::spawn(pool.clone().accept(listen(addr)?, true));
+    }
+    Ok(pool)
+}
+
+/// A listener with a backlog that survives a flood of connections.
+fn listen(addr: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    let bind = || -> std::io::Result<TcpListener> {
+        let socket = if addr.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        socket.listen(4096)
+    };
+    bind().with_context(|| format!("listening for clients at {addr}"))
+}
+
+/// Tells the front end who leads and who is there.
+async fn follow(group: Arc<Group>, out: watch::Sender<View>) {
+    let mut metrics = group.raft.server_metrics();
+    loop {
+        let view = {
+            let m = metrics.borrow_watched();
+            let membership = m.membership_config.membership();
+            let peer = |id: u64| {
+                membership.get_node(&id).map(|node| Peer {
+                    id,
+                    announced: node.announced.clone(),
+                    voter: membership.voter_ids().any(|v| v == id),
+                })
+            };
+            View {
+                node_id: group.id,
+                cluster_id: group.cluster_id.clone(),
+                leader: m.current_leader.and_then(peer),
+                members: membership.nodes().filter(|(_, n)| n.data).filter_map(|(id, _)| peer(*id)).collect(),
+                term: m.vote.leader_id.term,
+            }
+        };
+        out.send_replace(view);
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Resolves when Raft has stopped by itself.
+async fn raft_stopped(group: &Group) -> String {
+    let mut metrics = group.raft.metrics();
+    loop {
+        if let Err(e) = &metrics.borrow_watched().running_state {
+            return e.to_string();
+        }
+        if metrics.changed().await.is_err() {
+            return "its task is gone".into();
+        }
+    }
+}
+
+fn facts(group: &Group) -> Facts {
+    let stats = group.log.stats();
+    let metrics = group.raft.metrics();
+    let m = metrics.borrow_watched();
+    let followers = m.replication.as_ref().map_or_else(Vec::new, |replication| {
+        let membership = m.membership_config.membership();
+        replication
+            .iter()
+            .filter(|(id, _)| **id != group.id)
+            .filter_map(|(id, matched)| {
+                let node = membership.get_node(id)?;
+                Some((node.announced.clone(), matched.as_ref().map_or(0, |l| l.index), group.reachable(*id)))
+            })
+            .collect()
+    });
+    Facts {
+        last_log: m.last_log_index.unwrap_or(0),
+        applied: m.last_applied.as_ref().map_or(0, |l| l.index),
+        committed: m.cluster_committed.as_ref().map_or(0, |l| l.index),
+        durable: group.store.durable().map_or(0, |p| p.index),
+        log_bytes: stats.bytes,
+        log_syncs: stats.syncs,
+        sync_p50_us: stats.sync_us.value_at_quantile(0.5),
+        sync_p99_us: stats.sync_us.value_at_quantile(0.99),
+        store_backlog_bytes: group.store.backlog() as u64,
+        store_disk_bytes: group.store.disk_bytes(),
+        followers,
+    }
+}
+
+/// Opens relay connections through the group's peers.
+struct Relay(Arc<OnceLock<Arc<Group>>>);
+
+impl Dial for Relay {
+    fn dial(&self, node: u64) -> Pin<Box<dyn Future<Output = std::io::Result<Stream>> + Send + '_>> {
+        Box::pin(async move {
+            let group = self.0.get().ok_or_else(|| std::io::Error::other("the node has not started yet"))?;
+            let addr = {
+                let metrics = group.raft.server_metrics();
+                let m = metrics.borrow_watched();
+                m.membership_config.membership().get_node(&node).map(|n| n.peer_addr.clone())
+            };
+            let addr = addr.ok_or_else(|| std::io::Error::other(format!("node {node} is no member")))?;
+            Ok(Box::new(group.peers.open_relay(node, &addr).await?) as Stream)
+        })
+    }
+}
+
+/// A relayed stream with its place among the relays.
+struct Slotted<S> {
+    stream: S,
+    _slot: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl<S: tokio::io::AsyncRead + Unpin> tokio::io::AsyncRead for Slotted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: tokio::io::AsyncWrite + Unpin> tokio::io::AsyncWrite for Slotted<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }

@@ -100,3 +100,15 @@ pub const SNAPSHOT_CHUNK_LEN: usize = 256 * 1024;
 pub const SNAPSHOT_QUEUE: usize = 8;
 /// Files of a snapshot. Beyond: refused.
 pub const SNAPSHOT_FILES_MAX: usize = 100_000;
+/// Relayed sessions that wait to be taken over by a serving thread. Beyond: the relaying node waits.
+pub const RELAYS_QUEUED_MAX: usize = 256;
+/// Submitted rows from which the store writes a run, bytes.
+pub const STORE_WINDOW_BYTES: usize = 16 * 1024 * 1024;
+/// Submitted rows not yet written above which the proposer waits (`store::Store::over_limit`), bytes.
+pub const STORE_BACKLOG_BYTES: usize = 48 * 1024 * 1024;
+/// Runs waiting to be merged above which the store waits before it writes another.
+pub const STORE_RUNS_MAX: u64 = 32;
+/// Index and data blocks that RocksDB keeps in memory, bytes.
+pub const STORE_CACHE_BYTES: usize = 8 * 1024 * 1024;
+/// Files that RocksDB keeps open.
+pub const STORE_OPEN_FILES: i32 = 512;

@@ -357,8 +357,8 @@ impl Admin for Service {
             bytes: s.bytes,
             segments: s.segments as u64,
             syncs: s.syncs,
-            sync_p50_us: s.sync_p50_us,
-            sync_p99_us: s.sync_p99_us,
+            sync_p50_us: s.sync_us.value_at_quantile(0.5),
+            sync_p99_us: s.sync_us.value_at_quantile(0.99),
             durable_in_store: self.0.store.durable().map_or(0, |p| p.index),
         }))
     }

