@@ -1,4 +1,4 @@
-//! The command line: `pontoon node`, `dev`, `admin`, `gateway`, `certs`, `version`.
+//! The command line: `pontoon node`, `dev`, `admin`, `gateway`, `certs`, `health`, `version`.
 //!
 //! - What a command answers goes to standard output, everything else to standard error.
 //! - Exit codes: 0 done; 1 it could not be done, with the reason; 2 the command line was wrong; 3 it was done and the
@@ -9,6 +9,7 @@ mod admin;
 mod certs;
 mod dev;
 mod gateway;
+mod health;
 mod node;
 
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Command {
     Gateway(gateway::Args),
     /// Makes a CA, certificates and a password for a cluster
     Certs(certs::Args),
+    /// Asks a listener whether it answers: a health check
+    Health(health::Args),
     /// Shows the version
     Version {
         /// How to print it
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Admin(args) => admin::run(args),
         Command::Gateway(args) => gateway::run(args),
         Command::Certs(args) => certs::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Version { output } => {
             print(
                 output,

@@ -29,6 +29,7 @@ pub struct Wanted {
     pub memory_mib: Option<u64>,
     pub bind: Option<IpAddr>,
     pub unrestricted: bool,
+    pub redirect: bool,
     pub settings: Vec<(String, String)>,
 }
 
@@ -134,8 +135,13 @@ impl Folder {
             None => create(wanted)?,
         };
         let mut settings = wanted.settings.clone();
-        if wanted.unrestricted {
-            settings.push(("unrestricted".into(), "true".into()));
+        for (key, on) in [
+            ("unrestricted", wanted.unrestricted),
+            ("redirect", wanted.redirect),
+        ] {
+            if on {
+                settings.push((key.into(), "true".into()));
+            }
         }
         let folder = Folder {
             dir,
