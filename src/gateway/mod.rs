@@ -21,3 +21,5 @@ pub use watch::Watch;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod watch_tests;
