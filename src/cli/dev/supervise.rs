@@ -63,7 +63,7 @@ pub async fn supervise(
                     .await;
                 let status = tokio::select! {
                     status = running.wait() => status,
-                    _ = stop.wait_for(|s| *s) => {
+                    () = async { let _ = stop.wait_for(|s| *s).await; } => {
                         if !running.stop(PATIENCE).await {
                             tracing::warn!(name = plan.name, "did not stop within {} s and was killed", PATIENCE.as_secs());
                         }
