@@ -1,0 +1,75 @@
+//! Reading all rows back, in parallel: what a node does when it starts, before it replays its log.
+//!
+//! Always: each row is given exactly once, and rows of one part come in ascending order from one thread.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use super::Error;
+use super::rocks::{Db, FIRST_ROW};
+
+/// Gives every row to `on_row` with the number of its part. `cuts`, ascending, divide the keys: part 0 holds
+/// those before the first cut, part `i` those from cut `i - 1` on. Returns how many rows there were.
+pub fn load<F>(db: &Db, threads: usize, cuts: &[Vec<u8>], on_row: F) -> Result<u64, Error>
+where
+    F: Fn(usize, &[u8], &[u8]) -> Result<(), String> + Sync,
+{
+    assert!(
+        cuts.windows(2).all(|pair| pair[0] < pair[1]),
+        "the cuts of a load are ascending and differ"
+    );
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let rows = AtomicU64::new(0);
+    let work = || -> Result<(), Error> {
+        loop {
+            let part = next.fetch_add(1, Ordering::Relaxed);
+            if part > cuts.len() {
+                return Ok(());
+            }
+            let from = part.checked_sub(1).map_or(&FIRST_ROW[..], |cut| &cuts[cut]);
+            let to = cuts.get(part).map(Vec::as_slice);
+            let count = load_part(db, from, to, &stop, |key, value| on_row(part, key, value))
+                .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            rows.fetch_add(count, Ordering::Relaxed);
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (1..threads.max(1)).map(|_| scope.spawn(work)).collect();
+        let mut result = work();
+        for worker in workers {
+            let other = worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            result = result.and(other);
+        }
+        result
+    })?;
+    Ok(rows.into_inner())
+}
+
+fn load_part(
+    db: &Db,
+    from: &[u8],
+    to: Option<&[u8]>,
+    stop: &AtomicBool,
+    mut on_row: impl FnMut(&[u8], &[u8]) -> Result<(), String>,
+) -> Result<u64, Error> {
+    let mut read = db.scan_options();
+    read.set_iterate_lower_bound(from);
+    if let Some(to) = to {
+        read.set_iterate_upper_bound(to);
+    }
+    let mut rows = db.reader().raw_iterator_opt(read);
+    rows.seek(from);
+    let mut count = 0;
+    while let Some((key, value)) = rows.item() {
+        on_row(key, value).map_err(Error::Row)?;
+        count += 1;
+        if count % 1024 == 0 && stop.load(Ordering::Relaxed) {
+            return Ok(count);
+        }
+        rows.next();
+    }
+    rows.status().map_err(|e| Error::rocks(db.dir(), &e))?;
+    Ok(count)
+}
