@@ -22,25 +22,33 @@ fn key(number: u64) -> Vec<u8> {
 fn processor() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux has /proc");
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split(' ').collect();
-    let ticks: u64 = [12, 13].iter().filter_map(|&i| fields[i].parse::<u64>().ok()).sum();
+    let ticks: u64 = [12, 13]
+        .iter()
+        .filter_map(|&i| fields[i].parse::<u64>().ok())
+        .sum();
     Duration::from_millis(ticks * 10)
 }
 
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0) / 1024
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0)
+        / 1024
 }
 
 fn written() -> u64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
     let line = io.lines().find(|line| line.starts_with("write_bytes"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0)
 }
 
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
-    let dir = args.next().ok_or_else(|| anyhow::anyhow!("usage: store_speed DIR [ROWS] [WINDOW_MIB]"))?;
+    let dir = args
+        .next()
+        .ok_or_else(|| anyhow::anyhow!("usage: store_speed DIR [ROWS] [WINDOW_MIB]"))?;
     let total: u64 = args.next().map_or(Ok(10_000_000), |n| n.parse())?;
     let window: usize = args.next().map_or(Ok(16), |n| n.parse())?;
     let mut options = Options::new(Path::new(&dir));
@@ -64,20 +72,31 @@ fn main() -> anyhow::Result<()> {
                 state ^= state >> 7;
                 state ^= state << 17;
                 for chunk in value.chunks_mut(8) {
-                    let random = state.rotate_left(chunk.as_ptr() as u32 % 61).wrapping_mul(state);
+                    let random = state
+                        .rotate_left(chunk.as_ptr() as u32 % 61)
+                        .wrapping_mul(state);
                     chunk.copy_from_slice(&random.to_le_bytes()[..chunk.len()]);
                 }
                 rows.put(&key(pick(number ^ (state << 20))), &value);
             }
             index += 1;
-            store.submit(rows, Position { index, ..Position::default() });
+            store.submit(
+                rows,
+                Position {
+                    index,
+                    ..Position::default()
+                },
+            );
             if store.over_limit() {
                 peak = peak.max(resident());
                 runtime.block_on(store.room());
             }
         }
         runtime.block_on(store.flush()).map(|_| ())?;
-        let (wall, cpu) = (wall.elapsed().as_secs_f64(), (processor() - cpu).as_secs_f64());
+        let (wall, cpu) = (
+            wall.elapsed().as_secs_f64(),
+            (processor() - cpu).as_secs_f64(),
+        );
         println!(
             "{name}: {count} rows in {wall:.2} s = {:.0}/s; {cpu:.2} s of processor = {:.0}/s; written {} MiB; store {} MiB; resident {} MiB, peak {peak} MiB",
             count as f64 / wall,
