@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use super::size::{alloc_size, vec_bytes};
+use super::size::{alloc_size, reserve_class, vec_bytes};
 use super::view::parse_int;
 use super::{Limits, pack};
 
@@ -363,6 +363,10 @@ impl List {
         };
         chunk.insert(0, value);
         self.bytes += vec_bytes(&chunk.buf);
+        if self.chunks.capacity() == 0 {
+            // Most lists are short: room for one, where a deque would make it for four.
+            self.chunks.reserve_exact(1);
+        }
         self.chunks.insert(c, chunk);
     }
 
@@ -425,7 +429,7 @@ impl List {
                 .expect("it was just looked at");
             self.bytes -= vec_bytes(&upper.buf);
             self.edit(lower, |chunk| {
-                super::size::reserve_class(&mut chunk.buf, upper.buf.len());
+                reserve_class(&mut chunk.buf, upper.buf.len());
                 chunk.buf.extend_from_slice(&upper.buf);
                 chunk.len += upper.len;
             });
@@ -505,15 +509,10 @@ impl Chunk {
 
     /// Inserts an element at this offset.
     fn insert(&mut self, at: usize, value: &[u8]) {
-        let (size, len) = (entry_size(value.len()), self.buf.len());
-        super::size::reserve_class(&mut self.buf, size);
-        if at == len {
-            put(&mut self.buf, value);
-        } else {
-            let mut entry = Vec::with_capacity(size);
-            put(&mut entry, value);
-            pack::replace(&mut self.buf, at, at, &entry);
-        }
+        let size = entry_size(value.len());
+        reserve_class(&mut self.buf, size);
+        put(&mut self.buf, value);
+        self.buf[at..].rotate_right(size);
         self.len += 1;
     }
 

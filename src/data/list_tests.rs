@@ -269,3 +269,11 @@ fn memory_follows_the_elements() {
     while list.pop_front(&limits()).is_some() {}
     assert!(list.heap_bytes() < 2000, "{}", list.heap_bytes());
 }
+
+#[test]
+fn a_short_list_is_small() {
+    let mut list = List::new();
+    list.push_back(b"one", &limits());
+    list.push_back(b"two", &limits());
+    assert!(list.heap_bytes() <= 64, "{}", list.heap_bytes());
+}
