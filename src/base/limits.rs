@@ -108,3 +108,25 @@ pub const SNAPSHOT_CHUNK_LEN: usize = 256 * 1024;
 pub const SNAPSHOT_QUEUE: usize = 8;
 /// Files of a snapshot. Beyond: refused.
 pub const SNAPSHOT_FILES_MAX: usize = 100_000;
+/// The largest message of the Admin service, bytes.
+pub const ADMIN_MESSAGE_LEN_MAX: usize = 4 * 1024 * 1024;
+/// Members that a cluster may have, learners included.
+pub const MEMBERS_MAX: usize = 64;
+/// The gateway's read buffer, one a thread, and the most it keeps for a client that does not read, bytes each way.
+pub const GATEWAY_CHUNK: usize = 64 * 1024;
+/// Connections of one gateway process, unless its open files allow fewer. One more is closed at once.
+pub const GATEWAY_CONNECTIONS_MAX: usize = 65_536;
+/// Accepted connections on their way to a thread of the gateway.
+pub const GATEWAY_HANDOVER: usize = 1024;
+/// Connections that the kernel holds for a listener until they are accepted (cut by net.core.somaxconn).
+pub const ACCEPT_BACKLOG: i32 = 16_384;
+/// How long the gateway waits for a primary to accept a connection before it tries again.
+pub const GATEWAY_CONNECT_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+/// A log file is replaced when it has grown to this, bytes; one older file is kept.
+pub const LOG_FILE_LEN_MAX: u64 = 16 * 1024 * 1024;
+/// Files that a gateway needs besides its connections' two each.
+pub const GATEWAY_FILES_RESERVED: u64 = 128;
+/// Connections that the gateways take beyond maxclients, so that the node itself refuses those with Redis's error.
+pub const GATEWAY_SPARE: u64 = 512;
+/// Gateway processes that `pontoon dev` starts at most.
+pub const GATEWAY_PROCESSES_MAX: usize = 16;

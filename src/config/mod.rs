@@ -13,6 +13,7 @@ mod load;
 mod print;
 mod types;
 
+pub(crate) use check::is_host_port;
 pub use files::{ensure_open_files, open_files_limit};
 pub use keys::{KEYS, Node, RESTRICTED, maxclients};
 pub use load::{Error, Problem};

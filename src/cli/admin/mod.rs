@@ -1,0 +1,92 @@
+//! `pontoon admin`: an operator looks at a cluster and changes it, over mutual TLS.
+//!
+//! - Each command does one thing, once. What is refused is shown with its reason; nothing is tried again silently.
+//! - A change goes to the leader, which is found by asking the nodes. Where none is known, the answers of all are shown.
+//!
+//! `target` finds nodes and the leader; `look` shows; `change` changes.
+
+mod change;
+mod look;
+mod target;
+
+use clap::Subcommand;
+
+use super::{Answer, Output};
+use target::Place;
+
+/// Looks at a cluster and changes it, over mutual TLS with an operator's certificate.
+///
+/// For a cluster of `pontoon dev`, --dir is enough. Otherwise give --addr, --cluster-id, --ca, --cert and --key.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pontoon admin status --dir ./cluster
+  pontoon admin transfer --dir ./cluster --to 2
+  pontoon admin members --addr db1:7379 --cluster-id c-1 --ca ca.pem --cert admin.pem --key admin.key --output json")]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    place: Place,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t, global = true)]
+    output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Shows how every node is; exit code 3 where no primary serves
+    #[command(after_help = "Example:\n  pontoon admin status --dir ./cluster --output json")]
+    Status,
+    /// Lists the members as the leader knows them, with how far each is
+    #[command(after_help = "Example:\n  pontoon admin members --dir ./cluster")]
+    Members,
+    /// Adds a running node as a learner: it gets all data and has no vote
+    #[command(
+        after_help = "Example:\n  pontoon admin add --dir ./cluster --id 4 --peer-addr db4:7379 --client-addr db4:6379"
+    )]
+    Add(change::NewNode),
+    /// Makes a learner a voter; refused until it has caught up
+    #[command(after_help = "Example:\n  pontoon admin promote --dir ./cluster --id 4")]
+    Promote(change::Promote),
+    /// Removes a member; its id is never used again
+    #[command(after_help = "Example:\n  pontoon admin remove --dir ./cluster --id 2")]
+    Remove(change::One),
+    /// Hands leadership over to another voter
+    #[command(after_help = "Example:\n  pontoon admin transfer --dir ./cluster --to 3")]
+    Transfer(change::Transfer),
+    /// Adds a node, waits until it has caught up, promotes it, and removes another
+    #[command(
+        after_help = "Example:\n  pontoon admin replace --dir ./cluster --old 2 --id 4 \\\n      --peer-addr db4:7379 --client-addr db4:6379"
+    )]
+    Replace(change::Replace),
+    /// Compares the data of all data nodes at one applied index; exit code 3 where they differ
+    #[command(after_help = "Example:\n  pontoon admin digest --dir ./cluster")]
+    Digest(look::Digest),
+    /// Takes a snapshot at a node
+    #[command(after_help = "Example:\n  pontoon admin snapshot --dir ./cluster --node 2")]
+    Snapshot(look::Which),
+    /// Shows the state of every node's log, or of one
+    #[command(after_help = "Example:\n  pontoon admin log --dir ./cluster")]
+    Log(look::Which),
+}
+
+/// Carries it out.
+pub fn run(args: Args) -> anyhow::Result<Answer> {
+    super::runtime(1)?.block_on(async {
+        let output = args.output;
+        let cluster = args.place.open()?;
+        match args.action {
+            Action::Status => look::status(&cluster, output).await,
+            Action::Members => look::members(&cluster, output).await,
+            Action::Digest(digest) => look::digest(&cluster, &digest, output).await,
+            Action::Snapshot(which) => look::snapshot(&cluster, &which, output).await,
+            Action::Log(which) => look::log(&cluster, &which, output).await,
+            Action::Add(node) => change::add(&cluster, node, output).await,
+            Action::Promote(promote) => change::promote(&cluster, &promote, output).await,
+            Action::Remove(one) => change::remove(&cluster, one.id, output).await,
+            Action::Transfer(transfer) => change::transfer(&cluster, &transfer, output).await,
+            Action::Replace(replace) => change::replace(&cluster, replace, output).await,
+        }
+    })
+}

@@ -1,0 +1,579 @@
+//! A cluster's folder: what it is, who may use it, and the files that its processes read.
+//!
+//! - `cluster.json` is what makes it the same cluster at each start: id, plan, ports. It is replaced whole, and synced.
+//! - One process at a time holds `lock`. The kernel releases it when that process ends, however it ends.
+//! - Ports are chosen once, outside of the range that outgoing connections use, so that none is taken in between.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use rand::Rng;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::Plan;
+use crate::cli::certs;
+use crate::config;
+use crate::tls::files::Pair;
+use crate::tls::peer::Files;
+
+/// What the command line asks for; `None` is what the folder has, or the default of a new one.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    pub plan: Option<Plan>,
+    pub port: Option<u16>,
+    pub memory_mib: Option<u64>,
+    pub bind: Option<IpAddr>,
+    pub unrestricted: bool,
+    pub settings: Vec<(String, String)>,
+}
+
+/// What the cluster is. Kept in `cluster.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    version: u32,
+    /// In every certificate between nodes.
+    pub cluster_id: String,
+    /// How many nodes, and what they are called.
+    pub plan: Plan,
+    /// Where the gateway and the nodes listen for clients.
+    pub bind: IpAddr,
+    /// The port of the stable address.
+    pub port: u16,
+    /// The memory of a node's plan, MiB.
+    pub memory_mib: u64,
+    /// Whether a primary has served: from then on no node makes the cluster anew.
+    pub formed: bool,
+    /// The nodes and their ports.
+    pub nodes: Vec<Node>,
+}
+
+/// One node's ports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its id.
+    pub id: u64,
+    /// The port of its listener for clients.
+    pub client_port: u16,
+    /// The port of its listener for peers.
+    pub peer_port: u16,
+}
+
+/// The version of `cluster.json`.
+const VERSION: u32 = 1;
+const SPEC: &str = "cluster.json";
+const LOCK: &str = "lock";
+
+impl Spec {
+    /// The host in the URI: `localhost` where only this machine, or any address of it, is meant.
+    pub fn host(&self) -> String {
+        match self.bind {
+            ip if ip.is_loopback() || ip.is_unspecified() => "localhost".to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+            IpAddr::V4(ip) => ip.to_string(),
+        }
+    }
+
+    /// The address at which processes of this machine reach the listeners for clients.
+    pub fn local(&self) -> IpAddr {
+        if self.bind.is_unspecified() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            self.bind
+        }
+    }
+
+    /// `host:port` of a node's listener for clients.
+    pub fn client_addr(&self, node: &Node) -> String {
+        SocketAddr::new(self.local(), node.client_port).to_string()
+    }
+
+    /// `host:port` of a node's listener for peers: this machine alone.
+    pub fn peer_addr(&self, node: &Node) -> String {
+        SocketAddr::new(Ipv4Addr::LOCALHOST.into(), node.peer_port).to_string()
+    }
+}
+
+/// The folder, held by this process.
+#[derive(Debug)]
+pub struct Folder {
+    /// Its absolute path.
+    pub dir: PathBuf,
+    /// What the cluster is.
+    pub spec: Spec,
+    /// Keys of every node's configuration beyond what the folder decides.
+    pub settings: Vec<(String, String)>,
+    /// Held for as long as this exists.
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes `dir` as `wanted`, or opens it where it exists and checks that `wanted` fits.
+    ///
+    /// # Errors
+    /// When another process holds it, when `wanted` is for another cluster, or a file cannot be written.
+    pub fn open(dir: &Path, wanted: &Wanted) -> anyhow::Result<Folder> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .with_context(|| format!("the folder {} cannot be made", dir.display()))?;
+        let dir = dir.canonicalize()?;
+        let lock = lock(&dir)?.ok_or_else(|| {
+            anyhow!(
+                "the cluster of {0} is running already; `pontoon dev status --dir {0}` shows it",
+                dir.display()
+            )
+        })?;
+        let spec = match read_spec(&dir)? {
+            Some(found) => resume(found, wanted, &dir)?,
+            None => create(wanted)?,
+        };
+        let mut settings = wanted.settings.clone();
+        if wanted.unrestricted {
+            settings.push(("unrestricted".into(), "true".into()));
+        }
+        let folder = Folder {
+            dir,
+            spec,
+            settings,
+            _lock: lock,
+        };
+        folder.prepare()?;
+        Ok(folder)
+    }
+
+    /// Makes the certificates and the nodes' configurations, and saves the spec.
+    fn prepare(&self) -> anyhow::Result<()> {
+        let ids: Vec<u64> = self.spec.nodes.iter().map(|n| n.id).collect();
+        let mut names = Vec::new();
+        if !self.spec.local().is_loopback() {
+            names.push(self.spec.bind.to_string());
+        }
+        if self.spec.bind.is_unspecified()
+            && let Ok(name) = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        {
+            names.push(name.trim().to_string());
+        }
+        certs::complete(&self.dir, &self.spec.cluster_id, &ids, &names)?;
+        for node in &self.spec.nodes {
+            let dir = self.node_dir(node.id);
+            std::fs::create_dir_all(dir.join("log"))?;
+            let path = self.config_path(node.id);
+            replace(&path, self.config_text(node)?.as_bytes(), false)?;
+            // What a node would refuse is refused here, where someone sees it.
+            config::Node::load(Some(&path), &[], &self.settings)?;
+        }
+        self.save()
+    }
+
+    fn save(&self) -> anyhow::Result<()> {
+        replace(
+            &self.dir.join(SPEC),
+            &serde_json::to_vec_pretty(&self.spec)?,
+            true,
+        )
+    }
+
+    /// Notes that the cluster exists: whatever happens to a disk, no node makes it anew.
+    pub fn set_formed(&mut self) -> anyhow::Result<()> {
+        if !self.spec.formed {
+            self.spec.formed = true;
+            self.prepare()?;
+        }
+        Ok(())
+    }
+
+    /// A node's own folder.
+    pub fn node_dir(&self, id: u64) -> PathBuf {
+        self.dir.join(format!("node-{id}"))
+    }
+
+    /// The file of a node's configuration.
+    pub fn config_path(&self, id: u64) -> PathBuf {
+        self.node_dir(id).join("node.toml")
+    }
+
+    /// The configuration of `node`, TOML.
+    fn config_text(&self, node: &Node) -> anyhow::Result<String> {
+        let path = |name: &str| self.dir.join(name).display().to_string();
+        let members: Vec<config::Member> = self
+            .spec
+            .nodes
+            .iter()
+            .map(|n| config::Member {
+                id: n.id,
+                peer_addr: self.spec.peer_addr(n),
+                client_addr: self.spec.client_addr(n),
+                announced: String::new(),
+                data: true,
+            })
+            .collect();
+        let mut t = toml::Table::new();
+        let number = |n: u64| i64::try_from(n).map(toml::Value::Integer);
+        t.insert("node_id".into(), number(node.id)?);
+        t.insert("cluster_id".into(), self.spec.cluster_id.clone().into());
+        t.insert(
+            "data_dir".into(),
+            self.node_dir(node.id)
+                .join("data")
+                .display()
+                .to_string()
+                .into(),
+        );
+        t.insert(
+            "client_addr".into(),
+            SocketAddr::new(self.spec.bind, node.client_port)
+                .to_string()
+                .into(),
+        );
+        t.insert("announced".into(), self.spec.client_addr(node).into());
+        t.insert("tls_cert".into(), path("server.pem").into());
+        t.insert("tls_key".into(), path("server.key").into());
+        t.insert("tls_ca".into(), path("ca.pem").into());
+        t.insert("peer_addr".into(), self.spec.peer_addr(node).into());
+        t.insert(
+            "peer_cert".into(),
+            path(&format!("node-{}.pem", node.id)).into(),
+        );
+        t.insert(
+            "peer_key".into(),
+            path(&format!("node-{}.key", node.id)).into(),
+        );
+        t.insert("peer_ca".into(), path("ca.pem").into());
+        t.insert("password_file".into(), path(certs::PASSWORD).into());
+        t.insert("memory_mib".into(), number(self.spec.memory_mib)?);
+        let first = self.spec.nodes.first().map(|n| n.id);
+        t.insert(
+            "bootstrap".into(),
+            (!self.spec.formed && first == Some(node.id)).into(),
+        );
+        t.insert("members".into(), toml::Value::try_from(members)?);
+        Ok(format!(
+            "# Written by `pontoon dev` at each start: changes are lost.\n{}",
+            toml::to_string(&t)?
+        ))
+    }
+
+    /// The operator's certificate of this cluster.
+    pub fn credentials(&self) -> Files {
+        credentials(&self.dir)
+    }
+}
+
+/// The operator's certificate in a cluster's folder.
+pub fn credentials(dir: &Path) -> Files {
+    Files {
+        ca: dir.join("ca.pem"),
+        pair: Pair {
+            cert: dir.join("admin.pem"),
+            key: dir.join("admin.key"),
+        },
+    }
+}
+
+/// Takes the lock of `dir`, or answers `None` where another process has it.
+pub fn lock(dir: &Path) -> anyhow::Result<Option<File>> {
+    let path = dir.join(LOCK);
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .read(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| path.display().to_string())?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+        Err(e) => return Err(e).with_context(|| path.display().to_string()),
+    }
+    // For `dev stop`: whom to tell.
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(Some(file))
+}
+
+/// The process that holds the lock of `dir`, as it wrote itself down.
+pub fn lock_holder(dir: &Path) -> Option<u32> {
+    std::fs::read_to_string(dir.join(LOCK))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// Whether a process holds the lock of `dir`.
+pub fn held(dir: &Path) -> bool {
+    let Ok(file) = File::open(dir.join(LOCK)) else {
+        return false;
+    };
+    flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK)
+}
+
+/// Reads `cluster.json`; `None` where there is none.
+pub fn read_spec(dir: &Path) -> anyhow::Result<Option<Spec>> {
+    let path = dir.join(SPEC);
+    let text = match std::fs::read(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => read.with_context(|| path.display().to_string())?,
+    };
+    let spec: Spec =
+        serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?;
+    ensure!(
+        spec.version == VERSION,
+        "{} has version {} and this pontoon knows {VERSION}",
+        path.display(),
+        spec.version
+    );
+    Ok(Some(spec))
+}
+
+fn resume(mut spec: Spec, wanted: &Wanted, dir: &Path) -> anyhow::Result<Spec> {
+    let other = |what: &str, has: String, asked: String| {
+        anyhow!(
+            "the cluster in {} has {what} {has} and keeps it, so --{what} {asked} cannot be; \
+             leave the flag out, or give another --dir for another cluster",
+            dir.display()
+        )
+    };
+    if let Some(plan) = wanted.plan.filter(|p| *p != spec.plan) {
+        return Err(other("plan", spec.plan.name().into(), plan.name().into()));
+    }
+    if let Some(port) = wanted.port.filter(|p| *p != spec.port) {
+        return Err(other("port", spec.port.to_string(), port.to_string()));
+    }
+    if let Some(bind) = wanted.bind.filter(|b| *b != spec.bind) {
+        return Err(other("bind", spec.bind.to_string(), bind.to_string()));
+    }
+    spec.memory_mib = wanted.memory_mib.unwrap_or(spec.memory_mib);
+    Ok(spec)
+}
+
+fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
+    let plan = wanted.plan.unwrap_or(Plan::Premium);
+    let bind = wanted.bind.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let port = wanted.port.unwrap_or(6379);
+    TcpListener::bind((bind, port)).with_context(|| {
+        format!(
+            "{} cannot be listened on; give another --port",
+            SocketAddr::new(bind, port)
+        )
+    })?;
+    let mut taken = vec![port];
+    let mut free = || free_port(bind, &mut taken);
+    let nodes = (1..=plan.nodes())
+        .map(|id| {
+            Ok(Node {
+                id,
+                client_port: free()?,
+                peer_port: free()?,
+            })
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Spec {
+        version: VERSION,
+        cluster_id: format!("dev-{:08x}", rand::rng().random::<u32>()),
+        plan,
+        bind,
+        port,
+        memory_mib: wanted.memory_mib.unwrap_or(1024),
+        formed: false,
+        nodes,
+    })
+}
+
+/// A port that nobody listens on now, and that the kernel gives to no outgoing connection later.
+fn free_port(bind: IpAddr, taken: &mut Vec<u16>) -> anyhow::Result<u16> {
+    let range =
+        std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ends = range
+        .split_whitespace()
+        .filter_map(|n| n.parse::<u16>().ok());
+    let (low, high) = (ends.next().unwrap_or(32_768), ends.next().unwrap_or(60_999));
+    let mut rng = rand::rng();
+    for _ in 0..10_000 {
+        let port = rng.random_range(10_000..65_000);
+        if (low..=high).contains(&port) || taken.contains(&port) {
+            continue;
+        }
+        let free = |ip: IpAddr| TcpListener::bind((ip, port)).is_ok();
+        if free(bind) && free(Ipv4Addr::LOCALHOST.into()) {
+            taken.push(port);
+            return Ok(port);
+        }
+    }
+    bail!(
+        "no free port was found outside of net.ipv4.ip_local_port_range ({low} to {high}); make that range smaller"
+    )
+}
+
+/// Replaces a file whole: readers see the old content or the new, never a part. Only its owner can read it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn replace(path: &Path, content: &[u8], sync: bool) -> anyhow::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let temporary = PathBuf::from(name);
+    let write = || -> std::io::Result<()> {
+        let mut file = File::options()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(content)?;
+        if sync {
+            file.sync_all()?;
+        }
+        std::fs::rename(&temporary, path)?;
+        if sync && let Some(parent) = path.parent() {
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
+    };
+    write().with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> Wanted {
+        Wanted {
+            plan: Some(Plan::Premium),
+            port: Some(17_001),
+            ..Wanted::default()
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = other.local_addr().unwrap().port();
+        let taken = Wanted {
+            port: Some(port),
+            ..wanted()
+        };
+        let error = format!("{:#}", Folder::open(dir.path(), &taken).unwrap_err());
+        assert!(error.contains("give another --port"), "{error}");
+        assert!(read_spec(dir.path()).unwrap().is_none());
+        Folder::open(dir.path(), &wanted()).unwrap();
+    }
+
+    #[test]
+    fn the_same_folder_is_the_same_cluster() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let first = Folder::open(dir.path(), &wanted()).unwrap();
+        let spec = first.spec.clone();
+        let (ca, password, node) = (read("ca.pem"), read("password"), read("node-2/node.toml"));
+        drop(first);
+
+        let again = Folder::open(dir.path(), &Wanted::default()).unwrap();
+        assert_eq!(again.spec, spec);
+        assert_eq!(
+            (read("ca.pem"), read("password"), read("node-2/node.toml")),
+            (ca, password, node)
+        );
+    }
+
+    #[test]
+    fn what_a_cluster_keeps_for_life_cannot_be_changed_by_a_flag() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Folder::open(dir.path(), &wanted()).unwrap());
+        for (other, what) in [
+            (
+                Wanted {
+                    plan: Some(Plan::Hobbyist),
+                    ..wanted()
+                },
+                "--plan hobbyist",
+            ),
+            (
+                Wanted {
+                    port: Some(17_002),
+                    ..wanted()
+                },
+                "--port 17002",
+            ),
+            (
+                Wanted {
+                    bind: Some("0.0.0.0".parse().unwrap()),
+                    ..wanted()
+                },
+                "--bind 0.0.0.0",
+            ),
+        ] {
+            let error = Folder::open(dir.path(), &other).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+        let more = Folder::open(
+            dir.path(),
+            &Wanted {
+                memory_mib: Some(2048),
+                ..wanted()
+            },
+        )
+        .unwrap();
+        assert_eq!(more.spec.memory_mib, 2048);
+    }
+
+    #[test]
+    fn one_process_at_a_time_holds_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = Folder::open(dir.path(), &wanted()).unwrap();
+        let error = Folder::open(dir.path(), &wanted()).unwrap_err().to_string();
+        assert!(error.contains("is running already"), "{error}");
+        assert_eq!(lock_holder(dir.path()), Some(std::process::id()));
+        drop(held);
+        Folder::open(dir.path(), &wanted()).unwrap();
+    }
+
+    #[test]
+    fn one_node_makes_the_cluster_and_only_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut folder = Folder::open(dir.path(), &wanted()).unwrap();
+        let makers = |folder: &Folder| -> Vec<u64> {
+            let load = |id| config::Node::load(Some(&folder.config_path(id)), &[], &[]).unwrap();
+            (1..=3)
+                .map(load)
+                .filter(|c| c.bootstrap)
+                .map(|c| c.node_id)
+                .collect()
+        };
+        assert_eq!(makers(&folder), [1]);
+        folder.set_formed().unwrap();
+        assert!(makers(&folder).is_empty());
+        drop(folder);
+        assert!(makers(&Folder::open(dir.path(), &wanted()).unwrap()).is_empty());
+    }
+
+    #[test]
+    fn a_setting_that_no_node_would_take_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let bad = Wanted {
+            settings: vec![("databases".into(), "0".into())],
+            ..wanted()
+        };
+        let error = Folder::open(dir.path(), &bad).unwrap_err().to_string();
+        assert!(error.contains("databases: it is 0"), "{error}");
+    }
+
+    #[test]
+    fn ports_differ_and_are_not_those_of_outgoing_connections() {
+        let mut taken = vec![10_000];
+        for _ in 0..20 {
+            free_port(Ipv4Addr::LOCALHOST.into(), &mut taken).unwrap();
+        }
+        taken.sort_unstable();
+        taken.dedup();
+        assert_eq!(taken.len(), 21);
+    }
+}

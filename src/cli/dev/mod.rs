@@ -1,0 +1,173 @@
+//! `pontoon dev`: a whole cluster on this machine, as real processes.
+//!
+//! - The folder holds everything: certificates, password, ports, data. Started again on it, the same cluster goes on
+//!   under the same URI.
+//! - Nodes and gateways are processes in groups of their own. This process restarts the ones that end. Told to stop,
+//!   it stops them all; killed, it leaves them running and serving, and the next start takes them over.
+//!
+//! `folder` is what is on disk, `process` one process, `supervise` keeps one running, `service` is
+//! `service.json`, `run` puts them together.
+
+mod folder;
+mod process;
+mod run;
+mod service;
+mod supervise;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::{Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use super::{Answer, LogFormat, Output};
+use crate::telemetry;
+
+use folder::Folder;
+pub use folder::{credentials, read_spec};
+
+/// Runs a whole cluster on this machine: one or three nodes, and a gateway at the stable address.
+///
+/// The first start makes the folder: a CA, certificates, a password, ports. Later starts resume it: same URI,
+/// password, CA and data. Ctrl-C stops everything in order.
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  pontoon dev --plan premium --dir ./cluster --port 6379    three nodes
+  pontoon dev --dir ./cluster                               the same again
+  pontoon dev --plan hobbyist --dir ./one --port 6400 --set maxmemory-policy=allkeys-lru
+  pontoon dev status --dir ./cluster
+  pontoon dev stop --dir ./cluster"
+)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    start: Start,
+}
+
+#[derive(Debug, clap::Args)]
+struct Start {
+    /// How many nodes: hobbyist and startup have one, premium three [default: premium, or what the folder has]
+    #[arg(long, value_enum)]
+    plan: Option<Plan>,
+    /// The cluster's folder [default: pontoon/dev in the user's data folder]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// The port of the stable address [default: 6379, or what the folder has]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// The memory of a node's plan, MiB [default: 1024, or what the folder has]
+    #[arg(long, value_name = "MB")]
+    memory: Option<u64>,
+    /// The address that clients reach this machine at [default: 127.0.0.1, or what the folder has]
+    #[arg(long, value_name = "ADDR")]
+    bind: Option<IpAddr>,
+    /// Opens the commands that a managed service refuses: CONFIG, DEBUG and others
+    #[arg(long)]
+    unrestricted: bool,
+    /// A key of every node's configuration, for example --set redirect=true
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
+    settings: Vec<(String, String)>,
+    /// How to print what was started; JSON is the content of service.json in one line
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+    /// How log lines are written
+    #[arg(long, value_enum, default_value_t, env = "PONTOON_LOG_FORMAT")]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Stops the cluster of a folder, in order
+    #[command(after_help = "Example:\n  pontoon dev stop --dir ./cluster")]
+    Stop(Where),
+    /// Shows how the cluster of a folder is; exit code 3 where no primary serves
+    #[command(after_help = "Example:\n  pontoon dev status --dir ./cluster --output json")]
+    Status(Where),
+}
+
+#[derive(Debug, clap::Args)]
+struct Where {
+    /// The cluster's folder [default: pontoon/dev in the user's data folder]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// How many nodes a cluster on this machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plan {
+    /// One node
+    Hobbyist,
+    /// One node
+    Startup,
+    /// Three data nodes
+    Premium,
+}
+
+impl Plan {
+    fn nodes(self) -> u64 {
+        match self {
+            Plan::Hobbyist | Plan::Startup => 1,
+            Plan::Premium => 3,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Plan::Hobbyist => "hobbyist",
+            Plan::Startup => "startup",
+            Plan::Premium => "premium",
+        }
+    }
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;
+    Ok((key.trim().replace('-', "_"), value.to_string()))
+}
+
+/// The folder where none is given.
+pub fn default_dir() -> anyhow::Result<PathBuf> {
+    let data = std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute());
+    let home = || std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".local/share"));
+    Ok(data
+        .or_else(home)
+        .ok_or_else(|| anyhow!("HOME is not set; give --dir DIR"))?
+        .join("pontoon/dev"))
+}
+
+/// Carries it out.
+pub fn run(args: Args) -> anyhow::Result<Answer> {
+    let dir = |given: Option<PathBuf>| given.map_or_else(default_dir, Ok);
+    match args.action {
+        Some(Action::Stop(place)) => run::stop(&dir(place.dir)?, place.output),
+        Some(Action::Status(place)) => service::status(&dir(place.dir)?, place.output),
+        None => {
+            let start = args.start;
+            telemetry::start(start.log_format.into(), "info", None).map_err(|e| anyhow!(e))?;
+            let wanted = folder::Wanted {
+                plan: start.plan,
+                port: start.port,
+                memory_mib: start.memory,
+                bind: start.bind,
+                unrestricted: start.unrestricted,
+                settings: start.settings,
+            };
+            let folder = Folder::open(&dir(start.dir)?, &wanted)?;
+            super::runtime(2)?.block_on(run::run(folder, start.output))?;
+            Ok(Answer::Yes)
+        }
+    }
+}

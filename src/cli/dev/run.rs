@@ -1,0 +1,379 @@
+//! Runs the cluster of a folder: begins or takes over its processes, watches them, and stops them.
+//!
+//! `processes.json` names every process that runs, so that the next start finds those that outlived a killed
+//! supervisor. A found one that is not what would be begun now (another binary, other arguments) is stopped first.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::folder::{self, Folder, replace};
+use super::process::{Identity, Plan, Running};
+use super::service::{self, Service, gateway_name, node_name};
+use super::supervise::{Event, supervise};
+use crate::base::limits;
+use crate::cli::{Answer, Output, gateway, print, told_to_stop};
+use crate::config;
+use crate::gateway::{Address, View, Watch};
+use crate::tls::peer::Credentials;
+
+const PROCESSES: &str = "processes.json";
+/// How long a process of an earlier run may take to stop.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// After this long without a primary, someone is told.
+const SLOW_START: Duration = Duration::from_secs(30);
+
+/// Runs the cluster until this process is told to stop; then stops it.
+///
+/// # Errors
+/// When it cannot be started. What fails later is begun again.
+pub async fn run(folder: Folder, output: Output) -> anyhow::Result<()> {
+    // Listened for from the beginning: nothing that was begun is left behind.
+    let told = told_to_stop();
+    tokio::pin!(told);
+
+    let plans = plans(&folder)?;
+    let mut found = take_over(&folder.dir, &plans).await?;
+    if !found.keys().any(|name| name.starts_with("gateway")) {
+        check_port(&folder)?;
+    }
+    let gateways = plans
+        .iter()
+        .filter(|p| p.name.starts_with("gateway"))
+        .count();
+
+    let (events, inbox) = mpsc::channel(limits::MEMBERS_MAX);
+    let (stop, stopping) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    for plan in plans {
+        let running = found.remove(&plan.name);
+        tasks.spawn(supervise(plan, running, events.clone(), stopping.clone()));
+    }
+    drop(events);
+
+    let credentials = Credentials::open(&folder.spec.cluster_id, folder.credentials())?;
+    let spec = &folder.spec;
+    let nodes = spec.nodes.iter().map(|n| {
+        (
+            n.id,
+            Address {
+                client: spec.client_addr(n),
+                peer: spec.peer_addr(n),
+            },
+        )
+    });
+    let watch = Watch::start(credentials, nodes.collect(), true);
+    let mut keeper = Keeper {
+        password: service::password(&folder)?,
+        folder,
+        gateways,
+        view: watch.view(),
+        inbox,
+        pids: BTreeMap::new(),
+        written: None,
+        announced: false,
+        output,
+    };
+    let ended = tokio::select! {
+        told = &mut told => told,
+        kept = keeper.keep() => kept,
+    };
+    let _ = stop.send(true);
+    tracing::info!("the cluster is being stopped");
+    // A second signal does not wait.
+    let again = told_to_stop();
+    tokio::pin!(again);
+    loop {
+        tokio::select! {
+            next = tasks.join_next() => if next.is_none() { break },
+            Some(event) = keeper.inbox.recv() => keeper.note(event)?,
+            _ = &mut again => bail!("told to stop again: processes may still run; `pontoon dev stop` ends them"),
+        }
+    }
+    keeper.pids.clear();
+    keeper.save_processes()?;
+    keeper.write(false)?;
+    tracing::info!("the cluster has stopped");
+    ended
+}
+
+/// Everything that this cluster consists of.
+fn plans(folder: &Folder) -> anyhow::Result<Vec<Plan>> {
+    let mut plans = Vec::new();
+    for node in &folder.spec.nodes {
+        let dir = folder.node_dir(node.id);
+        let mut args = vec![
+            "node".to_string(),
+            "--config".into(),
+            folder.config_path(node.id).display().to_string(),
+            "--log-file".into(),
+            dir.join("log/node.log").display().to_string(),
+        ];
+        for (key, value) in &folder.settings {
+            args.push(format!("--{}={value}", key.replace('_', "-")));
+        }
+        plans.push(Plan {
+            name: node_name(node.id),
+            args,
+            printed: dir.join("log/printed.log"),
+        });
+    }
+    let count = gateway_count(&folder.spec)?;
+    for number in 1..=count {
+        let dir = folder.dir.join("gateway");
+        let path = |name: &str| folder.dir.join(name).display().to_string();
+        let mut args = vec![
+            "gateway".to_string(),
+            format!(
+                "--listen={}",
+                SocketAddr::new(folder.spec.bind, folder.spec.port)
+            ),
+            format!("--cluster-id={}", folder.spec.cluster_id),
+            format!("--ca={}", path("ca.pem")),
+            format!("--cert={}", path("admin.pem")),
+            format!("--key={}", path("admin.key")),
+            format!(
+                "--log-file={}",
+                dir.join(format!("gateway-{number}.log")).display()
+            ),
+        ];
+        for n in &folder.spec.nodes {
+            args.push(format!(
+                "--node={}={},{}",
+                n.id,
+                folder.spec.client_addr(n),
+                folder.spec.peer_addr(n)
+            ));
+        }
+        if count > 1 {
+            args.push("--shared".into());
+        }
+        let printed = dir.join(format!("printed-{number}.log"));
+        plans.push(Plan {
+            name: gateway_name(number),
+            args,
+            printed,
+        });
+    }
+    Ok(plans)
+}
+
+/// How many gateway processes it takes so that maxclients is not cut short by the files one process may open.
+fn gateway_count(spec: &folder::Spec) -> anyhow::Result<usize> {
+    let clients = usize::try_from(config::maxclients(spec.memory_mib) + limits::GATEWAY_SPARE)?;
+    let each = gateway::capacity().max(1);
+    let count = clients.div_ceil(each);
+    if count > limits::GATEWAY_PROCESSES_MAX {
+        bail!(
+            "the gateway needs two open files for each of {clients} connections and a process may open {}: \
+             raise the limit (ulimit -n, or nofile in /etc/security/limits.conf)",
+            config::open_files_limit()
+        );
+    }
+    Ok(count)
+}
+
+fn check_port(folder: &Folder) -> anyhow::Result<()> {
+    let addr = SocketAddr::new(folder.spec.bind, folder.spec.port);
+    TcpListener::bind(addr).with_context(|| {
+        format!("{addr} cannot be listened on, and this cluster keeps its address: stop what listens there")
+    })?;
+    Ok(())
+}
+
+/// Finds the processes of an earlier run. Those that are what would be begun now go on; the others are stopped.
+async fn take_over(dir: &Path, plans: &[Plan]) -> anyhow::Result<BTreeMap<String, Running>> {
+    let mut kept = BTreeMap::new();
+    for (name, identity) in read_processes(dir) {
+        let Some(mut running) = Running::find(&identity) else {
+            continue;
+        };
+        if plans.iter().any(|p| p.name == name && running.fits(p)) {
+            tracing::info!(name, pid = identity.pid, "it still runs and goes on");
+            kept.insert(name, running);
+        } else {
+            tracing::info!(
+                name,
+                pid = identity.pid,
+                "it still runs from an earlier start and is stopped"
+            );
+            running.stop(PATIENCE).await;
+        }
+    }
+    Ok(kept)
+}
+
+fn read_processes(dir: &Path) -> BTreeMap<String, Identity> {
+    let text = std::fs::read(dir.join(PROCESSES)).unwrap_or_default();
+    // Damage means that nothing is known; the nodes' own locks keep two from one disk.
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Keeps the files up to date with what happens.
+struct Keeper {
+    folder: Folder,
+    password: String,
+    gateways: usize,
+    view: watch::Receiver<View>,
+    inbox: mpsc::Receiver<Event>,
+    pids: BTreeMap<String, Identity>,
+    written: Option<Service>,
+    announced: bool,
+    output: Output,
+}
+
+impl Keeper {
+    /// Follows events and roles until the process ends.
+    async fn keep(&mut self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let mut warned = false;
+        loop {
+            self.write(true)?;
+            let primary = self.view.borrow_and_update().primary.map(|(id, _)| id);
+            if let Some(id) = primary {
+                self.folder.set_formed()?;
+                if !self.announced {
+                    self.announced = true;
+                    self.announce(id);
+                }
+            }
+            if !self.announced && !warned && began.elapsed() >= SLOW_START {
+                warned = true;
+                tracing::warn!(
+                    "no primary serves after {} s; the logs are in {}/node-*/log",
+                    SLOW_START.as_secs(),
+                    self.folder.dir.display()
+                );
+            }
+            tokio::select! {
+                changed = self.view.changed() => changed.context("the watch over the nodes ended")?,
+                event = self.inbox.recv() => match event {
+                    Some(event) => self.note(event)?,
+                    None => bail!("no process is supervised any more"),
+                },
+                // Silence changes a role without an event.
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+
+    fn note(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::Runs(name, identity) => self.pids.insert(name, identity),
+            Event::Ended(name) => self.pids.remove(&name),
+        };
+        self.save_processes()
+    }
+
+    fn save_processes(&self) -> anyhow::Result<()> {
+        replace(
+            &self.folder.dir.join(PROCESSES),
+            &serde_json::to_vec_pretty(&self.pids)?,
+            false,
+        )
+    }
+
+    fn service(&self, running: bool) -> Service {
+        Service::of(
+            &self.folder,
+            &self.password,
+            &self.pids,
+            &self.view.borrow(),
+            self.gateways,
+            running,
+        )
+    }
+
+    /// Replaces `service.json` where anything changed.
+    fn write(&mut self, running: bool) -> anyhow::Result<()> {
+        let service = self.service(running);
+        if self.written.as_ref() != Some(&service) {
+            service.write(&self.folder.dir)?;
+            self.written = Some(service);
+        }
+        Ok(())
+    }
+
+    fn announce(&self, primary: u64) {
+        let service = self.service(true);
+        print(
+            self.output,
+            || {
+                format!(
+                    "The cluster runs in {}; node {primary} is the primary. Ctrl-C stops it.\n{}",
+                    self.folder.dir.display(),
+                    service.text()
+                )
+            },
+            || serde_json::to_value(&service).unwrap_or_default(),
+        );
+    }
+}
+
+/// `pontoon dev stop`: tells the supervisor of `dir` to stop, or stops what a killed one left behind.
+pub fn stop(dir: &Path, output: Output) -> anyhow::Result<Answer> {
+    let dir = dir
+        .canonicalize()
+        .with_context(|| format!("{} holds no cluster", dir.display()))?;
+    if folder::read_spec(&dir)?.is_none() {
+        bail!("{} holds no cluster", dir.display());
+    }
+    let ran = crate::cli::runtime(1)?.block_on(stop_all(&dir))?;
+    print(
+        output,
+        || {
+            if ran {
+                "stopped".to_string()
+            } else {
+                "it was not running".to_string()
+            }
+        },
+        || json!({ "stopped": ran }),
+    );
+    Ok(Answer::Yes)
+}
+
+async fn stop_all(dir: &Path) -> anyhow::Result<bool> {
+    let mut ran = false;
+    // Held by a supervisor, it is told and waited for; free, whatever is left is stopped under our own lock.
+    let _lock = loop {
+        let holder = folder::held(dir)
+            .then(|| folder::lock_holder(dir))
+            .flatten();
+        if let Some(mut supervisor) = holder
+            .and_then(Identity::of)
+            .and_then(|i| Running::find(&i))
+        {
+            ran = true;
+            if !supervisor.stop(PATIENCE * 3).await {
+                tracing::warn!("the supervisor did not stop in time and was killed");
+            }
+        }
+        match folder::lock(dir)? {
+            Some(lock) => break lock,
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    for (_, identity) in read_processes(dir) {
+        if let Some(mut left) = Running::find(&identity) {
+            ran = true;
+            left.stop(PATIENCE).await;
+        }
+    }
+    replace(&dir.join(PROCESSES), b"{}", false)?;
+    if let Ok(mut service) = Service::read(dir) {
+        service.running = false;
+        for node in &mut service.nodes {
+            (node.pid, node.role) = (None, "unknown".into());
+        }
+        service.gateways.iter_mut().for_each(|g| g.pid = None);
+        service.write(dir)?;
+    }
+    Ok(ran)
+}
