@@ -76,6 +76,14 @@ pub const LOG_SPACE_LOW: u64 = 512 * 1024 * 1024;
 pub const LOG_BALLAST_LEN: u64 = 64 * 1024 * 1024;
 /// Entries in one replication message, bytes; a single larger entry goes alone.
 pub const APPEND_LEN: usize = 1024 * 1024;
+/// Submitted rows from which the store writes a run, bytes.
+pub const STORE_WINDOW_BYTES: usize = 16 * 1024 * 1024;
+/// Submitted rows not yet written above which the proposer waits (`store::Store::over_limit`), bytes.
+pub const STORE_BACKLOG_BYTES: usize = 48 * 1024 * 1024;
+/// Runs waiting to be merged above which the store waits before it writes another.
+pub const STORE_RUNS_MAX: u64 = 32;
+/// Index and data blocks that RocksDB keeps in memory, bytes.
+pub const STORE_CACHE_BYTES: usize = 8 * 1024 * 1024;
 
 // The largest entry fits a segment several times over, so that little of one is left unused.
 const _: () = assert!(ENTRY_LEN_MAX * 4 <= LOG_SEGMENT_LEN as usize);
@@ -102,14 +110,6 @@ pub const SNAPSHOT_QUEUE: usize = 8;
 pub const SNAPSHOT_FILES_MAX: usize = 100_000;
 /// Relayed sessions that wait to be taken over by a serving thread. Beyond: the relaying node waits.
 pub const RELAYS_QUEUED_MAX: usize = 256;
-/// Submitted rows from which the store writes a run, bytes.
-pub const STORE_WINDOW_BYTES: usize = 16 * 1024 * 1024;
-/// Submitted rows not yet written above which the proposer waits (`store::Store::over_limit`), bytes.
-pub const STORE_BACKLOG_BYTES: usize = 48 * 1024 * 1024;
-/// Runs waiting to be merged above which the store waits before it writes another.
-pub const STORE_RUNS_MAX: u64 = 32;
-/// Index and data blocks that RocksDB keeps in memory, bytes.
-pub const STORE_CACHE_BYTES: usize = 8 * 1024 * 1024;
 /// Files that RocksDB keeps open.
 pub const STORE_OPEN_FILES: i32 = 512;
 /// The largest message of the Admin service, bytes.

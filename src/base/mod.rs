@@ -3,6 +3,6 @@
 pub mod clock;
 pub mod glob;
 pub mod limits;
+pub mod number;
 pub mod planted;
 pub mod slot;
-pub mod number;

@@ -55,7 +55,9 @@ impl<'a> Cursor<'a> {
 
     /// Takes the next argument if it is this keyword, in any case.
     pub fn keyword(&mut self, word: &str) -> bool {
-        let is = self.peek().is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
+        let is = self
+            .peek()
+            .is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
         self.at += usize::from(is);
         is
     }
@@ -72,7 +74,11 @@ impl<'a> Cursor<'a> {
 
     /// Nothing may be left.
     pub fn end(&self) -> Result<(), Fail> {
-        if self.is_empty() { Ok(()) } else { Err(Fail::SYNTAX) }
+        if self.is_empty() {
+            Ok(())
+        } else {
+            Err(Fail::SYNTAX)
+        }
     }
 }
 

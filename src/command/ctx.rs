@@ -22,7 +22,12 @@ pub struct Watches {
 
 impl Watches {
     /// A session watches a key: its flag is raised when the key changes.
-    pub fn add(&mut self, db: u32, key: &[u8], dirty: &std::sync::Arc<std::sync::atomic::AtomicBool>) {
+    pub fn add(
+        &mut self,
+        db: u32,
+        key: &[u8],
+        dirty: &std::sync::Arc<std::sync::atomic::AtomicBool>,
+    ) {
         let flags = self.keys.entry((db, key.into())).or_default();
         flags.retain(|f| f.strong_count() > 0);
         flags.push(std::sync::Arc::downgrade(dirty));
@@ -43,7 +48,10 @@ impl Watches {
     fn raise(&mut self, which: impl Fn(&(u32, Box<[u8]>)) -> bool) {
         self.keys.retain(|key, flags| {
             if which(key) {
-                flags.iter().filter_map(std::sync::Weak::upgrade).for_each(|f| f.store(true, std::sync::atomic::Ordering::Relaxed));
+                flags
+                    .iter()
+                    .filter_map(std::sync::Weak::upgrade)
+                    .for_each(|f| f.store(true, std::sync::atomic::Ordering::Relaxed));
                 return false;
             }
             flags.retain(|f| f.strong_count() > 0);
@@ -90,7 +98,9 @@ impl Ctx<'_> {
             return Err(Fail::READONLY);
         }
         let fresh = evict::fresh(self.now, &self.settings.eviction);
-        self.ks.apply(&m, &mut self.turn.effects).map_err(|e| Fail::text(format!("ERR internal error: {e}")))?;
+        self.ks
+            .apply(&m, &mut self.turn.effects)
+            .map_err(|e| Fail::text(format!("ERR internal error: {e}")))?;
         self.turn.mutations.push(&m);
         self.turn.count += 1;
         self.wait = self.turn.batch;
@@ -244,7 +254,12 @@ impl Ctx<'_> {
 
     /// Sets a string; `expire_at` 0: it never expires.
     pub fn set_string(&mut self, key: &[u8], value: &[u8], expire_at: u64) -> Result<(), Fail> {
-        self.apply(Mutation::StrSet { db: self.db, key, value, expire_at })
+        self.apply(Mutation::StrSet {
+            db: self.db,
+            key,
+            value,
+            expire_at,
+        })
     }
 
     /// Deletes a key where it is present; says whether it was. Makes no notification.
@@ -264,29 +279,58 @@ impl Ctx<'_> {
     /// A keyspace notification about a key of some database.
     pub fn notify_in(&mut self, class: u32, event: &'static str, db: u32, key: &[u8]) {
         let wanted = self.settings.notify;
-        if wanted & class != 0 && wanted & (notify::KEYSPACE | notify::KEYEVENT) != 0 && !self.standby {
-            self.turn.events.push(Event::Keyspace { class, event, db, key: Bytes::copy_from_slice(key) });
+        if wanted & class != 0
+            && wanted & (notify::KEYSPACE | notify::KEYEVENT) != 0
+            && !self.standby
+        {
+            self.turn.events.push(Event::Keyspace {
+                class,
+                event,
+                db,
+                key: Bytes::copy_from_slice(key),
+            });
         }
     }
 }
 
-fn typed<'a, T>(entry: Option<&'a Entry>, get: impl Fn(&'a Value) -> Option<&'a T>) -> Result<Option<&'a T>, Fail> {
-    entry.map(|e| get(&e.value).ok_or(Fail::WRONG_TYPE)).transpose()
+fn typed<'a, T>(
+    entry: Option<&'a Entry>,
+    get: impl Fn(&'a Value) -> Option<&'a T>,
+) -> Result<Option<&'a T>, Fail> {
+    entry
+        .map(|e| get(&e.value).ok_or(Fail::WRONG_TYPE))
+        .transpose()
 }
 
 /// The hash in a value. Likewise the ones below.
 pub fn as_hash(value: &Value) -> Option<&Hash> {
-    if let Value::Hash(c) = value { Some(&c.data) } else { None }
+    if let Value::Hash(c) = value {
+        Some(&c.data)
+    } else {
+        None
+    }
 }
 
 pub fn as_set(value: &Value) -> Option<&Set> {
-    if let Value::Set(c) = value { Some(&c.data) } else { None }
+    if let Value::Set(c) = value {
+        Some(&c.data)
+    } else {
+        None
+    }
 }
 
 pub fn as_zset(value: &Value) -> Option<&ZSet> {
-    if let Value::ZSet(c) = value { Some(&c.data) } else { None }
+    if let Value::ZSet(c) = value {
+        Some(&c.data)
+    } else {
+        None
+    }
 }
 
 pub fn as_list(value: &Value) -> Option<&List> {
-    if let Value::List(c) = value { Some(&c.data) } else { None }
+    if let Value::List(c) = value {
+        Some(&c.data)
+    } else {
+        None
+    }
 }

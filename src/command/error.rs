@@ -7,7 +7,8 @@ use std::borrow::Cow;
 pub struct Fail(pub Cow<'static, str>);
 
 impl Fail {
-    pub const WRONG_TYPE: Fail = Fail::new("WRONGTYPE Operation against a key holding the wrong kind of value");
+    pub const WRONG_TYPE: Fail =
+        Fail::new("WRONGTYPE Operation against a key holding the wrong kind of value");
     pub const SYNTAX: Fail = Fail::new("ERR syntax error");
     pub const NOT_INTEGER: Fail = Fail::new("ERR value is not an integer or out of range");
     pub const NOT_FLOAT: Fail = Fail::new("ERR value is not a valid float");
@@ -15,8 +16,10 @@ impl Fail {
     pub const INDEX: Fail = Fail::new("ERR index out of range");
     pub const OVERFLOW: Fail = Fail::new("ERR increment or decrement would overflow");
     pub const NAN_OR_INF: Fail = Fail::new("ERR increment would produce NaN or Infinity");
-    pub const STRING_TOO_LONG: Fail = Fail::new("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
-    pub const OUT_OF_RANGE_POSITIVE: Fail = Fail::new("ERR value is out of range, must be positive");
+    pub const STRING_TOO_LONG: Fail =
+        Fail::new("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    pub const OUT_OF_RANGE_POSITIVE: Fail =
+        Fail::new("ERR value is out of range, must be positive");
     pub const OUT_OF_RANGE: Fail = Fail::new("ERR value is out of range");
     pub const DB_INDEX: Fail = Fail::new("ERR DB index is out of range");
     pub const INVALID_DB: Fail = Fail::new("ERR invalid DB index");
@@ -29,8 +32,9 @@ impl Fail {
     pub const SCORE_NAN: Fail = Fail::new("ERR resulting score is not a number (NaN)");
     /// A write whose outcome is not known: its leader lost its role while it was in flight. The prefix is
     /// one that no driver retries by itself.
-    pub const UNKNOWN_OUTCOME: Fail =
-        Fail::new("UNKNOWNOUTCOME the primary changed while this command was in flight; it may or may not have taken effect");
+    pub const UNKNOWN_OUTCOME: Fail = Fail::new(
+        "UNKNOWNOUTCOME the primary changed while this command was in flight; it may or may not have taken effect",
+    );
 
     /// A fixed text.
     pub const fn new(text: &'static str) -> Fail {
@@ -44,12 +48,18 @@ impl Fail {
 
     /// `ERR wrong number of arguments for 'name' command`.
     pub fn arity(name: &str) -> Fail {
-        Fail::text(format!("ERR wrong number of arguments for '{}' command", name.to_ascii_lowercase()))
+        Fail::text(format!(
+            "ERR wrong number of arguments for '{}' command",
+            name.to_ascii_lowercase()
+        ))
     }
 
     /// `ERR invalid expire time in 'name' command`.
     pub fn expire_time(name: &str) -> Fail {
-        Fail::text(format!("ERR invalid expire time in '{}' command", name.to_ascii_lowercase()))
+        Fail::text(format!(
+            "ERR invalid expire time in '{}' command",
+            name.to_ascii_lowercase()
+        ))
     }
 
     /// The reply's text.

@@ -47,7 +47,11 @@ impl Gate {
 
     /// The batch that a look at a whole database waits for; 0: none.
     pub fn all(&self) -> u64 {
-        if self.last > self.committed { self.last } else { 0 }
+        if self.last > self.committed {
+            self.last
+        } else {
+            0
+        }
     }
 
     /// Batches up to this one are committed.
@@ -79,7 +83,10 @@ mod tests {
         gate.wrote(0, 7, 1);
         gate.wrote(0, 8, 1);
         gate.wrote(0, 7, 2);
-        assert_eq!((gate.key(0, 7), gate.key(0, 8), gate.key(1, 7), gate.all()), (2, 1, 0, 2));
+        assert_eq!(
+            (gate.key(0, 7), gate.key(0, 8), gate.key(1, 7), gate.all()),
+            (2, 1, 0, 2)
+        );
         gate.commit(1);
         assert_eq!((gate.key(0, 7), gate.key(0, 8)), (2, 0));
         gate.wrote_db(1, 3);

@@ -9,9 +9,18 @@ use crate::mutation::codec::Writer;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A keyspace notification: class (one bit of `settings::notify`), event, database, key.
-    Keyspace { class: u32, event: &'static str, db: u32, key: Bytes },
+    Keyspace {
+        class: u32,
+        event: &'static str,
+        db: u32,
+        key: Bytes,
+    },
     /// PUBLISH or SPUBLISH.
-    Publish { channel: Bytes, payload: Bytes, sharded: bool },
+    Publish {
+        channel: Bytes,
+        payload: Bytes,
+        sharded: bool,
+    },
 }
 
 /// The mutations of the next batch with everything needed to commit or undo it.
@@ -40,7 +49,11 @@ pub struct Mark {
 impl Turn {
     /// An empty turn for a batch number, undoable.
     pub fn new(batch: u64) -> Self {
-        Turn { effects: Effects::undoable(), batch, ..Turn::default() }
+        Turn {
+            effects: Effects::undoable(),
+            batch,
+            ..Turn::default()
+        }
     }
 
     /// Nothing was executed that needs the log.

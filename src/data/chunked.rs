@@ -9,7 +9,7 @@ use super::size::{alloc_size, vec_bytes};
 const CHUNK: usize = 512;
 
 /// A dense, growable array whose growth has no long pauses.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Chunked<T> {
     chunks: Vec<Vec<T>>,
     len: usize,
@@ -21,6 +21,15 @@ impl<T> Default for Chunked<T> {
             chunks: Vec::new(),
             len: 0,
         }
+    }
+}
+
+impl<T: Clone> Clone for Chunked<T> {
+    fn clone(&self) -> Self {
+        // Pushed one by one, because a vector's copy would lack the capacity of a chunk.
+        let mut copy = Self::default();
+        self.iter().cloned().for_each(|item| copy.push(item));
+        copy
     }
 }
 
@@ -137,6 +146,7 @@ mod tests {
         }
         assert!(ours.iter().eq(model.iter()));
         assert!(ours.heap_bytes() < 10_000, "{}", ours.heap_bytes());
+        assert!(ours.clone().iter().eq(model.iter()));
         while let Some(item) = ours.pop() {
             assert_eq!(Some(item), model.pop());
         }

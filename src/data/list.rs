@@ -5,17 +5,15 @@
 //! follows the mutation, where elements are stored by position.
 //!
 //! **Invariants.** Element `i` has position `first_pos() + i`. No chunk is empty. A chunk is at most
-//! `CHUNK_MAX` bytes unless it has one element alone. In a chunk an element is its length, its bytes,
-//! and the length of both, written to be read backwards.
+//! `CHUNK_MAX` bytes unless it has one element alone.
 
 use std::collections::VecDeque;
 
-use super::size::{alloc_size, vec_bytes};
+use super::chunk::{CHUNK_MAX, Chunk, entry_size};
+use super::size::alloc_size;
 use super::view::parse_int;
 use super::{Limits, pack};
 
-/// Bytes of a chunk of several elements, at most.
-const CHUNK_MAX: usize = 8192;
 /// Two neighbours of no more than this together become one, bytes.
 const MERGE_MAX: usize = CHUNK_MAX / 2;
 /// Bytes of an empty listpack in Redis: its header and its end.
@@ -33,7 +31,7 @@ pub enum Shift {
 }
 
 /// A list of byte strings.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct List {
     chunks: VecDeque<Chunk>,
     first: i64,
@@ -46,12 +44,16 @@ pub struct List {
     bytes: usize,
 }
 
-#[derive(Clone, Debug)]
-struct Chunk {
-    /// Position of the first element.
-    first: i64,
-    len: u32,
-    buf: Vec<u8>,
+impl Clone for List {
+    /// A copy without the slack that the original's chunks may have.
+    fn clone(&self) -> Self {
+        let chunks = self.chunks.clone();
+        Self {
+            bytes: chunks.iter().map(Chunk::heap_bytes).sum(),
+            chunks,
+            ..*self
+        }
+    }
 }
 
 impl List {
@@ -109,10 +111,15 @@ impl List {
         self.first -= 1;
         match self.chunks.front() {
             Some(chunk) if chunk.has_room(value) => {
-                self.edit(0, |chunk| chunk.insert(0, value));
+                self.edit(0, |chunk| chunk.insert(chunk.start(), value));
                 self.chunks[0].first = self.first;
             }
-            _ => self.insert_chunk(0, self.first, value),
+            _ => {
+                if !self.chunks.is_empty() {
+                    self.edit(0, Chunk::tighten);
+                }
+                self.insert_chunk(0, self.first, value);
+            }
         }
         self.added(value);
     }
@@ -123,12 +130,12 @@ impl List {
         match self.chunks.back() {
             Some(chunk) if chunk.has_room(value) => {
                 self.edit(self.chunks.len() - 1, |chunk| {
-                    chunk.insert(chunk.buf.len(), value)
+                    chunk.insert(chunk.end(), value)
                 });
             }
             _ => {
                 if !self.chunks.is_empty() {
-                    self.edit(self.chunks.len() - 1, |chunk| chunk.buf.shrink_to_fit());
+                    self.edit(self.chunks.len() - 1, Chunk::tighten);
                 }
                 let position = self.first + self.len as i64;
                 self.insert_chunk(self.chunks.len(), position, value);
@@ -152,7 +159,7 @@ impl List {
     pub fn pop_back(&mut self, limits: &Limits) -> Option<Box<[u8]>> {
         let left = self.len.checked_sub(1)?;
         let c = self.chunks.len() - 1;
-        let value = self.take(c, self.chunks[c].len as usize - 1, left);
+        let value = self.take(c, self.chunks[c].len() - 1, left);
         self.shrink(limits);
         Some(value)
     }
@@ -161,11 +168,11 @@ impl List {
     pub fn drop_front(&mut self, count: usize, limits: &Limits) {
         let mut count = count.min(self.len);
         while let Some(chunk) = self.chunks.front()
-            && chunk.len as usize <= count
+            && chunk.len() <= count
         {
-            count -= chunk.len as usize;
+            count -= chunk.len();
             let chunk = self.remove_chunk(0);
-            self.first += i64::from(chunk.len);
+            self.first += chunk.len() as i64;
         }
         for _ in 0..count {
             self.pop_front(limits);
@@ -177,9 +184,9 @@ impl List {
     pub fn drop_back(&mut self, count: usize, limits: &Limits) {
         let mut count = count.min(self.len);
         while let Some(chunk) = self.chunks.back()
-            && chunk.len as usize <= count
+            && chunk.len() <= count
         {
-            count -= chunk.len as usize;
+            count -= chunk.len();
             self.remove_chunk(self.chunks.len() - 1);
         }
         for _ in 0..count {
@@ -193,13 +200,12 @@ impl List {
         let (mut c, mut k) = self.locate(i)?;
         let chunk = &self.chunks[c];
         let start = chunk.offset(k);
-        let (old, end) = pack::get(&chunk.buf, start);
+        let (old, end) = chunk.get(start);
         let old: Box<[u8]> = old.into();
-        let end = skip_back(end, end - start);
-        let size = chunk.buf.len() - (end - start) + entry_size(value.len());
-        if size > CHUNK_MAX && chunk.len > 1 {
+        let size = chunk.bytes() - (end - start) + entry_size(value.len());
+        if size > CHUNK_MAX && chunk.len() > 1 {
             // It gets a chunk of its own.
-            if k + 1 < chunk.len as usize {
+            if k + 1 < chunk.len() {
                 self.split(c, k + 1);
             }
             if k > 0 {
@@ -211,9 +217,8 @@ impl List {
         self.grow(value, 0, limits);
         self.listpack_bytes += listpack_size(value);
         self.edit(c, |chunk| {
-            let start = chunk.offset(k);
-            chunk.remove(start);
-            chunk.insert(start, value);
+            chunk.remove(chunk.offset(k));
+            chunk.insert(chunk.offset(k), value);
         });
         self.merge_around(c);
         self.shrink(limits);
@@ -239,7 +244,7 @@ impl List {
             self.edit(c, |chunk| chunk.insert(chunk.offset(k), value));
         } else if k == 0 && c > 0 && self.chunks[c - 1].has_room(value) {
             c -= 1;
-            self.edit(c, |chunk| chunk.insert(chunk.buf.len(), value));
+            self.edit(c, |chunk| chunk.insert(chunk.end(), value));
         } else {
             if k > 0 {
                 self.split(c, k);
@@ -247,9 +252,9 @@ impl List {
             }
             if k > 0 && self.chunks[c - 1].has_room(value) {
                 c -= 1;
-                self.edit(c, |chunk| chunk.insert(chunk.buf.len(), value));
+                self.edit(c, |chunk| chunk.insert(chunk.end(), value));
             } else if self.chunks[c].has_room(value) {
-                self.edit(c, |chunk| chunk.insert(0, value));
+                self.edit(c, |chunk| chunk.insert(chunk.start(), value));
             } else {
                 self.insert_chunk(c, 0, value);
             }
@@ -349,33 +354,32 @@ impl List {
     /// Changes a chunk and keeps count of its memory.
     fn edit<R>(&mut self, c: usize, f: impl FnOnce(&mut Chunk) -> R) -> R {
         let chunk = &mut self.chunks[c];
-        let before = vec_bytes(&chunk.buf);
+        let before = chunk.heap_bytes();
         let result = f(chunk);
-        self.bytes = self.bytes + vec_bytes(&chunk.buf) - before;
+        self.bytes = self.bytes + chunk.heap_bytes() - before;
         result
     }
 
     fn insert_chunk(&mut self, c: usize, first: i64, value: &[u8]) {
-        let mut chunk = Chunk {
-            first,
-            len: 0,
-            buf: Vec::new(),
-        };
-        chunk.insert(0, value);
-        self.bytes += vec_bytes(&chunk.buf);
+        let chunk = Chunk::new(first, value);
+        self.bytes += chunk.heap_bytes();
+        if self.chunks.capacity() == 0 {
+            // Most lists are short: room for one, where a deque would make it for four.
+            self.chunks.reserve_exact(1);
+        }
         self.chunks.insert(c, chunk);
     }
 
     /// Takes a whole chunk out, with its elements.
     fn remove_chunk(&mut self, c: usize) -> Chunk {
         let chunk = self.chunks.remove(c).expect("the chunk exists");
-        self.bytes -= vec_bytes(&chunk.buf);
-        self.len -= chunk.len as usize;
-        let mut at = 0;
-        while at < chunk.buf.len() {
-            let (value, end) = pack::get(&chunk.buf, at);
+        self.bytes -= chunk.heap_bytes();
+        self.len -= chunk.len();
+        let mut at = chunk.start();
+        while at < chunk.end() {
+            let (value, next) = chunk.get(at);
             self.listpack_bytes -= listpack_size(value);
-            at = skip_back(end, end - at);
+            at = next;
         }
         self.shrink_deque();
         chunk
@@ -386,7 +390,7 @@ impl List {
         let value = self.edit(c, |chunk| chunk.remove(chunk.offset(k)));
         self.listpack_bytes -= listpack_size(&value);
         self.len = left;
-        if self.chunks[c].len == 0 {
+        if self.chunks[c].len() == 0 {
             self.remove_chunk(c);
         }
         value
@@ -394,19 +398,8 @@ impl List {
 
     /// Cuts chunk `c` before its element `k`, which is neither the first nor beyond the last.
     fn split(&mut self, c: usize, k: usize) {
-        let upper = self.edit(c, |chunk| {
-            let at = chunk.offset(k);
-            let upper = Chunk {
-                first: chunk.first + k as i64,
-                len: chunk.len - k as u32,
-                buf: chunk.buf[at..].to_vec(),
-            };
-            chunk.buf.truncate(at);
-            chunk.buf.shrink_to_fit();
-            chunk.len = k as u32;
-            upper
-        });
-        self.bytes += vec_bytes(&upper.buf);
+        let upper = self.edit(c, |chunk| chunk.split(k));
+        self.bytes += upper.heap_bytes();
         self.chunks.insert(c + 1, upper);
     }
 
@@ -416,19 +409,15 @@ impl List {
             if lower >= self.chunks.len() || lower + 1 >= self.chunks.len() {
                 continue;
             }
-            if self.chunks[lower].buf.len() + self.chunks[lower + 1].buf.len() > MERGE_MAX {
+            if self.chunks[lower].bytes() + self.chunks[lower + 1].bytes() > MERGE_MAX {
                 continue;
             }
             let upper = self
                 .chunks
                 .remove(lower + 1)
                 .expect("it was just looked at");
-            self.bytes -= vec_bytes(&upper.buf);
-            self.edit(lower, |chunk| {
-                super::size::reserve_class(&mut chunk.buf, upper.buf.len());
-                chunk.buf.extend_from_slice(&upper.buf);
-                chunk.len += upper.len;
-            });
+            self.bytes -= upper.heap_bytes();
+            self.edit(lower, |chunk| chunk.append(&upper));
             self.shrink_deque();
             return;
         }
@@ -446,7 +435,7 @@ impl List {
         };
         for chunk in self.chunks.range_mut(from..to) {
             chunk.first = position;
-            position += i64::from(chunk.len);
+            position += chunk.len() as i64;
         }
     }
 
@@ -476,97 +465,6 @@ impl List {
     fn shrink_deque(&mut self) {
         if self.chunks.capacity() > 16 && self.chunks.len() < self.chunks.capacity() / 4 {
             self.chunks.shrink_to(self.chunks.capacity() / 2);
-        }
-    }
-}
-
-impl Chunk {
-    fn has_room(&self, value: &[u8]) -> bool {
-        self.buf.len() + entry_size(value.len()) <= CHUNK_MAX
-    }
-
-    /// Where element `k` begins; `k` may be the count of elements.
-    fn offset(&self, k: usize) -> usize {
-        let len = self.len as usize;
-        if k <= len / 2 {
-            let mut at = 0;
-            for _ in 0..k {
-                at = next(&self.buf, at);
-            }
-            at
-        } else {
-            let mut end = self.buf.len();
-            for _ in k..len {
-                end = previous(&self.buf, end);
-            }
-            end
-        }
-    }
-
-    /// Inserts an element at this offset.
-    fn insert(&mut self, at: usize, value: &[u8]) {
-        let (size, len) = (entry_size(value.len()), self.buf.len());
-        super::size::reserve_class(&mut self.buf, size);
-        if at == len {
-            put(&mut self.buf, value);
-        } else {
-            let mut entry = Vec::with_capacity(size);
-            put(&mut entry, value);
-            pack::replace(&mut self.buf, at, at, &entry);
-        }
-        self.len += 1;
-    }
-
-    /// Takes the element at this offset.
-    fn remove(&mut self, at: usize) -> Box<[u8]> {
-        let (value, _) = pack::get(&self.buf, at);
-        let value = value.into();
-        let end = next(&self.buf, at);
-        pack::replace(&mut self.buf, at, end, b"");
-        self.len -= 1;
-        value
-    }
-}
-
-/// Appends an element.
-fn put(buf: &mut Vec<u8>, value: &[u8]) {
-    let start = buf.len();
-    pack::put_len(buf, value.len() as u64);
-    buf.extend_from_slice(value);
-    let end = buf.len();
-    pack::put_len(buf, (end - start) as u64);
-    // Reading backwards meets the low digits first, as reading a length forwards does.
-    buf[end..].reverse();
-}
-
-/// Bytes of an element of `len` bytes in a chunk.
-fn entry_size(len: usize) -> usize {
-    let front = pack::len_size(len as u64) + len;
-    front + pack::len_size(front as u64)
-}
-
-/// Where the next element begins, after one whose length and bytes are `size` and end at `end`.
-fn skip_back(end: usize, size: usize) -> usize {
-    end + pack::len_size(size as u64)
-}
-
-/// Where the element after the one at `at` begins.
-fn next(buf: &[u8], at: usize) -> usize {
-    let (value, end) = pack::get(buf, at);
-    debug_assert!(end - at > value.len());
-    skip_back(end, end - at)
-}
-
-/// Where the element begins that ends at `end`.
-fn previous(buf: &[u8], mut end: usize) -> usize {
-    let (mut size, mut shift) = (0usize, 0);
-    loop {
-        end -= 1;
-        let byte = buf[end];
-        size |= usize::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte < 0x80 {
-            return end - size;
         }
     }
 }
@@ -608,14 +506,14 @@ impl<'a> Iterator for Iter<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         self.left = self.left.checked_sub(1)?;
-        let mut buf = &self.list.chunks[self.chunk].buf;
-        if self.at == buf.len() {
+        let mut chunk = &self.list.chunks[self.chunk];
+        if self.at == chunk.end() {
             self.chunk += 1;
-            self.at = 0;
-            buf = &self.list.chunks[self.chunk].buf;
+            chunk = &self.list.chunks[self.chunk];
+            self.at = chunk.start();
         }
-        let (value, end) = pack::get(buf, self.at);
-        self.at = skip_back(end, end - self.at);
+        let (value, next) = chunk.get(self.at);
+        self.at = next;
         Some(value)
     }
 
@@ -639,13 +537,14 @@ impl<'a> Iterator for IterBack<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         self.left = self.left.checked_sub(1)?;
-        if self.end == 0 {
+        let mut chunk = &self.list.chunks[self.chunk];
+        if self.end == chunk.start() {
             self.chunk -= 1;
-            self.end = self.list.chunks[self.chunk].buf.len();
+            chunk = &self.list.chunks[self.chunk];
+            self.end = chunk.end();
         }
-        let buf = &self.list.chunks[self.chunk].buf;
-        self.end = previous(buf, self.end);
-        Some(pack::get(buf, self.end).0)
+        self.end = chunk.previous(self.end);
+        Some(chunk.get(self.end).0)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -16,25 +16,25 @@ impl List {
         let mut position = self.first;
         for chunk in &self.chunks {
             assert_eq!(chunk.first, position);
-            assert!(chunk.len > 0);
+            assert!(chunk.len() > 0);
             assert!(
-                chunk.buf.len() <= CHUNK_MAX || chunk.len == 1,
+                chunk.end() <= CHUNK_MAX || chunk.len() == 1,
                 "{}",
-                chunk.buf.len()
+                chunk.end()
             );
-            let (mut at, mut count) = (0, 0);
-            while at < chunk.buf.len() {
-                let end = next(&chunk.buf, at);
-                assert_eq!(previous(&chunk.buf, end), at);
-                (at, count) = (end, count + 1);
+            let (mut at, mut count) = (chunk.start(), 0);
+            while at < chunk.end() {
+                let (_, next) = chunk.get(at);
+                assert_eq!(chunk.previous(next), at);
+                (at, count) = (next, count + 1);
             }
-            assert_eq!(count, chunk.len);
-            position += i64::from(count);
+            assert_eq!(count, chunk.len());
+            position += count as i64;
         }
         assert_eq!(position, self.first + self.len as i64);
         assert_eq!(
             self.bytes,
-            self.chunks.iter().map(|c| vec_bytes(&c.buf)).sum::<usize>()
+            self.chunks.iter().map(Chunk::heap_bytes).sum::<usize>()
         );
         assert_eq!(
             self.listpack_bytes,
@@ -136,6 +136,7 @@ fn behaves_as_a_deque() {
             }
             assert_eq!(list.len(), model.len());
             if step % 100 == 0 {
+                list = list.clone();
                 same(&list, &model, &mut rng);
             }
         }
@@ -268,4 +269,12 @@ fn memory_follows_the_elements() {
     assert!(list.heap_bytes() < 10_000, "{}", list.heap_bytes());
     while list.pop_front(&limits()).is_some() {}
     assert!(list.heap_bytes() < 2000, "{}", list.heap_bytes());
+}
+
+#[test]
+fn a_short_list_is_small() {
+    let mut list = List::new();
+    list.push_back(b"one", &limits());
+    list.push_back(b"two", &limits());
+    assert!(list.heap_bytes() <= 64, "{}", list.heap_bytes());
 }

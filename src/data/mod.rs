@@ -9,6 +9,7 @@
 //! knows of keys, clocks, expiry or the log.
 
 pub mod bytes;
+mod chunk;
 pub mod chunked;
 pub mod hash;
 pub mod intset;

@@ -57,7 +57,7 @@ pub struct Leaf {
     len: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Inner {
     children: Vec<Node>,
     counts: Vec<u32>,
@@ -150,6 +150,17 @@ impl Leaf {
             }
         }
         low
+    }
+}
+
+impl Clone for Inner {
+    fn clone(&self) -> Self {
+        // With the capacity that every inner node has, which a vector's copy would lack.
+        let mut copy = *Self::boxed();
+        copy.children.extend_from_slice(&self.children);
+        copy.counts.extend_from_slice(&self.counts);
+        copy.firsts.extend_from_slice(&self.firsts);
+        copy
     }
 }
 

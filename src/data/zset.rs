@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use rand::RngCore;
 
 use super::order::{Key, Leaf, Order, Slot, Slots};
-use super::size::{alloc_size, vec_bytes};
+use super::size::{alloc_size, reserve_class, vec_bytes};
 use super::table::{Raw, below};
 use super::{Limits, Seed, Small, pack};
 
@@ -166,7 +166,7 @@ impl ZSet {
             }
             Repr::Pack { buf, .. } => {
                 // A listpack is read forwards only: note where each entry begins.
-                let starts = Entries::new(buf).map(|entry| entry.start as u32);
+                let starts = Entries::new(buf).map(|entry| entry.start);
                 Source::PackBack {
                     buf,
                     starts: starts.take(start + 1).collect(),
@@ -351,6 +351,9 @@ struct Entry<'a> {
 /// Whole scores from here on are written in eight bytes.
 const WHOLE_MAX: f64 = (1u64 << 47) as f64;
 
+/// Bytes of an entry beside the member, at most: nine of the score, and the length.
+const ENTRY_EXTRA_MAX: usize = 11;
+
 struct Entries<'a> {
     buf: &'a [u8],
     at: usize,
@@ -403,20 +406,19 @@ fn put(buf: &mut Vec<u8>, member: &[u8], score: f64) {
     let at = Entries::new(buf)
         .find(|entry| order(entry.score, entry.member, score, member) == Ordering::Greater)
         .map_or(buf.len(), |entry| entry.start);
-    let mut bytes = Vec::with_capacity(member.len() + 20);
+    let len = buf.len();
+    reserve_class(buf, member.len() + ENTRY_EXTRA_MAX);
     let whole = score as i64;
-    if whole as f64 == score
-        && score.abs() < WHOLE_MAX
-        && !(score == 0.0 && score.is_sign_negative())
-    {
-        pack::put_len(&mut bytes, ((whole << 1) ^ (whole >> 63)) as u64 + 1);
+    let negative_zero = score == 0.0 && score.is_sign_negative();
+    if whole as f64 == score && score.abs() < WHOLE_MAX && !negative_zero {
+        pack::put_len(buf, ((whole << 1) ^ (whole >> 63)) as u64 + 1);
     } else {
-        bytes.push(0);
-        bytes.extend_from_slice(&score.to_le_bytes());
+        buf.push(0);
+        buf.extend_from_slice(&score.to_le_bytes());
     }
-    pack::put_len(&mut bytes, member.len() as u64);
-    bytes.extend_from_slice(member);
-    pack::replace(buf, at, at, &bytes);
+    pack::put(buf, member);
+    let size = buf.len() - len;
+    buf[at..].rotate_right(size);
 }
 
 /// Members with their scores, one after the other: see [`ZSet::range_by_rank`].
@@ -436,7 +438,7 @@ enum Source<'a> {
     },
     PackBack {
         buf: &'a [u8],
-        starts: Vec<u32>,
+        starts: Vec<usize>,
     },
     Tree {
         large: &'a Large,
@@ -460,7 +462,7 @@ impl<'a> Iterator for Range<'a> {
             Source::PackBack { buf, starts } => {
                 let entry = Entries {
                     buf,
-                    at: starts.pop()? as usize,
+                    at: starts.pop()?,
                 }
                 .next()?;
                 Some((entry.member, entry.score))

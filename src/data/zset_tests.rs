@@ -96,6 +96,7 @@ fn behaves_as_a_sorted_vector() {
             }
             assert_eq!(zset.len(), model.len());
             if step % 1000 == 0 {
+                zset = zset.clone();
                 same(&zset, &model, &mut rng);
             }
         }

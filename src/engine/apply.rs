@@ -33,8 +33,15 @@ pub enum ApplyError {
     Mutation(#[from] CodecError),
     #[error(transparent)]
     Diverged(#[from] Diverged),
-    #[error("after batch {batch} of epoch {epoch} this node's digest is {here:032x}, and its leader's was {leader:032x}")]
-    Digest { epoch: u64, batch: u64, here: u128, leader: u128 },
+    #[error(
+        "after batch {batch} of epoch {epoch} this node's digest is {here:032x}, and its leader's was {leader:032x}"
+    )]
+    Digest {
+        epoch: u64,
+        batch: u64,
+        here: u128,
+        leader: u128,
+    },
 }
 
 impl Core {
@@ -42,7 +49,11 @@ impl Core {
     pub fn apply(&mut self, index: u64, term: u64, payload: &Bytes) -> Result<Applied, ApplyError> {
         self.applied = (index, term);
         match decode(payload)? {
-            Entry::Open { epoch, time_ms, seed } => {
+            Entry::Open {
+                epoch,
+                time_ms,
+                seed,
+            } => {
                 self.open(epoch, time_ms, seed);
                 Ok(self.nothing())
             }
@@ -58,7 +69,11 @@ impl Core {
 
     /// An entry that changed nothing.
     fn nothing(&self) -> Applied {
-        Applied { complete: self.parts.is_empty(), digest: self.committed_digest, ..Applied::default() }
+        Applied {
+            complete: self.parts.is_empty(),
+            digest: self.committed_digest,
+            ..Applied::default()
+        }
     }
 
     fn open(&mut self, epoch: u64, time_ms: u64, seed: [u64; 2]) {
@@ -76,15 +91,27 @@ impl Core {
         }
     }
 
-    fn apply_batch(&mut self, header: &Header, payload: &Bytes, mutations: &[u8]) -> Result<Applied, ApplyError> {
-        let gap = crate::base::planted::is("apply-over-gap") && header.sequence > self.sequence.number;
+    fn apply_batch(
+        &mut self,
+        header: &Header,
+        payload: &Bytes,
+        mutations: &[u8],
+    ) -> Result<Applied, ApplyError> {
+        let gap =
+            crate::base::planted::is("apply-over-gap") && header.sequence > self.sequence.number;
         let twice = crate::base::planted::is("apply-twice");
         if !self.sequence.accepts(header) && !gap {
             // Skipped by all nodes alike.
             return Ok(self.nothing());
         }
-        let mine = self.role == Role::Leading { epoch: header.epoch }
-            && self.in_flight.front().is_some_and(|b| b.batch == header.sequence);
+        let mine = self.role
+            == Role::Leading {
+                epoch: header.epoch,
+            }
+            && self
+                .in_flight
+                .front()
+                .is_some_and(|b| b.batch == header.sequence);
         if header.more {
             // Kept at the leader too: should it lose its role between two parts, it applies them like everyone.
             self.parts.push(payload.clone());
@@ -94,14 +121,22 @@ impl Core {
         self.committed_digest = header.digest;
         if mine && let Some(batch) = self.in_flight.pop_front() {
             self.parts.clear();
-            self.committed_gen = self.in_flight.front().map_or(self.turn_next_gen(), |b| b.next_gen_before);
+            self.committed_gen = self
+                .in_flight
+                .front()
+                .map_or(self.turn_next_gen(), |b| b.next_gen_before);
             self.commit(header.sequence);
             if let Some(sink) = self.sink.as_ref().filter(|_| !batch.events.is_empty()) {
                 sink(batch.events);
             }
             // Before-images of large values are freed elsewhere, too.
             let garbage: Vec<Box<dyn std::any::Any + Send>> = vec![Box::new(batch.effects.undo)];
-            return Ok(Applied { rows: batch.effects.rows, complete: true, digest: header.digest, garbage });
+            return Ok(Applied {
+                rows: batch.effects.rows,
+                complete: true,
+                digest: header.digest,
+                garbage,
+            });
         }
         self.end_epoch();
         let mut fx = Effects::default();
@@ -124,7 +159,12 @@ impl Core {
             });
         }
         self.committed_gen = self.ks.next_gen();
-        Ok(Applied { rows: fx.rows, complete: true, digest: header.digest, garbage: fx.garbage })
+        Ok(Applied {
+            rows: fx.rows,
+            complete: true,
+            digest: header.digest,
+            garbage: fx.garbage,
+        })
     }
 
     fn apply_mutations(&mut self, mutations: &[u8], fx: &mut Effects) -> Result<(), ApplyError> {

@@ -80,7 +80,9 @@ pub struct Core {
 }
 
 fn wall_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_micros() as u64)
 }
 
 fn boot_us() -> u64 {
@@ -296,7 +298,11 @@ impl Core {
 
     pub(super) fn outcome_of_ended(&self, era: u64, batch: u64) -> Outcome {
         if era == self.era {
-            return if batch <= self.committed { Outcome::Committed } else { Outcome::Pending };
+            return if batch <= self.committed {
+                Outcome::Committed
+            } else {
+                Outcome::Pending
+            };
         }
         match self.ended.iter().find(|(e, _)| *e == era) {
             Some((_, last)) if batch <= *last => Outcome::Committed,
@@ -325,7 +331,9 @@ impl Core {
 
     /// Takes what was executed for proposal, if there is something and room.
     pub fn take_proposal(&mut self) -> Option<Proposal> {
-        let Role::Leading { epoch } = self.role else { return None };
+        let Role::Leading { epoch } = self.role else {
+            return None;
+        };
         if !self.wants_proposal() {
             return None;
         }
@@ -333,17 +341,41 @@ impl Core {
         self.mark_wanted = false;
         let batch = self.turn.batch;
         let turn = std::mem::replace(&mut self.turn, Turn::new(batch + 1));
-        let header = Header { epoch, sequence: batch, time_ms: self.now_ms, more: false, digest: self.ks.digest() };
+        let header = Header {
+            epoch,
+            sequence: batch,
+            time_ms: self.now_ms,
+            more: false,
+            digest: self.ks.digest(),
+        };
         let pieces = turn.mutations.pieces();
         let last = pieces.len() - 1;
         let payloads = pieces
             .iter()
             .enumerate()
-            .map(|(i, piece)| encode_batch(&Header { more: i < last, ..header }, piece).into())
+            .map(|(i, piece)| {
+                encode_batch(
+                    &Header {
+                        more: i < last,
+                        ..header
+                    },
+                    piece,
+                )
+                .into()
+            })
             .collect();
         let next_gen_before = std::mem::replace(&mut self.turn_next_gen, self.ks.next_gen());
-        self.in_flight.push_back(InFlight { batch, effects: turn.effects, events: turn.events, next_gen_before });
-        Some(Proposal { era: self.era, batch, payloads })
+        self.in_flight.push_back(InFlight {
+            batch,
+            effects: turn.effects,
+            events: turn.events,
+            next_gen_before,
+        });
+        Some(Proposal {
+            era: self.era,
+            batch,
+            payloads,
+        })
     }
 
     /// The epoch is over, for whatever reason: shuts the gate, takes back what is not committed, wakes who waits.

@@ -15,7 +15,10 @@ impl Core {
         }
         let mut evicted = 0;
         while self.ks.bytes() > max {
-            let Some((db, key)) = self.ks.victim(&self.settings.eviction, self.now_ms(), &mut self.rng) else {
+            let Some((db, key)) =
+                self.ks
+                    .victim(&self.settings.eviction, self.now_ms(), &mut self.rng)
+            else {
                 return false;
             };
             let mut ctx = self.ctx(db);

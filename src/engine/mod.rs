@@ -79,7 +79,10 @@ impl Engine {
 
     /// The engine, for as long as the guard lives.
     pub fn lock(&self) -> Guard<'_> {
-        Guard { engine: self, core: self.core.lock() }
+        Guard {
+            engine: self,
+            core: self.core.lock(),
+        }
     }
 
     /// The current era.
@@ -94,7 +97,10 @@ impl Engine {
 
     /// What became of a batch of an era, without the lock for the common cases.
     pub fn outcome(&self, era: u64, batch: u64) -> Outcome {
-        if batch == 0 || self.era.load(Ordering::Acquire) == era && batch <= self.committed.load(Ordering::Acquire) {
+        if batch == 0
+            || self.era.load(Ordering::Acquire) == era
+                && batch <= self.committed.load(Ordering::Acquire)
+        {
             // The era may have changed between the two loads, to one whose batches are fewer or more: look again.
             if batch == 0 || self.era.load(Ordering::Acquire) == era {
                 return Outcome::Committed;
@@ -137,8 +143,12 @@ impl Drop for Guard<'_> {
             self.engine.committed.store(0, Ordering::Release);
             self.engine.era.store(core.era, Ordering::Release);
         }
-        self.engine.committed.store(core.committed, Ordering::Release);
-        self.engine.leading.store(matches!(core.role, Role::Leading { .. }), Ordering::Release);
+        self.engine
+            .committed
+            .store(core.committed, Ordering::Release);
+        self.engine
+            .leading
+            .store(matches!(core.role, Role::Leading { .. }), Ordering::Release);
         if core.wants_proposal() {
             self.engine.propose.notify_one();
         }

@@ -6,20 +6,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
-use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 
 use super::view::{Address, View};
 use super::{Watch, operator};
 use crate::proto::admin_server::{Admin, AdminServer};
 use crate::proto::{
-    AddRequest, ChangeReply, DigestReply, DigestRequest, Empty, LogStatusReply, Member, NodeRequest, PromoteRequest,
-    SnapshotReply, StatusReply,
+    AddRequest, ChangeReply, DigestReply, DigestRequest, Empty, LogStatusReply, Member,
+    NodeRequest, PromoteRequest, SnapshotReply, StatusReply,
 };
 use crate::tls::ca::Authority;
 use crate::tls::files::Pair;
@@ -46,7 +45,14 @@ impl Admin for Toy {
         Ok(Response::new(self.says.borrow().clone()))
     }
     async fn watch(&self, _: Request<Empty>) -> Result<Response<Statuses>, Status> {
-        Ok(Response::new(Box::pin(WatchStream::new(self.says.clone()).map(Ok))))
+        let mut says = self.says.clone();
+        says.mark_changed();
+        let statuses = futures_util::stream::unfold(says, async |mut says| {
+            says.changed().await.ok()?;
+            let status = says.borrow_and_update().clone();
+            Some((Ok(status), says))
+        });
+        Ok(Response::new(Box::pin(statuses)))
     }
     async fn add_learner(&self, _: Request<AddRequest>) -> Result<Response<ChangeReply>, Status> {
         refuse()
@@ -80,13 +86,21 @@ impl tonic::transport::server::Connected for Io {
 }
 
 impl AsyncRead for Io {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Io {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -120,20 +134,38 @@ impl Cluster {
     fn new() -> Cluster {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::create(dir.path(), CLUSTER).unwrap();
-        authority.issue_admin(CLUSTER).unwrap().write(dir.path(), "admin").unwrap();
+        authority
+            .issue_admin(CLUSTER)
+            .unwrap()
+            .write(dir.path(), "admin")
+            .unwrap();
         Cluster { dir, authority }
     }
 
     fn credentials(&self, name: &str) -> Arc<Credentials> {
         let file = |end: &str| self.dir.path().join(format!("{name}.{end}"));
-        let pair = Pair { cert: file("pem"), key: file("key") };
-        Credentials::open(CLUSTER, Files { ca: self.dir.path().join("ca.pem"), pair }).unwrap()
+        let pair = Pair {
+            cert: file("pem"),
+            key: file("key"),
+        };
+        Credentials::open(
+            CLUSTER,
+            Files {
+                ca: self.dir.path().join("ca.pem"),
+                pair,
+            },
+        )
+        .unwrap()
     }
 
     /// Starts node `id` at `addr`.
     async fn node(&self, id: u64, addr: &str, first: StatusReply) -> Node {
         let name = format!("node-{id}");
-        self.authority.issue_node(CLUSTER, id).unwrap().write(self.dir.path(), &name).unwrap();
+        self.authority
+            .issue_node(CLUSTER, id)
+            .unwrap()
+            .write(self.dir.path(), &name)
+            .unwrap();
         let credentials = self.credentials(&name);
         let listener = TcpListener::bind(addr).await.unwrap();
         let peer = listener.local_addr().unwrap().to_string();
@@ -149,18 +181,28 @@ impl Cluster {
                 }
             }
         });
-        let server = tonic::transport::Server::builder().add_service(AdminServer::new(Toy { says: heard }));
-        let task = tokio::spawn(async move { drop(server.serve_with_incoming(incoming).await) });
+        let admin = AdminServer::new(Toy { says: heard });
+        let server = tonic::transport::Server::builder().serve_with_incoming(admin, incoming);
+        let task = tokio::spawn(async move { drop(server.await) });
         Node { peer, says, task }
     }
 }
 
 fn says(id: u64, role: &str, term: u64) -> StatusReply {
-    StatusReply { id, role: role.into(), serving: role == "primary", term, ..StatusReply::default() }
+    StatusReply {
+        id,
+        role: role.into(),
+        serving: role == "primary",
+        term,
+        ..StatusReply::default()
+    }
 }
 
 fn address(node: &Node) -> Address {
-    Address { client: format!("client of {}", node.peer), peer: node.peer.clone() }
+    Address {
+        client: format!("client of {}", node.peer),
+        peer: node.peer.clone(),
+    }
 }
 
 /// Waits until the view is as wanted. A view that never is fails the test.
@@ -190,7 +232,10 @@ async fn what_nodes_say_is_known_at_once() {
     drop(two);
     until(&mut view, "node 2 is gone", |v| !v.nodes[&2].connected).await;
     let _two = cluster.node(2, &peer, says(2, "primary", 3)).await;
-    until(&mut view, "node 2 is back", |v| primary(v) == Some(2) && v.nodes[&2].connected).await;
+    until(&mut view, "node 2 is back", |v| {
+        primary(v) == Some(2) && v.nodes[&2].connected
+    })
+    .await;
     assert_eq!(view.borrow().target(), Some((2, was.client.as_str())));
 }
 
@@ -199,8 +244,11 @@ async fn members_that_the_primary_names_are_followed_and_others_are_not() {
     let cluster = Cluster::new();
     let one = cluster.node(1, "127.0.0.1:0", says(1, "standby", 1)).await;
     let four = cluster.node(4, "127.0.0.1:0", says(4, "standby", 1)).await;
-    let watch =
-        Watch::start(cluster.credentials("admin"), BTreeMap::from([(1, address(&one)), (9, address(&four))]), false);
+    let watch = Watch::start(
+        cluster.credentials("admin"),
+        BTreeMap::from([(1, address(&one)), (9, address(&four))]),
+        false,
+    );
     let mut view = watch.view();
     let member = |id, node: &Node| Member {
         id,
@@ -209,8 +257,16 @@ async fn members_that_the_primary_names_are_followed_and_others_are_not() {
         ..Member::default()
     };
     let members = vec![member(1, &one), member(4, &four)];
-    one.says.send(StatusReply { members, ..says(1, "primary", 2) }).unwrap();
-    until(&mut view, "node 4 is heard", |v| v.nodes.get(&4).is_some_and(|o| o.connected)).await;
+    one.says
+        .send(StatusReply {
+            members,
+            ..says(1, "primary", 2)
+        })
+        .unwrap();
+    until(&mut view, "node 4 is heard", |v| {
+        v.nodes.get(&4).is_some_and(|o| o.connected)
+    })
+    .await;
     assert!(!view.borrow().nodes.contains_key(&9), "node 9 is no member");
 }
 
@@ -220,11 +276,27 @@ async fn a_node_with_the_certificate_of_another_is_not_believed() {
     let two = cluster.node(2, "127.0.0.1:0", says(1, "primary", 9)).await;
     let admin = cluster.credentials("admin");
     let timeout = Duration::from_secs(10);
-    assert!(operator::connect(&admin, &two.peer, Some(1), timeout).await.is_err());
-    assert!(operator::connect(&admin, &two.peer, Some(2), timeout).await.is_ok());
-    assert!(operator::connect(&admin, &two.peer, None, timeout).await.is_ok());
+    assert!(
+        operator::connect(&admin, &two.peer, Some(1), timeout)
+            .await
+            .is_err()
+    );
+    assert!(
+        operator::connect(&admin, &two.peer, Some(2), timeout)
+            .await
+            .is_ok()
+    );
+    assert!(
+        operator::connect(&admin, &two.peer, None, timeout)
+            .await
+            .is_ok()
+    );
     let other = Cluster::new();
-    assert!(operator::connect(&other.credentials("admin"), &two.peer, None, timeout).await.is_err());
+    assert!(
+        operator::connect(&other.credentials("admin"), &two.peer, None, timeout)
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -232,7 +304,9 @@ async fn a_refusal_keeps_its_words() {
     let cluster = Cluster::new();
     let one = cluster.node(1, "127.0.0.1:0", says(1, "primary", 1)).await;
     let admin = cluster.credentials("admin");
-    let mut client = operator::connect(&admin, &one.peer, None, Duration::from_secs(10)).await.unwrap();
+    let mut client = operator::connect(&admin, &one.peer, None, Duration::from_secs(10))
+        .await
+        .unwrap();
     let status = client.remove(NodeRequest { id: 7 }).await.unwrap_err();
     assert_eq!(status.message(), "a toy does nothing");
 }

@@ -21,7 +21,10 @@ pub fn element(parts: &[&[u8]]) -> u64 {
 
 /// Sum of the digests of a long string's chunks from the one that holds `from` to the one that holds `to`.
 pub fn chunks(bytes: &[u8], from: usize, to: usize) -> u64 {
-    let (first, end) = (from / STR_ROW_MAX, to.min(bytes.len()).div_ceil(STR_ROW_MAX));
+    let (first, end) = (
+        from / STR_ROW_MAX,
+        to.min(bytes.len()).div_ceil(STR_ROW_MAX),
+    );
     (first..end).fold(0u64, |sum, i| {
         let chunk = &bytes[i * STR_ROW_MAX..bytes.len().min((i + 1) * STR_ROW_MAX)];
         sum.wrapping_add(element(&[&(i as u64).to_le_bytes(), chunk]))
@@ -59,11 +62,22 @@ pub fn sum(value: &Value) -> u64 {
         Value::Long(c) => chunks(&c.data.as_bytes(), 0, c.data.len()),
         Value::List(c) => {
             let first = c.data.first_pos();
-            c.data.iter().enumerate().fold(0u64, |sum, (i, v)| sum.wrapping_add(list_element(first + i as i64, v)))
+            c.data.iter().enumerate().fold(0u64, |sum, (i, v)| {
+                sum.wrapping_add(list_element(first + i as i64, v))
+            })
         }
-        Value::Set(c) => c.data.iter().fold(0u64, |sum, m| sum.wrapping_add(element(&[&m]))),
-        Value::Hash(c) => c.data.iter().fold(0u64, |sum, (f, v)| sum.wrapping_add(element(&[f, v]))),
-        Value::ZSet(c) => c.data.iter().fold(0u64, |sum, (m, s)| sum.wrapping_add(zset_element(m, s))),
+        Value::Set(c) => c
+            .data
+            .iter()
+            .fold(0u64, |sum, m| sum.wrapping_add(element(&[&m]))),
+        Value::Hash(c) => c
+            .data
+            .iter()
+            .fold(0u64, |sum, (f, v)| sum.wrapping_add(element(&[f, v]))),
+        Value::ZSet(c) => c
+            .data
+            .iter()
+            .fold(0u64, |sum, (m, s)| sum.wrapping_add(zset_element(m, s))),
     }
 }
 

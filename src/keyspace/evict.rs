@@ -37,11 +37,17 @@ impl Policy {
     ];
 
     pub fn parse(name: &str) -> Option<Policy> {
-        Self::NAMES.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, p)| *p)
+        Self::NAMES
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, p)| *p)
     }
 
     pub fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(_, p)| *p == self).map_or("noeviction", |(n, _)| n)
+        Self::NAMES
+            .iter()
+            .find(|(_, p)| *p == self)
+            .map_or("noeviction", |(n, _)| n)
     }
 
     pub fn is_lfu(self) -> bool {
@@ -49,7 +55,13 @@ impl Policy {
     }
 
     fn volatile(self) -> bool {
-        matches!(self, Policy::VolatileLru | Policy::VolatileLfu | Policy::VolatileRandom | Policy::VolatileTtl)
+        matches!(
+            self,
+            Policy::VolatileLru
+                | Policy::VolatileLfu
+                | Policy::VolatileRandom
+                | Policy::VolatileTtl
+        )
     }
 }
 
@@ -67,7 +79,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { policy: Policy::NoEviction, samples: 5, lfu_log_factor: 10, lfu_decay_minutes: 1 }
+        Settings {
+            policy: Policy::NoEviction,
+            samples: 5,
+            lfu_log_factor: 10,
+            lfu_decay_minutes: 1,
+        }
     }
 }
 
@@ -90,7 +107,11 @@ pub fn idle_seconds(access: u32, now_ms: u64) -> u64 {
 
 /// The access word of a key that is made now.
 pub fn fresh(now_ms: u64, s: &Settings) -> u32 {
-    if s.policy.is_lfu() { (((now_ms / 60_000) as u32 & 0xffff) << 8) | LFU_INIT } else { lru_clock(now_ms) }
+    if s.policy.is_lfu() {
+        (((now_ms / 60_000) as u32 & 0xffff) << 8) | LFU_INIT
+    } else {
+        lru_clock(now_ms)
+    }
 }
 
 /// The access word of LRU for a time.
@@ -118,13 +139,25 @@ impl Keyspace {
     /// The key to evict next under a policy: its database and name; `None` where none may go.
     pub fn victim(&self, s: &Settings, now_ms: u64, rng: &mut impl Rng) -> Option<(u32, Vec<u8>)> {
         if s.policy == Policy::VolatileTtl {
-            let soonest = self.dbs.iter().enumerate().filter_map(|(i, db)| Some((i, db.expires.first()?)));
-            return soonest.min_by_key(|(_, (at, _))| *at).map(|(i, (_, key))| (i as u32, key.as_bytes().to_vec()));
+            let soonest = self
+                .dbs
+                .iter()
+                .enumerate()
+                .filter_map(|(i, db)| Some((i, db.expires.first()?)));
+            return soonest
+                .min_by_key(|(_, (at, _))| *at)
+                .map(|(i, (_, key))| (i as u32, key.as_bytes().to_vec()));
         }
         if s.policy == Policy::NoEviction {
             return None;
         }
-        let candidates = self.dbs.iter().map(|db| if s.policy.volatile() { db.expires.len() } else { db.len() });
+        let candidates = self.dbs.iter().map(|db| {
+            if s.policy.volatile() {
+                db.expires.len()
+            } else {
+                db.len()
+            }
+        });
         let total: usize = candidates.clone().sum();
         if total == 0 {
             return None;
@@ -141,7 +174,9 @@ impl Keyspace {
                 }
                 here
             })? as u32;
-            let Some(entry) = self.sample(db, s.policy.volatile(), rng) else { continue };
+            let Some(entry) = self.sample(db, s.policy.volatile(), rng) else {
+                continue;
+            };
             let score = if s.policy.is_lfu() {
                 255 - u64::from(lfu_counter(entry.access, now_ms, s))
             } else {
@@ -169,8 +204,14 @@ impl Keyspace {
         }
         let (first, last) = (db.expires.first()?.0, db.expires.last()?.0);
         let at = rng.random_range(first..=last);
-        let (_, key) = db.expires.range((at, crate::data::Small::new(b""))..).next().or_else(|| db.expires.first())?;
-        db.table.find(self.seed.hash(key.as_bytes()), key.as_bytes()).map(|e| &**e)
+        let (_, key) = db
+            .expires
+            .range((at, crate::data::Small::new(b""))..)
+            .next()
+            .or_else(|| db.expires.first())?;
+        db.table
+            .find(self.seed.hash(key.as_bytes()), key.as_bytes())
+            .map(|e| &**e)
     }
 
     /// A random key of a database.

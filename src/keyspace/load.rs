@@ -17,9 +17,13 @@ use super::{Keyspace, digest};
 pub enum Error {
     #[error("the store has a malformed row, {0}")]
     Malformed(String),
-    #[error("the store names database {0}, and this node is configured with {1}: raise `databases`")]
+    #[error(
+        "the store names database {0}, and this node is configured with {1}: raise `databases`"
+    )]
     Databases(u32, u32),
-    #[error("the data loaded from the store has digest {found:032x}, and {recorded:032x} was recorded with it")]
+    #[error(
+        "the data loaded from the store has digest {found:032x}, and {recorded:032x} was recorded with it"
+    )]
     Digest { found: u128, recorded: u128 },
 }
 
@@ -44,7 +48,10 @@ impl Part {
     pub fn row(&mut self, key: &[u8], value: &[u8], now_access: u32) -> Result<(), Error> {
         match key.first() {
             Some(&rows::SLOT) => {
-                let db = key.get(1..5).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
+                let db = key
+                    .get(1..5)
+                    .and_then(|b| b.try_into().ok())
+                    .map(u32::from_be_bytes);
                 let slot = value.try_into().ok().map(u32::from_be_bytes);
                 self.slots.push(db.zip(slot).ok_or_else(|| malformed(key))?);
             }
@@ -53,16 +60,27 @@ impl Part {
                 let (expire_at, kind) = rows::read_key(value).ok_or_else(|| malformed(key))?;
                 let value = match kind {
                     Kind::Str(s) => Value::Str(Str::new(s)),
-                    Kind::Long { generation, .. } => Value::Long(Box::new(Coll::new(generation, Str::new(b"")))),
+                    Kind::Long { generation, .. } => {
+                        Value::Long(Box::new(Coll::new(generation, Str::new(b""))))
+                    }
                     Kind::List(g) => Value::List(Box::new(Coll::new(g, List::new()))),
                     Kind::Set(g) => Value::Set(Box::new(Coll::new(g, Set::new()))),
                     Kind::Hash(g) => Value::Hash(Box::new(Coll::new(g, Hash::new()))),
                     Kind::ZSet(g) => Value::ZSet(Box::new(Coll::new(g, ZSet::new()))),
                 };
-                self.keys.push((slot, Box::new(Entry { key: Small::new(&key[5..]), value, expire_at, access: now_access })));
+                self.keys.push((
+                    slot,
+                    Box::new(Entry {
+                        key: Small::new(&key[5..]),
+                        value,
+                        expire_at,
+                        access: now_access,
+                    }),
+                ));
             }
             Some(&rows::ELEMENT) if key.len() >= 9 => {
-                let generation = u64::from_be_bytes(key[1..9].try_into().map_err(|_| malformed(key))?);
+                let generation =
+                    u64::from_be_bytes(key[1..9].try_into().map_err(|_| malformed(key))?);
                 if self.elements.last().is_none_or(|(g, _)| *g != generation) {
                     self.elements.push((generation, Elements::default()));
                 }
@@ -86,21 +104,35 @@ pub struct Recorded {
 }
 
 /// Builds the data set of all parts, in the order of their key ranges.
-pub fn build(parts: Vec<Part>, recorded: &Recorded, limits: crate::data::Limits) -> Result<Keyspace, Error> {
+pub fn build(
+    parts: Vec<Part>,
+    recorded: &Recorded,
+    limits: crate::data::Limits,
+) -> Result<Keyspace, Error> {
     let mut ks = Keyspace::new(recorded.databases, recorded.seed);
     ks.limits = limits;
     ks.limits.seed = recorded.seed;
     ks.next_gen = recorded.next_gen;
     for &(db, slot) in parts.iter().flat_map(|p| &p.slots) {
-        let known = ks.dbs.get_mut(db as usize).ok_or(Error::Databases(db, recorded.databases))?;
+        let known = ks
+            .dbs
+            .get_mut(db as usize)
+            .ok_or(Error::Databases(db, recorded.databases))?;
         known.slot = slot;
     }
-    let slots: HashMap<u32, u32> = ks.dbs.iter().enumerate().map(|(i, db)| (db.slot, i as u32)).collect();
+    let slots: HashMap<u32, u32> = ks
+        .dbs
+        .iter()
+        .enumerate()
+        .map(|(i, db)| (db.slot, i as u32))
+        .collect();
     let mut owners: HashMap<u64, (u32, Box<Entry>)> = HashMap::new();
     let mut elements = Vec::new();
     for part in parts {
         for (slot, entry) in part.keys {
-            let db = *slots.get(&slot).ok_or(Error::Databases(slot, recorded.databases))?;
+            let db = *slots
+                .get(&slot)
+                .ok_or(Error::Databases(slot, recorded.databases))?;
             match entry.value.generation() {
                 Some(generation) => {
                     owners.insert(generation, (db, entry));
@@ -130,7 +162,10 @@ pub fn build(parts: Vec<Part>, recorded: &Recorded, limits: crate::data::Limits)
     }
     let found = ks.digest();
     if found != recorded.digest {
-        return Err(Error::Digest { found, recorded: recorded.digest });
+        return Err(Error::Digest {
+            found,
+            recorded: recorded.digest,
+        });
     }
     Ok(ks)
 }
@@ -170,7 +205,8 @@ fn fill(entry: &mut Entry, elements: Elements, ks: &Keyspace) -> Result<(), Erro
         Value::ZSet(c) => {
             for (member, score) in elements.0 {
                 let bits: [u8; 8] = (*score).try_into().map_err(|_| bad(&entry.key))?;
-                c.data.insert(&member, f64::from_bits(u64::from_be_bytes(bits)), limits);
+                c.data
+                    .insert(&member, f64::from_bits(u64::from_be_bytes(bits)), limits);
             }
         }
     }

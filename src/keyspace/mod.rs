@@ -38,7 +38,10 @@ pub struct Effects {
 impl Effects {
     /// Effects that can be taken back.
     pub fn undoable() -> Self {
-        Effects { undo: Some(Vec::new()), ..Effects::default() }
+        Effects {
+            undo: Some(Vec::new()),
+            ..Effects::default()
+        }
     }
 }
 
@@ -58,7 +61,13 @@ pub struct Db {
 
 impl Db {
     fn new(slot: u32) -> Self {
-        Db { table: Table::new(), expires: BTreeSet::new(), digest: 0, bytes: 0, slot }
+        Db {
+            table: Table::new(),
+            expires: BTreeSet::new(),
+            digest: 0,
+            bytes: 0,
+            slot,
+        }
     }
 
     /// The number of keys, expired ones that were not yet deleted included.
@@ -90,7 +99,12 @@ impl Keyed for Box<Entry> {
 impl Keyspace {
     /// An empty data set of that many databases.
     pub fn new(databases: u32, seed: Seed) -> Self {
-        Keyspace { seed, limits: Limits::new(seed), dbs: (0..databases).map(Db::new).collect(), next_gen: 1 }
+        Keyspace {
+            seed,
+            limits: Limits::new(seed),
+            dbs: (0..databases).map(Db::new).collect(),
+            next_gen: 1,
+        }
     }
 
     /// Takes a hash seed; the data set must be empty.
@@ -111,12 +125,18 @@ impl Keyspace {
 
     /// The entry of a key, expired or not.
     pub fn entry(&self, db: u32, key: &[u8]) -> Option<&Entry> {
-        self.dbs[db as usize].table.find(self.seed.hash(key), key).map(|e| &**e)
+        self.dbs[db as usize]
+            .table
+            .find(self.seed.hash(key), key)
+            .map(|e| &**e)
     }
 
     /// The entry of a key for noting an access; nothing else of it may be changed here.
     pub fn entry_mut(&mut self, db: u32, key: &[u8]) -> Option<&mut Entry> {
-        self.dbs[db as usize].table.find_mut(self.seed.hash(key), key).map(|e| &mut **e)
+        self.dbs[db as usize]
+            .table
+            .find_mut(self.seed.hash(key), key)
+            .map(|e| &mut **e)
     }
 
     /// Keys in all databases.

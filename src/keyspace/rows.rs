@@ -12,10 +12,18 @@ use super::value::{Entry, STR_ROW_MAX, Value};
 /// One write to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowOp {
-    Put { key: Box<[u8]>, value: Box<[u8]> },
-    Delete { key: Box<[u8]> },
+    Put {
+        key: Box<[u8]>,
+        value: Box<[u8]>,
+    },
+    Delete {
+        key: Box<[u8]>,
+    },
     /// All rows from `from` on and before `to`.
-    DeleteRange { from: Box<[u8]>, to: Box<[u8]> },
+    DeleteRange {
+        from: Box<[u8]>,
+        to: Box<[u8]>,
+    },
 }
 
 pub const KEY: u8 = b'K';
@@ -52,19 +60,28 @@ pub fn list_position(element: [u8; 8]) -> i64 {
 
 /// Deletes all elements of a generation.
 pub fn delete_generation(generation: u64) -> RowOp {
-    RowOp::DeleteRange { from: element_row(generation, &[]), to: element_row(generation + 1, &[]) }
+    RowOp::DeleteRange {
+        from: element_row(generation, &[]),
+        to: element_row(generation + 1, &[]),
+    }
 }
 
 /// Deletes all keys of a slot.
 pub fn delete_slot(slot: u32) -> RowOp {
-    RowOp::DeleteRange { from: key_row(slot, &[]), to: key_row(slot + 1, &[]) }
+    RowOp::DeleteRange {
+        from: key_row(slot, &[]),
+        to: key_row(slot + 1, &[]),
+    }
 }
 
 /// Says under which slot a database's rows are.
 pub fn put_slot(db: u32, slot: u32) -> RowOp {
     let mut key = vec![SLOT];
     key.extend_from_slice(&db.to_be_bytes());
-    RowOp::Put { key: key.into(), value: slot.to_be_bytes().as_slice().into() }
+    RowOp::Put {
+        key: key.into(),
+        value: slot.to_be_bytes().as_slice().into(),
+    }
 }
 
 const TYPE_STR: u8 = 0;
@@ -109,7 +126,10 @@ pub fn put_key(slot: u32, entry: &Entry) -> RowOp {
     if let Value::Long(c) = &entry.value {
         put_u64(&mut value, c.data.len() as u64);
     }
-    RowOp::Put { key: key_row(slot, entry.key.as_bytes()), value: value.into() }
+    RowOp::Put {
+        key: key_row(slot, entry.key.as_bytes()),
+        value: value.into(),
+    }
 }
 
 /// Reads the row of a key: its expiry and kind; `None` where it is malformed.
@@ -122,7 +142,10 @@ pub fn read_key(mut value: &[u8]) -> Option<(u64, Kind<'_>)> {
     }
     let generation = get_u64(&mut value).ok()?;
     let kind = match kind {
-        TYPE_LONG => Kind::Long { generation, len: get_u64(&mut value).ok()? },
+        TYPE_LONG => Kind::Long {
+            generation,
+            len: get_u64(&mut value).ok()?,
+        },
         TYPE_LIST => Kind::List(generation),
         TYPE_SET => Kind::Set(generation),
         TYPE_HASH => Kind::Hash(generation),
@@ -136,25 +159,48 @@ pub fn read_key(mut value: &[u8]) -> Option<(u64, Kind<'_>)> {
 pub fn put_chunks(generation: u64, bytes: &[u8], from: usize, to: usize, rows: &mut Vec<RowOp>) {
     for i in from / STR_ROW_MAX..to.min(bytes.len()).div_ceil(STR_ROW_MAX) {
         let chunk = &bytes[i * STR_ROW_MAX..bytes.len().min((i + 1) * STR_ROW_MAX)];
-        rows.push(RowOp::Put { key: element_row(generation, &(i as u32).to_be_bytes()), value: chunk.into() });
+        rows.push(RowOp::Put {
+            key: element_row(generation, &(i as u32).to_be_bytes()),
+            value: chunk.into(),
+        });
     }
 }
 
 /// All rows of a key and its elements.
 pub fn put_all(slot: u32, entry: &Entry, rows: &mut Vec<RowOp>) {
     rows.push(put_key(slot, entry));
-    let put = |key, value: &[u8]| RowOp::Put { key, value: value.into() };
+    let put = |key, value: &[u8]| RowOp::Put {
+        key,
+        value: value.into(),
+    };
     match &entry.value {
         Value::Str(_) => {}
         Value::Long(c) => put_chunks(c.generation, &c.data.as_bytes(), 0, c.data.len(), rows),
         Value::List(c) => {
             let first = c.data.first_pos();
-            rows.extend(c.data.iter().enumerate().map(|(i, v)| put(list_row(c.generation, first + i as i64), v)));
+            rows.extend(
+                c.data
+                    .iter()
+                    .enumerate()
+                    .map(|(i, v)| put(list_row(c.generation, first + i as i64), v)),
+            );
         }
-        Value::Set(c) => rows.extend(c.data.iter().map(|m| put(element_row(c.generation, &m), &[]))),
-        Value::Hash(c) => rows.extend(c.data.iter().map(|(f, v)| put(element_row(c.generation, f), v))),
+        Value::Set(c) => rows.extend(
+            c.data
+                .iter()
+                .map(|m| put(element_row(c.generation, &m), &[])),
+        ),
+        Value::Hash(c) => rows.extend(
+            c.data
+                .iter()
+                .map(|(f, v)| put(element_row(c.generation, f), v)),
+        ),
         Value::ZSet(c) => {
-            rows.extend(c.data.iter().map(|(m, s)| put(element_row(c.generation, m), &s.to_bits().to_be_bytes())));
+            rows.extend(
+                c.data
+                    .iter()
+                    .map(|(m, s)| put(element_row(c.generation, m), &s.to_bits().to_be_bytes())),
+            );
         }
     }
 }

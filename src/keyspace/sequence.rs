@@ -42,7 +42,13 @@ mod tests {
     use super::*;
 
     fn header(epoch: u64, sequence: u64) -> Header {
-        Header { epoch, sequence, time_ms: 100 * sequence, more: false, digest: 0 }
+        Header {
+            epoch,
+            sequence,
+            time_ms: 100 * sequence,
+            more: false,
+            digest: 0,
+        }
     }
 
     #[test]
@@ -52,7 +58,10 @@ mod tests {
         at.open(7, 50);
         assert!(at.accepts(&header(7, 1)));
         at.advance(&header(7, 1));
-        assert!(!at.accepts(&header(7, 1)), "a batch that was applied already");
+        assert!(
+            !at.accepts(&header(7, 1)),
+            "a batch that was applied already"
+        );
         assert!(!at.accepts(&header(7, 3)), "a gap");
         assert!(!at.accepts(&header(6, 2)), "an older epoch");
         at.open(8, 10);

@@ -9,22 +9,82 @@ use super::{Db, Keyspace, digest};
 /// digest and the generation counter exactly (the counter is restored by the batch).
 pub enum Undo {
     /// The key held this, or nothing.
-    Entry { db: u32, key: Small, entry: Option<Box<Entry>> },
+    Entry {
+        db: u32,
+        key: Small,
+        entry: Option<Box<Entry>>,
+    },
     /// A value moved here; what it replaced.
-    Rename { db: u32, key: Small, to_db: u32, to: Small, replaced: Option<Box<Entry>> },
-    Expire { db: u32, key: Small, at: u64 },
-    Db { db: u32, was: Box<Db> },
-    SwapDb { a: u32, b: u32 },
-    HashField { db: u32, key: Small, field: Box<[u8]>, was: Option<Box<[u8]>> },
-    SetMember { db: u32, key: Small, member: Box<[u8]>, was: bool },
-    ZSetMember { db: u32, key: Small, member: Box<[u8]>, was: Option<f64> },
+    Rename {
+        db: u32,
+        key: Small,
+        to_db: u32,
+        to: Small,
+        replaced: Option<Box<Entry>>,
+    },
+    Expire {
+        db: u32,
+        key: Small,
+        at: u64,
+    },
+    Db {
+        db: u32,
+        was: Box<Db>,
+    },
+    SwapDb {
+        a: u32,
+        b: u32,
+    },
+    HashField {
+        db: u32,
+        key: Small,
+        field: Box<[u8]>,
+        was: Option<Box<[u8]>>,
+    },
+    SetMember {
+        db: u32,
+        key: Small,
+        member: Box<[u8]>,
+        was: bool,
+    },
+    ZSetMember {
+        db: u32,
+        key: Small,
+        member: Box<[u8]>,
+        was: Option<f64>,
+    },
     /// A list was pushed to: pop.
-    ListPushed { db: u32, key: Small, front: bool },
+    ListPushed {
+        db: u32,
+        key: Small,
+        front: bool,
+    },
     /// A list was popped: push back, in the order in which they were popped.
-    ListPopped { db: u32, key: Small, front: bool, values: Vec<Box<[u8]>> },
-    ListSet { db: u32, key: Small, index: usize, was: Box<[u8]> },
-    ListInserted { db: u32, key: Small, index: usize, first_pos: i64 },
-    ListRemoved { db: u32, key: Small, index: usize, was: Box<[u8]>, first_pos: i64 },
+    ListPopped {
+        db: u32,
+        key: Small,
+        front: bool,
+        values: Vec<Box<[u8]>>,
+    },
+    ListSet {
+        db: u32,
+        key: Small,
+        index: usize,
+        was: Box<[u8]>,
+    },
+    ListInserted {
+        db: u32,
+        key: Small,
+        index: usize,
+        first_pos: i64,
+    },
+    ListRemoved {
+        db: u32,
+        key: Small,
+        index: usize,
+        was: Box<[u8]>,
+        first_pos: i64,
+    },
 }
 
 impl Keyspace {
@@ -43,7 +103,13 @@ impl Keyspace {
                     self.put_entry(db, entry);
                 }
             }
-            Undo::Rename { db, key, to_db, to, replaced } => {
+            Undo::Rename {
+                db,
+                key,
+                to_db,
+                to,
+                replaced,
+            } => {
                 if let Some(mut entry) = self.take_entry(to_db, to.as_bytes()) {
                     entry.key = key;
                     self.put_entry(db, entry);
@@ -55,22 +121,41 @@ impl Keyspace {
             Undo::Expire { db, key, at } => self.set_expiry(db, key.as_bytes(), at),
             Undo::Db { db, was } => self.dbs[db as usize] = *was,
             Undo::SwapDb { a, b } => self.dbs.swap(a as usize, b as usize),
-            Undo::HashField { db, key, field, was } => {
+            Undo::HashField {
+                db,
+                key,
+                field,
+                was,
+            } => {
                 let limits = self.limits;
                 self.change(db, key.as_bytes(), |entry| {
-                    let Value::Hash(c) = &mut entry.value else { return };
+                    let Value::Hash(c) = &mut entry.value else {
+                        return;
+                    };
                     let now = match &was {
                         Some(value) => c.data.set(&field, value, &limits),
                         None => c.data.remove(&field),
                     };
-                    let element = |v: &Option<Box<[u8]>>| v.as_ref().map_or(0, |v| digest::element(&[&field, v]));
-                    c.sum = c.sum.wrapping_sub(element(&now)).wrapping_add(element(&was));
+                    let element = |v: &Option<Box<[u8]>>| {
+                        v.as_ref().map_or(0, |v| digest::element(&[&field, v]))
+                    };
+                    c.sum = c
+                        .sum
+                        .wrapping_sub(element(&now))
+                        .wrapping_add(element(&was));
                 });
             }
-            Undo::SetMember { db, key, member, was } => {
+            Undo::SetMember {
+                db,
+                key,
+                member,
+                was,
+            } => {
                 let limits = self.limits;
                 self.change(db, key.as_bytes(), |entry| {
-                    let Value::Set(c) = &mut entry.value else { return };
+                    let Value::Set(c) = &mut entry.value else {
+                        return;
+                    };
                     if was {
                         c.data.insert(&member, &limits);
                         c.sum = c.sum.wrapping_add(digest::element(&[&member]));
@@ -80,34 +165,71 @@ impl Keyspace {
                     }
                 });
             }
-            Undo::ZSetMember { db, key, member, was } => {
+            Undo::ZSetMember {
+                db,
+                key,
+                member,
+                was,
+            } => {
                 let limits = self.limits;
                 self.change(db, key.as_bytes(), |entry| {
-                    let Value::ZSet(c) = &mut entry.value else { return };
+                    let Value::ZSet(c) = &mut entry.value else {
+                        return;
+                    };
                     let now = match was {
                         Some(score) => c.data.insert(&member, score, &limits),
                         None => c.data.remove(&member),
                     };
-                    let element = |s: Option<f64>| s.map_or(0, |s| digest::zset_element(&member, s));
+                    let element =
+                        |s: Option<f64>| s.map_or(0, |s| digest::zset_element(&member, s));
                     c.sum = c.sum.wrapping_sub(element(now)).wrapping_add(element(was));
                 });
             }
             Undo::ListPushed { db, key, front } => self.change_list(db, &key, |list, limits| {
-                if front { list.pop_front(limits) } else { list.pop_back(limits) };
+                if front {
+                    list.pop_front(limits)
+                } else {
+                    list.pop_back(limits)
+                };
             }),
-            Undo::ListPopped { db, key, front, values } => self.change_list(db, &key, |list, limits| {
+            Undo::ListPopped {
+                db,
+                key,
+                front,
+                values,
+            } => self.change_list(db, &key, |list, limits| {
                 for value in values.iter().rev() {
-                    if front { list.push_front(value, limits) } else { list.push_back(value, limits) }
+                    if front {
+                        list.push_front(value, limits)
+                    } else {
+                        list.push_back(value, limits)
+                    }
                 }
             }),
-            Undo::ListSet { db, key, index, was } => self.change_list(db, &key, |list, limits| {
+            Undo::ListSet {
+                db,
+                key,
+                index,
+                was,
+            } => self.change_list(db, &key, |list, limits| {
                 list.set(index, &was, limits);
             }),
-            Undo::ListInserted { db, key, index, first_pos } => self.change_list(db, &key, |list, limits| {
+            Undo::ListInserted {
+                db,
+                key,
+                index,
+                first_pos,
+            } => self.change_list(db, &key, |list, limits| {
                 list.remove(index, limits);
                 list.set_first_pos(first_pos);
             }),
-            Undo::ListRemoved { db, key, index, was, first_pos } => self.change_list(db, &key, |list, limits| {
+            Undo::ListRemoved {
+                db,
+                key,
+                index,
+                was,
+                first_pos,
+            } => self.change_list(db, &key, |list, limits| {
                 list.insert(index, &was, limits);
                 list.set_first_pos(first_pos);
             }),
@@ -115,7 +237,12 @@ impl Keyspace {
     }
 
     /// Lists are undone rarely and their digests depend on positions: the sum is computed afresh.
-    fn change_list(&mut self, db: u32, key: &Small, f: impl FnOnce(&mut crate::data::List, &crate::data::Limits)) {
+    fn change_list(
+        &mut self,
+        db: u32,
+        key: &Small,
+        f: impl FnOnce(&mut crate::data::List, &crate::data::Limits),
+    ) {
         let limits = self.limits;
         self.change(db, key.as_bytes(), |entry| {
             if let Value::List(c) = &mut entry.value {

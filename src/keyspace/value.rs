@@ -17,7 +17,11 @@ pub struct Coll<T> {
 
 impl<T> Coll<T> {
     pub fn new(generation: u64, data: T) -> Self {
-        Coll { generation, sum: 0, data }
+        Coll {
+            generation,
+            sum: 0,
+            data,
+        }
     }
 }
 
@@ -135,6 +139,9 @@ impl Entry {
     /// Estimated bytes of the key, its value and its place in the table.
     pub fn bytes(&self) -> u64 {
         const TABLE_SLOT: usize = 14;
-        (alloc_size(size_of::<Entry>()) + TABLE_SLOT + self.key.heap_bytes() + self.value.heap_bytes()) as u64
+        (alloc_size(size_of::<Entry>())
+            + TABLE_SLOT
+            + self.key.heap_bytes()
+            + self.value.heap_bytes()) as u64
     }
 }

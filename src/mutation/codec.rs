@@ -99,7 +99,9 @@ impl Writer {
         }
         let buf = &mut self.buf;
         match *m {
-            StrSet { value, expire_at, .. } => {
+            StrSet {
+                value, expire_at, ..
+            } => {
                 put_u64(buf, expire_at);
                 put_bytes(buf, value);
             }
@@ -123,7 +125,9 @@ impl Writer {
                 put_bytes(buf, value);
             }
             HashDel { field, .. } => put_bytes(buf, field),
-            SetAdd { member, .. } | SetDel { member, .. } | ZSetDel { member, .. } => put_bytes(buf, member),
+            SetAdd { member, .. } | SetDel { member, .. } | ZSetDel { member, .. } => {
+                put_bytes(buf, member)
+            }
             ZSetAdd { member, score, .. } => {
                 buf.extend_from_slice(&score.to_bits().to_be_bytes());
                 put_bytes(buf, member);
@@ -178,7 +182,10 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Reader { rest: bytes, key: None }
+        Reader {
+            rest: bytes,
+            key: None,
+        }
     }
 
     fn byte(&mut self) -> Result<u8, Error> {
@@ -206,7 +213,10 @@ impl<'a> Reader<'a> {
             return Ok(Mutation::FlushDb { db: self.db()? });
         }
         if kind == 8 {
-            return Ok(Mutation::SwapDb { a: self.db()?, b: self.db()? });
+            return Ok(Mutation::SwapDb {
+                a: self.db()?,
+                b: self.db()?,
+            });
         }
         if !(1..=19).contains(&kind) {
             return Err(Error::UnknownKind(tag));
@@ -221,44 +231,118 @@ impl<'a> Reader<'a> {
         Ok(match kind {
             1 => {
                 let expire_at = self.number()?;
-                Mutation::StrSet { db, key, value: self.bytes()?, expire_at }
+                Mutation::StrSet {
+                    db,
+                    key,
+                    value: self.bytes()?,
+                    expire_at,
+                }
             }
             2 => {
                 let offset = self.number()?;
-                Mutation::StrRange { db, key, offset, bytes: self.bytes()? }
+                Mutation::StrRange {
+                    db,
+                    key,
+                    offset,
+                    bytes: self.bytes()?,
+                }
             }
             3 => Mutation::Del { db, key },
-            4 => Mutation::Expire { db, key, at: self.number()? },
-            5 => Mutation::Rename { db, key, to_db: self.db()?, to: self.bytes()? },
-            6 => Mutation::Copy { db, key, to_db: self.db()?, to: self.bytes()? },
-            9 => Mutation::HashSet { db, key, field: self.bytes()?, value: self.bytes()? },
-            10 => Mutation::HashDel { db, key, field: self.bytes()? },
-            11 => Mutation::SetAdd { db, key, member: self.bytes()? },
-            12 => Mutation::SetDel { db, key, member: self.bytes()? },
+            4 => Mutation::Expire {
+                db,
+                key,
+                at: self.number()?,
+            },
+            5 => Mutation::Rename {
+                db,
+                key,
+                to_db: self.db()?,
+                to: self.bytes()?,
+            },
+            6 => Mutation::Copy {
+                db,
+                key,
+                to_db: self.db()?,
+                to: self.bytes()?,
+            },
+            9 => Mutation::HashSet {
+                db,
+                key,
+                field: self.bytes()?,
+                value: self.bytes()?,
+            },
+            10 => Mutation::HashDel {
+                db,
+                key,
+                field: self.bytes()?,
+            },
+            11 => Mutation::SetAdd {
+                db,
+                key,
+                member: self.bytes()?,
+            },
+            12 => Mutation::SetDel {
+                db,
+                key,
+                member: self.bytes()?,
+            },
             13 => {
                 let (bits, rest) = self.rest.split_first_chunk::<8>().ok_or(Error::Short)?;
                 self.rest = rest;
                 let score = f64::from_bits(u64::from_be_bytes(*bits));
-                Mutation::ZSetAdd { db, key, member: self.bytes()?, score }
+                Mutation::ZSetAdd {
+                    db,
+                    key,
+                    member: self.bytes()?,
+                    score,
+                }
             }
-            14 => Mutation::ZSetDel { db, key, member: self.bytes()? },
+            14 => Mutation::ZSetDel {
+                db,
+                key,
+                member: self.bytes()?,
+            },
             15 => {
                 let front = self.byte()? != 0;
-                Mutation::ListPush { db, key, front, value: self.bytes()? }
+                Mutation::ListPush {
+                    db,
+                    key,
+                    front,
+                    value: self.bytes()?,
+                }
             }
             16 => {
                 let front = self.byte()? != 0;
-                Mutation::ListPop { db, key, front, count: self.number()? }
+                Mutation::ListPop {
+                    db,
+                    key,
+                    front,
+                    count: self.number()?,
+                }
             }
             17 => {
                 let index = self.number()?;
-                Mutation::ListSet { db, key, index, value: self.bytes()? }
+                Mutation::ListSet {
+                    db,
+                    key,
+                    index,
+                    value: self.bytes()?,
+                }
             }
             18 => {
                 let index = self.number()?;
-                Mutation::ListInsert { db, key, index, value: self.bytes()? }
+                Mutation::ListInsert {
+                    db,
+                    key,
+                    index,
+                    value: self.bytes()?,
+                }
             }
-            _ => Mutation::ListRemove { db, key, index: self.number()? },
+            _ => Mutation::ListRemove {
+                db,
+                key,
+                index: self.number()?,
+            },
         })
     }
 }
@@ -329,24 +413,90 @@ mod tests {
         use Mutation::*;
         let (db, key) = (3, &b"key"[..]);
         vec![
-            StrSet { db, key, value: b"v", expire_at: 1 << 42 },
-            StrRange { db, key, offset: 7, bytes: b"xyz" },
+            StrSet {
+                db,
+                key,
+                value: b"v",
+                expire_at: 1 << 42,
+            },
+            StrRange {
+                db,
+                key,
+                offset: 7,
+                bytes: b"xyz",
+            },
             Del { db, key },
             Expire { db: 4, key, at: 0 },
-            Rename { db, key, to_db: 1, to: b"other" },
-            Copy { db, key, to_db: 1, to: b"" },
+            Rename {
+                db,
+                key,
+                to_db: 1,
+                to: b"other",
+            },
+            Copy {
+                db,
+                key,
+                to_db: 1,
+                to: b"",
+            },
             FlushDb { db: 9 },
             SwapDb { a: 0, b: 300 },
-            HashSet { db, key, field: b"f", value: b"" },
-            HashDel { db, key, field: b"f" },
-            SetAdd { db, key, member: b"m" },
-            SetDel { db, key: b"k2", member: b"m" },
-            ZSetAdd { db, key, member: b"m", score: f64::NEG_INFINITY },
-            ZSetDel { db, key, member: b"m" },
-            ListPush { db, key, front: true, value: b"e" },
-            ListPop { db, key, front: false, count: u64::MAX },
-            ListSet { db, key, index: 5, value: b"e" },
-            ListInsert { db, key, index: 0, value: b"e" },
+            HashSet {
+                db,
+                key,
+                field: b"f",
+                value: b"",
+            },
+            HashDel {
+                db,
+                key,
+                field: b"f",
+            },
+            SetAdd {
+                db,
+                key,
+                member: b"m",
+            },
+            SetDel {
+                db,
+                key: b"k2",
+                member: b"m",
+            },
+            ZSetAdd {
+                db,
+                key,
+                member: b"m",
+                score: f64::NEG_INFINITY,
+            },
+            ZSetDel {
+                db,
+                key,
+                member: b"m",
+            },
+            ListPush {
+                db,
+                key,
+                front: true,
+                value: b"e",
+            },
+            ListPop {
+                db,
+                key,
+                front: false,
+                count: u64::MAX,
+            },
+            ListSet {
+                db,
+                key,
+                index: 5,
+                value: b"e",
+            },
+            ListInsert {
+                db,
+                key,
+                index: 0,
+                value: b"e",
+            },
             ListRemove { db, key, index: 1 },
         ]
     }
@@ -368,7 +518,10 @@ mod tests {
             w.push(&m);
         }
         for cut in 0..w.len() {
-            let whole: Vec<_> = Reader::new(&w.bytes()[..cut]).take_while(Result::is_ok).map(Result::unwrap).collect();
+            let whole: Vec<_> = Reader::new(&w.bytes()[..cut])
+                .take_while(Result::is_ok)
+                .map(Result::unwrap)
+                .collect();
             assert_eq!(whole[..], samples()[..whole.len()]);
             assert!(whole.len() < samples().len());
         }
@@ -377,6 +530,9 @@ mod tests {
     #[test]
     fn an_unknown_kind_is_named() {
         assert_eq!(Reader::new(&[99]).next(), Some(Err(Error::UnknownKind(99))));
-        assert_eq!(Reader::new(&[0x80 | 3]).next(), Some(Err(Error::NoKeyBefore)));
+        assert_eq!(
+            Reader::new(&[0x80 | 3]).next(),
+            Some(Err(Error::NoKeyBefore))
+        );
     }
 }

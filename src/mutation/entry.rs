@@ -38,7 +38,11 @@ pub struct Header {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry<'a> {
     /// A leader begins an epoch. `seed` is the hash seed that the data set takes if it has none.
-    Open { epoch: u64, time_ms: u64, seed: [u64; 2] },
+    Open {
+        epoch: u64,
+        time_ms: u64,
+        seed: [u64; 2],
+    },
     /// Mutations (see `codec::Reader`) executed in an epoch. Without mutations: a mark of time.
     Batch(Header, &'a [u8]),
 }
@@ -76,11 +80,24 @@ pub fn decode(bytes: &[u8]) -> Result<Entry<'_>, Error> {
         (VERSION, KIND_BATCH) => {
             let (&flags, tail) = rest.split_first().ok_or(CodecError::Short)?;
             rest = tail;
-            let (epoch, sequence, time_ms) = (get_u64(&mut rest)?, get_u64(&mut rest)?, get_u64(&mut rest)?);
+            let (epoch, sequence, time_ms) = (
+                get_u64(&mut rest)?,
+                get_u64(&mut rest)?,
+                get_u64(&mut rest)?,
+            );
             let (digest, mutations) = rest.split_first_chunk::<16>().ok_or(CodecError::Short)?;
             let more = flags & FLAG_MORE != 0;
             let digest = u128::from_be_bytes(*digest);
-            Ok(Entry::Batch(Header { epoch, sequence, time_ms, more, digest }, mutations))
+            Ok(Entry::Batch(
+                Header {
+                    epoch,
+                    sequence,
+                    time_ms,
+                    more,
+                    digest,
+                },
+                mutations,
+            ))
         }
         _ => Err(Error::Unknown(version, kind)),
     }
@@ -93,10 +110,29 @@ mod tests {
     #[test]
     fn round_trips() {
         let open = encode_open(7, 1_700_000_000_000, [u64::MAX, 1]);
-        assert_eq!(decode(&open).unwrap(), Entry::Open { epoch: 7, time_ms: 1_700_000_000_000, seed: [u64::MAX, 1] });
-        let header = Header { epoch: 9, sequence: 300, time_ms: 5, more: true, digest: 1 << 100 };
-        assert_eq!(decode(&encode_batch(&header, b"abc")).unwrap(), Entry::Batch(header, b"abc"));
+        assert_eq!(
+            decode(&open).unwrap(),
+            Entry::Open {
+                epoch: 7,
+                time_ms: 1_700_000_000_000,
+                seed: [u64::MAX, 1]
+            }
+        );
+        let header = Header {
+            epoch: 9,
+            sequence: 300,
+            time_ms: 5,
+            more: true,
+            digest: 1 << 100,
+        };
+        assert_eq!(
+            decode(&encode_batch(&header, b"abc")).unwrap(),
+            Entry::Batch(header, b"abc")
+        );
         assert!(matches!(decode(&[2, 1]), Err(Error::Unknown(2, 1))));
-        assert!(matches!(decode(&[1]), Err(Error::Malformed(CodecError::Short))));
+        assert!(matches!(
+            decode(&[1]),
+            Err(Error::Malformed(CodecError::Short))
+        ));
     }
 }

@@ -17,42 +17,108 @@ pub use entry::{Entry, Header};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mutation<'a> {
     /// The key holds this string, whatever it held before.
-    StrSet { db: u32, key: &'a [u8], value: &'a [u8], expire_at: u64 },
+    StrSet {
+        db: u32,
+        key: &'a [u8],
+        value: &'a [u8],
+        expire_at: u64,
+    },
     /// Bytes of a string from `offset` on are these; the string grows, zero-filled, where it was
     /// shorter or absent. An append is a range at the end.
-    StrRange { db: u32, key: &'a [u8], offset: u64, bytes: &'a [u8] },
+    StrRange {
+        db: u32,
+        key: &'a [u8],
+        offset: u64,
+        bytes: &'a [u8],
+    },
     /// The key is gone.
     Del { db: u32, key: &'a [u8] },
     /// The key expires then; 0: never.
     Expire { db: u32, key: &'a [u8], at: u64 },
     /// The value and its expiry move to another key or database, replacing what is there.
-    Rename { db: u32, key: &'a [u8], to_db: u32, to: &'a [u8] },
+    Rename {
+        db: u32,
+        key: &'a [u8],
+        to_db: u32,
+        to: &'a [u8],
+    },
     /// A copy of the value and its expiry is at another key, replacing what is there.
-    Copy { db: u32, key: &'a [u8], to_db: u32, to: &'a [u8] },
+    Copy {
+        db: u32,
+        key: &'a [u8],
+        to_db: u32,
+        to: &'a [u8],
+    },
     /// A database is empty.
     FlushDb { db: u32 },
     /// Two databases change places.
     SwapDb { a: u32, b: u32 },
     /// A hash's field has this value.
-    HashSet { db: u32, key: &'a [u8], field: &'a [u8], value: &'a [u8] },
+    HashSet {
+        db: u32,
+        key: &'a [u8],
+        field: &'a [u8],
+        value: &'a [u8],
+    },
     /// A hash's field is gone; the key too, with its last field.
-    HashDel { db: u32, key: &'a [u8], field: &'a [u8] },
+    HashDel {
+        db: u32,
+        key: &'a [u8],
+        field: &'a [u8],
+    },
     /// A set has this member.
-    SetAdd { db: u32, key: &'a [u8], member: &'a [u8] },
+    SetAdd {
+        db: u32,
+        key: &'a [u8],
+        member: &'a [u8],
+    },
     /// A set's member is gone; the key too, with its last member.
-    SetDel { db: u32, key: &'a [u8], member: &'a [u8] },
+    SetDel {
+        db: u32,
+        key: &'a [u8],
+        member: &'a [u8],
+    },
     /// A sorted set's member has this score.
-    ZSetAdd { db: u32, key: &'a [u8], member: &'a [u8], score: f64 },
+    ZSetAdd {
+        db: u32,
+        key: &'a [u8],
+        member: &'a [u8],
+        score: f64,
+    },
     /// A sorted set's member is gone; the key too, with its last member.
-    ZSetDel { db: u32, key: &'a [u8], member: &'a [u8] },
+    ZSetDel {
+        db: u32,
+        key: &'a [u8],
+        member: &'a [u8],
+    },
     /// A list has one more element at an end.
-    ListPush { db: u32, key: &'a [u8], front: bool, value: &'a [u8] },
+    ListPush {
+        db: u32,
+        key: &'a [u8],
+        front: bool,
+        value: &'a [u8],
+    },
     /// A list has lost that many elements at an end; the key is gone with the last one.
-    ListPop { db: u32, key: &'a [u8], front: bool, count: u64 },
+    ListPop {
+        db: u32,
+        key: &'a [u8],
+        front: bool,
+        count: u64,
+    },
     /// A list's element at an index (from 0) is this one.
-    ListSet { db: u32, key: &'a [u8], index: u64, value: &'a [u8] },
+    ListSet {
+        db: u32,
+        key: &'a [u8],
+        index: u64,
+        value: &'a [u8],
+    },
     /// A list has one more element, before the one at that index.
-    ListInsert { db: u32, key: &'a [u8], index: u64, value: &'a [u8] },
+    ListInsert {
+        db: u32,
+        key: &'a [u8],
+        index: u64,
+        value: &'a [u8],
+    },
     /// A list's element at that index is gone; the key too, with the last one.
     ListRemove { db: u32, key: &'a [u8], index: u64 },
 }

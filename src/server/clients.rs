@@ -108,7 +108,11 @@ pub struct Clients {
 impl Clients {
     /// Ids are unique across the nodes of a cluster: the node's number is in the high bits.
     pub fn new(node: u64) -> Self {
-        Clients { all: Mutex::default(), next: AtomicU64::new(1), node }
+        Clients {
+            all: Mutex::default(),
+            next: AtomicU64::new(1),
+            node,
+        }
     }
 
     /// Admits a client, unless there are `max` already.
@@ -124,7 +128,11 @@ impl Clients {
             laddr,
             since: Instant::now(),
             proto: AtomicU8::new(2),
-            about: Mutex::new(About { user: "default".into(), last_command: "NULL", ..About::default() }),
+            about: Mutex::new(About {
+                user: "default".into(),
+                last_command: "NULL",
+                ..About::default()
+            }),
             inbox: Mutex::default(),
             killed: AtomicBool::new(false),
         });

@@ -49,7 +49,11 @@ pub struct Conn<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     pub fn new(stream: S, server: Arc<Server>, session: Session) -> Self {
-        let proto = if session.client.resp3() { Proto::Resp3 } else { Proto::Resp2 };
+        let proto = if session.client.resp3() {
+            Proto::Resp3
+        } else {
+            Proto::Resp2
+        };
         Conn {
             stream,
             server,
@@ -83,7 +87,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         self.session.unsubscribe_all(&self.server.hub);
         self.server.clients.remove(self.session.client.id);
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), self.stream.shutdown()).await;
+        let _ =
+            tokio::time::timeout(std::time::Duration::from_secs(1), self.stream.shutdown()).await;
     }
 
     /// From here on the primary's connection speaks: bytes pass both ways.
@@ -107,7 +112,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         if let Ok(Some(request)) = self.parser.next(&self.input, self.session.authenticated) {
             let consumed = request.consumed;
             self.input.advance(consumed);
-            self.held.out.error("CLUSTERDOWN no primary is known at this moment: try again");
+            self.held
+                .out
+                .error("CLUSTERDOWN no primary is known at this moment: try again");
             self.held.mark(0, 0);
         }
     }
@@ -135,7 +142,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 return Poll::Ready(Event::Closed);
             }
             if self.stuck {
-                return if self.held.is_empty() { Poll::Ready(Event::NeedsPrimary) } else { Poll::Pending };
+                return if self.held.is_empty() {
+                    Poll::Ready(Event::NeedsPrimary)
+                } else {
+                    Poll::Pending
+                };
             }
             if self.held.len() < REPLY_BACKLOG_MAX && !self.session.closing {
                 if !self.input.is_empty() {
@@ -167,7 +178,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         while !self.held.ready.is_empty() {
             match Pin::new(&mut self.stream).poll_write(cx, &self.held.ready) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+                }
                 Poll::Ready(Ok(n)) => {
                     self.held.ready.advance(n);
                     self.server.counters.bytes_out.fetch_add(n as u64, Relaxed);
@@ -192,7 +205,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
                 Poll::Ready(Ok(())) => {
                     let filled = buf.filled();
-                    self.server.counters.bytes_in.fetch_add(filled.len() as u64, Relaxed);
+                    self.server
+                        .counters
+                        .bytes_in
+                        .fetch_add(filled.len() as u64, Relaxed);
                     self.input.extend_from_slice(filled);
                     Poll::Ready(Ok(filled.len()))
                 }
@@ -209,7 +225,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let mut ran = 0;
         let mut at = 0;
         while ran < COMMANDS_PER_TURN_MAX && !self.session.closing {
-            let request = match self.parser.next(&self.input[at..], self.session.authenticated) {
+            let request = match self
+                .parser
+                .next(&self.input[at..], self.session.authenticated)
+            {
                 Ok(Some(request)) => request,
                 Ok(None) => break,
                 Err(e) => {
@@ -221,9 +240,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 }
             };
             let bytes = request.unquoted.unwrap_or(&self.input[at..]);
-            let args: SmallVec<[&[u8]; 16]> = request.args.iter().map(|span| &bytes[span.range()]).collect();
+            let args: SmallVec<[&[u8]; 16]> = request
+                .args
+                .iter()
+                .map(|span| &bytes[span.range()])
+                .collect();
             if !args.is_empty() {
-                match dispatch::run(&self.server, &mut core, &mut self.session, &args, &mut self.held.out) {
+                match dispatch::run(
+                    &self.server,
+                    &mut core,
+                    &mut self.session,
+                    &args,
+                    &mut self.held.out,
+                ) {
                     Step::Replied { wait } => {
                         let era = core.era();
                         self.held.mark(era, wait);

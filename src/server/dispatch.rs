@@ -44,7 +44,13 @@ impl Exec<'_> {
 pub type Handler = fn(&mut Exec<'_>, Args<'_>, &mut Out) -> Result<(), Fail>;
 
 /// Runs one request of a session.
-pub fn run(server: &Server, core: &mut Core, session: &mut Session, args: Args<'_>, out: &mut Out) -> Step {
+pub fn run(
+    server: &Server,
+    core: &mut Core,
+    session: &mut Session,
+    args: Args<'_>,
+    out: &mut Out,
+) -> Step {
     let from = out.len();
     let errors = out.error_count();
     let step = gates(server, core, session, args, out);
@@ -77,7 +83,13 @@ fn refuse(session: &mut Session, out: &mut Out, fail: &Fail) -> Step {
     REPLIED
 }
 
-fn gates(server: &Server, core: &mut Core, session: &mut Session, args: Args<'_>, out: &mut Out) -> Step {
+fn gates(
+    server: &Server,
+    core: &mut Core,
+    session: &mut Session,
+    args: Args<'_>,
+    out: &mut Out,
+) -> Step {
     let spec = match table::resolve(args) {
         Ok(spec) => spec,
         Err(_) if !session.authenticated => return refuse(session, out, &NO_AUTH),
@@ -95,9 +107,16 @@ fn gates(server: &Server, core: &mut Core, session: &mut Session, args: Args<'_>
         return refuse(session, out, &fail);
     }
     if core.role == Role::Loading && !spec.has(Flags::LOADING) {
-        return refuse(session, out, &Fail::new("LOADING Pontoon is loading the dataset in memory"));
+        return refuse(
+            session,
+            out,
+            &Fail::new("LOADING Pontoon is loading the dataset in memory"),
+        );
     }
-    if session.subscriptions() > 0 && out.proto() == Proto::Resp2 && !while_subscribed(spec.full_name) {
+    if session.subscriptions() > 0
+        && out.proto() == Proto::Resp2
+        && !while_subscribed(spec.full_name)
+    {
         let text = format!(
             "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
             spec.full_name
@@ -109,8 +128,10 @@ fn gates(server: &Server, core: &mut Core, session: &mut Session, args: Args<'_>
     {
         return step;
     }
-    let transaction_word =
-        matches!(spec.full_name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset");
+    let transaction_word = matches!(
+        spec.full_name,
+        "exec" | "discard" | "multi" | "watch" | "quit" | "reset"
+    );
     if spec.has(Flags::DENYOOM) && !core.make_room() && session.multi.is_none() {
         return refuse(session, out, &Fail::OOM);
     }
@@ -122,23 +143,47 @@ fn gates(server: &Server, core: &mut Core, session: &mut Session, args: Args<'_>
 
 fn queue(session: &mut Session, spec: &Spec, args: Args<'_>, out: &mut Out) -> Step {
     if spec.has(Flags::NO_MULTI) {
-        return refuse(session, out, &Fail::text(format!("ERR Command not allowed inside a transaction: {}", spec.full_name)));
+        return refuse(
+            session,
+            out,
+            &Fail::text(format!(
+                "ERR Command not allowed inside a transaction: {}",
+                spec.full_name
+            )),
+        );
     }
-    let Some(multi) = &mut session.multi else { return REPLIED };
+    let Some(multi) = &mut session.multi else {
+        return REPLIED;
+    };
     multi.bytes += args.iter().map(|a| a.len() + 32).sum::<usize>();
     if multi.queue.len() >= QUEUED_COMMANDS_MAX || multi.bytes > QUEUED_BYTES_MAX {
         multi.queue = Vec::new();
-        return refuse(session, out, &Fail::new("ERR the transaction is too large: fewer or smaller commands between MULTI and EXEC"));
+        return refuse(
+            session,
+            out,
+            &Fail::new(
+                "ERR the transaction is too large: fewer or smaller commands between MULTI and EXEC",
+            ),
+        );
     }
     if !multi.aborted {
-        multi.queue.push(args.iter().map(|a| Bytes::copy_from_slice(a)).collect());
+        multi
+            .queue
+            .push(args.iter().map(|a| Bytes::copy_from_slice(a)).collect());
     }
     out.simple("QUEUED");
     REPLIED
 }
 
 /// Runs a command that passed all gates.
-pub fn execute(server: &Server, core: &mut Core, session: &mut Session, spec: &Spec, args: Args<'_>, out: &mut Out) -> Step {
+pub fn execute(
+    server: &Server,
+    core: &mut Core,
+    session: &mut Session,
+    spec: &Spec,
+    args: Args<'_>,
+    out: &mut Out,
+) -> Step {
     let from = out.len();
     let started = Instant::now();
     let mark = core.mark();
@@ -148,7 +193,12 @@ pub fn execute(server: &Server, core: &mut Core, session: &mut Session, spec: &S
         let result = handler(&mut ctx, args, out);
         (ctx.wait, result)
     } else if let Some(handler) = commands::handler(spec.id) {
-        let mut exec = Exec { server, core, session, wait: 0 };
+        let mut exec = Exec {
+            server,
+            core,
+            session,
+            wait: 0,
+        };
         let result = handler(&mut exec, args, out);
         (exec.wait, result)
     } else {
@@ -159,7 +209,9 @@ pub fn execute(server: &Server, core: &mut Core, session: &mut Session, spec: &S
     if core.bytes_since(&mark) > BATCH_LEN_MAX {
         core.rollback(mark);
         out.truncate(from);
-        out.error("ERR the command changes more than one batch may hold; nothing was changed: split it");
+        out.error(
+            "ERR the command changes more than one batch may hold; nothing was changed: split it",
+        );
         wait = 0;
     } else if let Err(fail) = &result {
         out.truncate(from);
@@ -178,7 +230,13 @@ pub fn execute(server: &Server, core: &mut Core, session: &mut Session, spec: &S
         && !spec.has(Flags::SKIP_SLOWLOG)
     {
         let about = session.client.about.lock().name.clone();
-        server.slowlog.lock().add(args, micros, core.settings.slowlog_len_max, &session.client.addr, &about);
+        server.slowlog.lock().add(
+            args,
+            micros,
+            core.settings.slowlog_len_max,
+            &session.client.addr,
+            &about,
+        );
     }
     Step::Replied { wait }
 }
@@ -195,7 +253,9 @@ fn at_standby(
     if commands::is_local(spec.full_name) || core.role == Role::Loading {
         return None;
     }
-    let reads = spec.has(Flags::READONLY) && !spec.has(Flags::BLOCKING) && command::handler(spec.id).is_some();
+    let reads = spec.has(Flags::READONLY)
+        && !spec.has(Flags::BLOCKING)
+        && command::handler(spec.id).is_some();
     if session.readonly && reads && session.multi.is_none() {
         let staleness = core.staleness_ms();
         if staleness <= server.options.staleness_ms {
@@ -214,7 +274,9 @@ fn at_standby(
     let view = server.view.borrow();
     match &view.leader {
         Some(leader) if leader.id != view.node_id => {
-            let slot = table::routed_keys(spec, args).first().map_or(0, |key| slot::of(args[key.at]));
+            let slot = table::routed_keys(spec, args)
+                .first()
+                .map_or(0, |key| slot::of(args[key.at]));
             let text = format!("MOVED {slot} {}", leader.announced);
             drop(view);
             Some(refuse(session, out, &Fail::text(text)))
@@ -229,16 +291,29 @@ pub fn restricted(server: &Server, top: &Spec, spec: &Spec) -> Option<Fail> {
     if !(list.contains(top.full_name) || list.contains(spec.full_name)) {
         return None;
     }
-    if server.options.redirect && (top.full_name == "command" || commands::cluster::reads_only(spec.full_name)) {
+    if server.options.redirect
+        && (top.full_name == "command" || commands::cluster::reads_only(spec.full_name))
+    {
         return None;
     }
-    Some(Fail::text(format!("NOPERM User default has no permissions to run the '{}' command", spec.full_name)))
+    Some(Fail::text(format!(
+        "NOPERM User default has no permissions to run the '{}' command",
+        spec.full_name
+    )))
 }
 
 fn while_subscribed(name: &str) -> bool {
     matches!(
         name,
-        "subscribe" | "unsubscribe" | "psubscribe" | "punsubscribe" | "ssubscribe" | "sunsubscribe" | "ping" | "quit" | "reset"
+        "subscribe"
+            | "unsubscribe"
+            | "psubscribe"
+            | "punsubscribe"
+            | "ssubscribe"
+            | "sunsubscribe"
+            | "ping"
+            | "quit"
+            | "reset"
     )
 }
 

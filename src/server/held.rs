@@ -32,7 +32,12 @@ pub struct Held {
 
 impl Held {
     pub fn new(proto: Proto) -> Held {
-        Held { out: Out::new(proto), stretches: VecDeque::new(), marked: 0, ready: BytesMut::new() }
+        Held {
+            out: Out::new(proto),
+            stretches: VecDeque::new(),
+            marked: 0,
+            ready: BytesMut::new(),
+        }
     }
 
     /// What was written to `out` since the last call is one reply that waits for a batch (0: for none).
@@ -45,7 +50,12 @@ impl Held {
                 s.len += len;
                 s.replies += 1;
             }
-            _ => self.stretches.push_back(Stretch { len, era, batch, replies: 1 }),
+            _ => self.stretches.push_back(Stretch {
+                len,
+                era,
+                batch,
+                replies: 1,
+            }),
         }
     }
 
@@ -79,7 +89,8 @@ impl Held {
                     self.marked -= s.len;
                     for _ in 0..s.replies {
                         self.ready.extend_from_slice(b"-");
-                        self.ready.extend_from_slice(Fail::UNKNOWN_OUTCOME.as_str().as_bytes());
+                        self.ready
+                            .extend_from_slice(Fail::UNKNOWN_OUTCOME.as_str().as_bytes());
                         self.ready.extend_from_slice(b"\r\n");
                     }
                 }
@@ -115,7 +126,10 @@ impl Held {
 
     /// The batches of an era that something here waits for.
     pub fn waits_for(&self, era: u64) -> impl Iterator<Item = u64> {
-        self.stretches.iter().filter(move |s| s.batch != 0 && s.era == era).map(|s| s.batch)
+        self.stretches
+            .iter()
+            .filter(move |s| s.batch != 0 && s.era == era)
+            .map(|s| s.batch)
     }
 }
 
@@ -136,12 +150,28 @@ mod tests {
         h.mark(1, 0);
         h.out.int(3);
         h.mark(1, 6);
-        h.release(|_, b| if b <= 4 { Outcome::Committed } else { Outcome::Pending });
+        h.release(|_, b| {
+            if b <= 4 {
+                Outcome::Committed
+            } else {
+                Outcome::Pending
+            }
+        });
         assert_eq!(text(&h), "");
-        h.release(|_, b| if b <= 5 { Outcome::Committed } else { Outcome::Pending });
+        h.release(|_, b| {
+            if b <= 5 {
+                Outcome::Committed
+            } else {
+                Outcome::Pending
+            }
+        });
         assert_eq!(text(&h), ":1\r\n:2\r\n");
         h.release(|_, _| Outcome::Unknown);
-        assert!(text(&h).starts_with(":1\r\n:2\r\n-UNKNOWNOUTCOME"), "{}", text(&h));
+        assert!(
+            text(&h).starts_with(":1\r\n:2\r\n-UNKNOWNOUTCOME"),
+            "{}",
+            text(&h)
+        );
         assert_eq!(h.out.len(), 0);
     }
 }

@@ -41,19 +41,31 @@ impl Pool {
             // Bounded by the handshake semaphore and by maxclients: a job is a connection.
             let (tx, mut rx) = mpsc::unbounded_channel();
             let (server, tls) = (server.clone(), tls.clone());
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            std::thread::Builder::new().name(format!("clients-{i}")).spawn(move || {
-                let local = tokio::task::LocalSet::new();
-                local.block_on(&runtime, async move {
-                    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-                    while let Some(job) = rx.recv().await {
-                        tokio::task::spawn_local(serve(job, server.clone(), tls.clone(), handshakes.clone()));
-                    }
-                });
-            })?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            std::thread::Builder::new()
+                .name(format!("clients-{i}"))
+                .spawn(move || {
+                    let local = tokio::task::LocalSet::new();
+                    local.block_on(&runtime, async move {
+                        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+                        while let Some(job) = rx.recv().await {
+                            tokio::task::spawn_local(serve(
+                                job,
+                                server.clone(),
+                                tls.clone(),
+                                handshakes.clone(),
+                            ));
+                        }
+                    });
+                })?;
             senders.push(tx);
         }
-        Ok(Pool { threads: Arc::new(senders), next: Arc::default() })
+        Ok(Pool {
+            threads: Arc::new(senders),
+            next: Arc::default(),
+        })
     }
 
     /// Hands a connection to the next thread.
@@ -66,7 +78,11 @@ impl Pool {
     pub async fn accept(self, listener: TcpListener, plain: bool) {
         loop {
             match listener.accept().await {
-                Ok((tcp, addr)) => self.hand(if plain { Job::Plain(tcp, addr) } else { Job::Client(tcp, addr) }),
+                Ok((tcp, addr)) => self.hand(if plain {
+                    Job::Plain(tcp, addr)
+                } else {
+                    Job::Client(tcp, addr)
+                }),
                 Err(e) => {
                     tracing::warn!("accepting a client failed: {e}");
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -87,13 +103,19 @@ async fn serve(job: Job, server: Arc<Server>, tls: TlsAcceptor, handshakes: Arc<
         Job::Client(tcp, addr) => {
             let laddr = tcp.local_addr().map(|a| a.to_string()).unwrap_or_default();
             let _ = tcp.set_nodelay(true);
-            let Ok(permit) = handshakes.acquire().await else { return };
-            let shaken = tokio::time::timeout(Duration::from_secs(HANDSHAKE_SECONDS_MAX), tls.accept(tcp)).await;
+            let Ok(permit) = handshakes.acquire().await else {
+                return;
+            };
+            let shaken =
+                tokio::time::timeout(Duration::from_secs(HANDSHAKE_SECONDS_MAX), tls.accept(tcp))
+                    .await;
             drop(permit);
             match shaken {
                 Ok(Ok(stream)) => admit(stream, addr, laddr, server).await,
                 Ok(Err(e)) => tracing::debug!("TLS handshake with {addr} failed: {e}"),
-                Err(_) => tracing::debug!("TLS handshake with {addr} was not finished in {HANDSHAKE_SECONDS_MAX} s"),
+                Err(_) => tracing::debug!(
+                    "TLS handshake with {addr} was not finished in {HANDSHAKE_SECONDS_MAX} s"
+                ),
             }
         }
     }
@@ -106,7 +128,10 @@ async fn admit<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     server: Arc<Server>,
 ) {
     server.counters.connections.fetch_add(1, Relaxed);
-    let Some(client) = server.clients.add(addr.to_string(), laddr, server.options.maxclients) else {
+    let Some(client) = server
+        .clients
+        .add(addr.to_string(), laddr, server.options.maxclients)
+    else {
         server.counters.rejected.fetch_add(1, Relaxed);
         let _ = stream.write_all(TOO_MANY).await;
         let _ = stream.shutdown().await;

@@ -113,7 +113,11 @@ pub struct CommandCounters(Vec<[AtomicU64; 4]>);
 
 impl Default for CommandCounters {
     fn default() -> Self {
-        CommandCounters((0..crate::command::table::COUNT).map(|_| Default::default()).collect())
+        CommandCounters(
+            (0..crate::command::table::COUNT)
+                .map(|_| Default::default())
+                .collect(),
+        )
     }
 }
 

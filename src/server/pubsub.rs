@@ -83,15 +83,28 @@ impl Hub {
             return maps.shards.get(channel).map_or(0, Subscribers::len);
         }
         let direct = maps.channels.get(channel).map_or(0, Subscribers::len);
-        direct + maps.patterns.iter().filter(|(p, _)| glob::matches(p, channel)).map(|(_, s)| s.len()).sum::<usize>()
+        direct
+            + maps
+                .patterns
+                .iter()
+                .filter(|(p, _)| glob::matches(p, channel))
+                .map(|(_, s)| s.len())
+                .sum::<usize>()
     }
 
     /// Channels with subscribers (patterns aside) that match, in name order.
     pub fn channels(&self, pattern: Option<&[u8]>, sharded: bool) -> Vec<Bytes> {
         let maps = self.maps.lock();
-        let from = if sharded { &maps.shards } else { &maps.channels };
-        let mut names: Vec<_> =
-            from.keys().filter(|name| pattern.is_none_or(|p| glob::matches(p, name))).cloned().collect();
+        let from = if sharded {
+            &maps.shards
+        } else {
+            &maps.channels
+        };
+        let mut names: Vec<_> = from
+            .keys()
+            .filter(|name| pattern.is_none_or(|p| glob::matches(p, name)))
+            .cloned()
+            .collect();
         names.sort();
         names
     }
@@ -99,7 +112,11 @@ impl Hub {
     /// Subscribers of a channel, patterns aside.
     pub fn subscribers(&self, channel: &[u8], sharded: bool) -> usize {
         let maps = self.maps.lock();
-        let from = if sharded { &maps.shards } else { &maps.channels };
+        let from = if sharded {
+            &maps.shards
+        } else {
+            &maps.channels
+        };
         from.get(channel).map_or(0, Subscribers::len)
     }
 
@@ -112,7 +129,11 @@ impl Hub {
     pub fn release(&self, events: Vec<Event>) {
         for event in events {
             match event {
-                Event::Publish { channel, payload, sharded } => self.deliver(&channel, &payload, sharded),
+                Event::Publish {
+                    channel,
+                    payload,
+                    sharded,
+                } => self.deliver(&channel, &payload, sharded),
                 Event::Keyspace { event, db, key, .. } => {
                     let flags = *self.settings.lock();
                     if flags & notify::KEYSPACE != 0 {
@@ -131,12 +152,20 @@ impl Hub {
     fn deliver(&self, channel: &[u8], payload: &[u8], sharded: bool) {
         let maps = self.maps.lock();
         let kind: &[u8] = if sharded { b"smessage" } else { b"message" };
-        let direct = if sharded { maps.shards.get(channel) } else { maps.channels.get(channel) };
+        let direct = if sharded {
+            maps.shards.get(channel)
+        } else {
+            maps.channels.get(channel)
+        };
         if let Some(subscribers) = direct {
             send_all(subscribers, &[kind, channel, payload]);
         }
         if !sharded {
-            for (pattern, subscribers) in maps.patterns.iter().filter(|(p, _)| glob::matches(p, channel)) {
+            for (pattern, subscribers) in maps
+                .patterns
+                .iter()
+                .filter(|(p, _)| glob::matches(p, channel))
+            {
                 send_all(subscribers, &[b"pmessage", pattern, channel, payload]);
             }
         }

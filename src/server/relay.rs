@@ -30,7 +30,8 @@ pub type Stream = Box<dyn Io>;
 /// Opens relay connections to other nodes.
 pub trait Dial: Send + Sync {
     /// Connects to a node.
-    fn dial(&self, node: u64) -> Pin<Box<dyn Future<Output = std::io::Result<Stream>> + Send + '_>>;
+    fn dial(&self, node: u64)
+    -> Pin<Box<dyn Future<Output = std::io::Result<Stream>> + Send + '_>>;
 }
 
 /// Where the primary is.
@@ -50,7 +51,11 @@ pub async fn primary(server: &Server) -> Primary {
             if server.engine.leading() {
                 return Primary::Here;
             }
-            let leader = view.borrow_and_update().leader.clone().filter(|l| l.id != server.view.borrow().node_id);
+            let leader = view
+                .borrow_and_update()
+                .leader
+                .clone()
+                .filter(|l| l.id != server.view.borrow().node_id);
             if let Some(leader) = leader
                 && let Ok(stream) = server.relay.dial(leader.id).await
             {
@@ -60,7 +65,9 @@ pub async fn primary(server: &Server) -> Primary {
             let _ = tokio::time::timeout(Duration::from_millis(20), view.changed()).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(RELAY_WAIT_SECONDS_MAX), search).await.unwrap_or(Primary::None)
+    tokio::time::timeout(Duration::from_secs(RELAY_WAIT_SECONDS_MAX), search)
+        .await
+        .unwrap_or(Primary::None)
 }
 
 /// What the primary is told of a relayed client.
@@ -110,7 +117,9 @@ impl Preamble {
     async fn read(stream: &mut Stream) -> std::io::Result<Preamble> {
         let len = stream.read_u32().await?;
         if len > PREAMBLE_MAX {
-            return Err(std::io::Error::other(format!("a relay preamble of {len} bytes: at most {PREAMBLE_MAX}")));
+            return Err(std::io::Error::other(format!(
+                "a relay preamble of {len} bytes: at most {PREAMBLE_MAX}"
+            )));
         }
         let mut json = vec![0; len as usize];
         stream.read_exact(&mut json).await?;
@@ -120,18 +129,27 @@ impl Preamble {
 
 /// Serves a session that another node relays to this one.
 pub async fn accept(server: Arc<Server>, mut stream: Stream) {
-    let read = tokio::time::timeout(Duration::from_secs(RELAY_WAIT_SECONDS_MAX), Preamble::read(&mut stream)).await;
+    let read = tokio::time::timeout(
+        Duration::from_secs(RELAY_WAIT_SECONDS_MAX),
+        Preamble::read(&mut stream),
+    )
+    .await;
     let preamble = match read {
         Ok(Ok(preamble)) => preamble,
         Ok(Err(e)) => return tracing::warn!("a relayed connection was refused: {e}"),
         Err(_) => return tracing::warn!("a relayed connection sent no preamble in time"),
     };
-    let Some(client) = server.clients.add(preamble.addr, preamble.laddr, server.options.maxclients) else {
+    let Some(client) = server
+        .clients
+        .add(preamble.addr, preamble.laddr, server.options.maxclients)
+    else {
         server.counters.rejected.fetch_add(1, Relaxed);
         let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, super::listener::TOO_MANY).await;
         return;
     };
-    client.proto.store(if preamble.resp3 { 3 } else { 2 }, Relaxed);
+    client
+        .proto
+        .store(if preamble.resp3 { 3 } else { 2 }, Relaxed);
     {
         let mut about = client.about.lock();
         about.name = preamble.name;

@@ -42,7 +42,9 @@ pub fn find(root: &Path) -> Result<Option<PathBuf>, Error> {
             None
         }
         Some(text) => {
-            let name = text.strip_suffix('\n').filter(|name| number(name).is_some());
+            let name = text
+                .strip_suffix('\n')
+                .filter(|name| number(name).is_some());
             let Some(name) = name else {
                 return Err(Error::damage(
                     root,
@@ -122,11 +124,9 @@ pub fn remove(root: &Path, path: &Path) -> Result<(), Error> {
         fs::remove_file(path)
     };
     match result {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(
-            root,
-            &format!("remove {}", path.display()),
-            &e,
-        )),
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(Error::io(root, &format!("remove {}", path.display()), &e))
+        }
         _ => Ok(()),
     }
 }
@@ -224,7 +224,13 @@ mod tests {
             let made = create_in_steps(
                 root,
                 |dir| fill(dir, "first"),
-                |step| if step == crash_at { Err(crash()) } else { Ok(()) },
+                |step| {
+                    if step == crash_at {
+                        Err(crash())
+                    } else {
+                        Ok(())
+                    }
+                },
             );
             assert_eq!(made.is_ok(), crash_at == 4);
             match find(root).unwrap() {

@@ -78,8 +78,7 @@ impl Db {
         // Opens each file at once, so that one which is missing or cut is found here.
         options.set_max_open_files(-1);
         check_present(dir)?;
-        let db =
-            DB::open_for_read_only(&options, dir, false).map_err(|e| Error::rocks(dir, &e))?;
+        let db = DB::open_for_read_only(&options, dir, false).map_err(|e| Error::rocks(dir, &e))?;
         Self::checked(db, dir, options)
     }
 
@@ -102,9 +101,7 @@ impl Db {
         }
         let position = match get(POSITION_ROW)? {
             None => None,
-            Some(bytes) => {
-                Some(Position::decode(&bytes).map_err(|what| Error::damage(dir, what))?)
-            }
+            Some(bytes) => Some(Position::decode(&bytes).map_err(|what| Error::damage(dir, what))?),
         };
         let db = Self {
             db,
@@ -121,6 +118,8 @@ impl Db {
         let (db, position) = Self::open_read_only(dir)?;
         let position = position.ok_or_else(|| Error::damage(dir, "it holds no position"))?;
         let mut read = db.scan_options();
+        // Deprecated since it no longer saves time; that it shows removed rows is what is wanted here.
+        #[allow(deprecated)]
         read.set_ignore_range_deletions(true);
         let mut rows = db.db.raw_iterator_opt(read);
         rows.seek_to_first();
@@ -283,7 +282,8 @@ fn options() -> rocksdb::Options {
 
     // Memtables hold the format row once and then nothing.
     options.set_write_buffer_size(256 * 1024);
-    options.set_max_open_files(limits::STORE_OPEN_FILES);
+    // A few more are open for a moment while a run is written or merged.
+    options.set_max_open_files(limits::STORE_OPEN_FILES_MAX as i32 - 128);
     // A checkpoint copies the manifest, which else would only ever grow.
     options.set_max_manifest_file_size(4 * 1024 * 1024);
     // Writes once in a while anyway; a merge should not leave a second's worth of dirty pages to one sync.

@@ -48,7 +48,10 @@ fn entry(index: u64) -> Rows {
     let mut rows = Rows::new();
     let key = |n: u64| format!("key:{:04}", n % 2000).into_bytes();
     let mixed = index.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-    rows.put(&key(mixed), format!("value {index} {}", "x".repeat(100)).as_bytes());
+    rows.put(
+        &key(mixed),
+        format!("value {index} {}", "x".repeat(100)).as_bytes(),
+    );
     rows.put(&key(mixed / 7), &index.to_le_bytes());
     if index.is_multiple_of(5) {
         rows.delete(&key(mixed / 11));
@@ -143,7 +146,10 @@ fn what_was_flushed_is_there_again() {
     assert_eq!(rows_of(&store), model_at(700));
     store.close().unwrap();
     assert!(matches!(store.flush_blocking(), Err(Error::Stopped(_))));
-    assert!(matches!(store.load(1, &[], |_, _, _| Ok(())), Err(Error::Stopped(_))));
+    assert!(matches!(
+        store.load(1, &[], |_, _, _| Ok(())),
+        Err(Error::Stopped(_))
+    ));
 }
 
 #[test]
@@ -176,10 +182,16 @@ async fn windows_are_written_by_size_and_by_time() {
     let (store, _) = Store::open(options, Box::new(|error| panic!("{error}"))).unwrap();
     let mut durable = store.watch_durable();
     submit(&store, 1..=1);
-    durable.wait_for(|at| at.as_ref().is_some_and(|at| at.index == 1)).await.unwrap();
+    durable
+        .wait_for(|at| at.as_ref().is_some_and(|at| at.index == 1))
+        .await
+        .unwrap();
     // A position without rows, too.
     store.submit(Rows::new(), at(2));
-    durable.wait_for(|at| at.as_ref().is_some_and(|at| at.index == 2)).await.unwrap();
+    durable
+        .wait_for(|at| at.as_ref().is_some_and(|at| at.index == 2))
+        .await
+        .unwrap();
     assert_eq!(rows_of(&store), model_at(1));
 }
 
@@ -209,7 +221,9 @@ fn child_that_writes_until_killed() {
         return;
     };
     let (store, position) = open(Path::new(&dir));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let mut durable = store.watch_durable();
     for index in position.map_or(0, |at| at.index) + 1.. {
         submit(&store, index..=index);
@@ -227,7 +241,11 @@ fn kill_9_leaves_exactly_the_position() {
     let mut reached = 0;
     for round in 0..6 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "store::tests::child_that_writes_until_killed", "--nocapture"])
+            .args([
+                "--exact",
+                "store::tests::child_that_writes_until_killed",
+                "--nocapture",
+            ])
             .env("PONTOON_TEST_STORE_DIR", temp.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -258,7 +276,9 @@ fn a_checkpoint_is_consistent_while_writing_goes_on() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
             for index in 1.. {
                 if stop.load(Ordering::Relaxed) {
                     break;
@@ -290,7 +310,11 @@ fn a_checkpoint_is_consistent_while_writing_goes_on() {
 fn an_empty_store_has_no_checkpoint() {
     let temp = tempfile::tempdir().unwrap();
     let (store, _) = open(&temp.path().join("store"));
-    assert!(store.checkpoint_blocking(&temp.path().join("copy")).is_err());
+    assert!(
+        store
+            .checkpoint_blocking(&temp.path().join("copy"))
+            .is_err()
+    );
     submit(&store, 1..=1);
     store.flush_blocking().unwrap();
 }
@@ -307,7 +331,12 @@ fn installing_replaces_everything() {
     let root = temp.path().join("target");
     let (store, _) = open(&root);
     store.submit(
-        [RowOp::Put { key: b"only here", value: b"" }].into_iter().collect(),
+        [RowOp::Put {
+            key: b"only here",
+            value: b"",
+        }]
+        .into_iter()
+        .collect(),
         at(20),
     );
     store.flush_blocking().unwrap();
@@ -325,7 +354,10 @@ fn installing_replaces_everything() {
     let (store, position) = open(&root);
     assert_eq!(position, Some(at(950)));
     assert_eq!(rows_of(&store), model_at(950));
-    let left: Vec<_> = fs::read_dir(&root).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> = fs::read_dir(&root)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
     assert_eq!(left.len(), 2, "{left:?}");
     // The source was not disturbed.
     source.flush_blocking().unwrap();
@@ -401,7 +433,13 @@ fn verify_finds_a_changed_byte_anywhere() {
                 Err(error) => assert!(error.is_damage(), "{error}"),
             }
         }
-        assert_eq!(harmless, [], "undetected in {} of {} bytes", table.display(), sound.len());
+        assert_eq!(
+            harmless,
+            [],
+            "undetected in {} of {} bytes",
+            table.display(),
+            sound.len()
+        );
         fs::write(table, &sound[..sound.len() - 1]).unwrap();
         assert!(Store::verify(&dir).unwrap_err().is_damage());
         fs::remove_file(table).unwrap();
@@ -440,11 +478,17 @@ fn a_load_gives_each_row_once_and_to_its_part() {
     let (store, _) = open(temp.path());
     for index in 1..=20_000u32 {
         let mut rows = Rows::new();
-        rows.put(&[&[1][..], &(index.wrapping_mul(2_654_435_761)).to_be_bytes()].concat(), b"v");
+        rows.put(
+            &[&[1][..], &(index.wrapping_mul(2_654_435_761)).to_be_bytes()].concat(),
+            b"v",
+        );
         store.submit(rows, at(u64::from(index)));
     }
     store.flush_blocking().unwrap();
-    let cuts: Vec<Vec<u8>> = [1, 64, 65, 130, 200, 255].iter().map(|&b| vec![1, b]).collect();
+    let cuts: Vec<Vec<u8>> = [1, 64, 65, 130, 200, 255]
+        .iter()
+        .map(|&b| vec![1, b])
+        .collect();
     for threads in [1, 2, 5] {
         let seen = parking_lot::Mutex::new(BTreeMap::new());
         let rows = store
@@ -472,15 +516,25 @@ fn another_format_and_a_second_owner_are_refused() {
     let temp = tempfile::tempdir().unwrap();
     let (store, _) = open(temp.path());
     let second = Store::open(options(temp.path()), Box::new(|_| {}));
-    assert!(matches!(second, Err(Error::InUse { .. })), "{:?}", second.err());
+    assert!(
+        matches!(second, Err(Error::InUse { .. })),
+        "{:?}",
+        second.err()
+    );
     drop(store);
     let live = live::find(temp.path()).unwrap().unwrap();
     let raw = rocksdb::DB::open_default(&live).unwrap();
     raw.put([RESERVED, b'f'], [9]).unwrap();
     drop(raw);
-    let newer = Store::open(options(temp.path()), Box::new(|_| {})).err().unwrap();
+    let newer = Store::open(options(temp.path()), Box::new(|_| {}))
+        .err()
+        .unwrap();
     assert!(matches!(newer, Error::Format { found: 9, .. }), "{newer}");
-    assert!(newer.to_string().contains("has format 9, this program reads format 1"));
+    assert!(
+        newer
+            .to_string()
+            .contains("has format 9, this program reads format 1")
+    );
 }
 
 #[test]

@@ -65,10 +65,7 @@ impl Window {
 
     /// Gives the effect of all batches to `each`: first the removed ranges, then each changed row once
     /// and in ascending order.
-    pub fn drain<E>(
-        &self,
-        mut each: impl FnMut(RowOp<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn drain<E>(&self, mut each: impl FnMut(RowOp<'_>) -> Result<(), E>) -> Result<(), E> {
         let (mut points, mut ranges) = self.slots();
         points.sort_unstable_by(|a, b| {
             (a.prefix.cmp(&b.prefix))
@@ -93,7 +90,10 @@ impl Window {
             while let Some(range) = ranges.next_if(|range| self.key(range) <= key) {
                 begun.push((range.when(), range));
             }
-            while begun.peek().is_some_and(|(_, range)| self.end(range) <= key) {
+            while begun
+                .peek()
+                .is_some_and(|(_, range)| self.end(range) <= key)
+            {
                 begun.pop();
             }
             if begun.peek().is_none_or(|(when, _)| *when < slot.when()) {
@@ -217,10 +217,7 @@ mod tests {
         assert_eq!(ranges, [(b"a".to_vec(), b"c".to_vec())]);
         assert_eq!(
             points,
-            [
-                (b"b".to_vec(), Some(b"2".to_vec())),
-                (b"c".to_vec(), None)
-            ]
+            [(b"b".to_vec(), Some(b"2".to_vec())), (b"c".to_vec(), None)]
         );
     }
 

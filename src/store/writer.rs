@@ -91,7 +91,10 @@ impl Shared {
             return;
         }
         debug_assert!(
-            queue.last.as_ref().is_none_or(|last| last.index <= at.index),
+            queue
+                .last
+                .as_ref()
+                .is_none_or(|last| last.index <= at.index),
             "entries are submitted in order"
         );
         let before = queue.window.bytes();

@@ -29,7 +29,6 @@ pub struct Wanted {
     pub memory_mib: Option<u64>,
     pub bind: Option<IpAddr>,
     pub unrestricted: bool,
-    pub redirect: bool,
     pub settings: Vec<(String, String)>,
 }
 
@@ -135,13 +134,8 @@ impl Folder {
             None => create(wanted)?,
         };
         let mut settings = wanted.settings.clone();
-        for (key, on) in [
-            ("unrestricted", wanted.unrestricted),
-            ("redirect", wanted.redirect),
-        ] {
-            if on {
-                settings.push((key.into(), "true".into()));
-            }
+        if wanted.unrestricted {
+            settings.push(("unrestricted".into(), "true".into()));
         }
         let folder = Folder {
             dir,

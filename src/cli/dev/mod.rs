@@ -9,7 +9,6 @@
 //! `service.json`, `run` puts them together.
 
 mod folder;
-mod init;
 mod process;
 mod run;
 mod service;
@@ -70,10 +69,7 @@ struct Start {
     /// Opens the commands that a managed service refuses: CONFIG, DEBUG and others
     #[arg(long)]
     unrestricted: bool,
-    /// Standbys answer -MOVED instead of relaying, for cluster clients
-    #[arg(long)]
-    redirect: bool,
-    /// A key of every node's configuration, for example --set databases=32
+    /// A key of every node's configuration, for example --set redirect=true
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
     settings: Vec<(String, String)>,
     /// How to print what was started; JSON is the content of service.json in one line
@@ -92,8 +88,6 @@ enum Action {
     /// Shows how the cluster of a folder is; exit code 3 where no primary serves
     #[command(after_help = "Example:\n  pontoon dev status --dir ./cluster --output json")]
     Status(Where),
-    /// Makes the files of a cluster whose nodes run elsewhere, as containers for example
-    Init(init::Init),
 }
 
 #[derive(Debug, clap::Args)]
@@ -160,7 +154,6 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
     match args.action {
         Some(Action::Stop(place)) => run::stop(&dir(place.dir)?, place.output),
         Some(Action::Status(place)) => service::status(&dir(place.dir)?, place.output),
-        Some(Action::Init(init)) => init::run(&init),
         None => {
             let start = args.start;
             telemetry::start(start.log_format.into(), "info", None).map_err(|e| anyhow!(e))?;
@@ -170,7 +163,6 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
                 memory_mib: start.memory,
                 bind: start.bind,
                 unrestricted: start.unrestricted,
-                redirect: start.redirect,
                 settings: start.settings,
             };
             let folder = Folder::open(&dir(start.dir)?, &wanted)?;

@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
-use tokio::io::unix::AsyncFd;
 
 use crate::config;
 
@@ -72,9 +71,11 @@ pub struct Running {
 
 enum Handle {
     Child(tokio::process::Child),
-    Found(AsyncFd<OwnedFd>),
+    Found(OwnedFd),
 }
 
+/// How often a process that this one did not begin is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What it prints beyond its log is kept up to this size, bytes; then the file starts anew.
 const PRINTED_MAX: u64 = 1024 * 1024;
 
@@ -134,7 +135,7 @@ impl Running {
         if !identity.runs() {
             return None;
         }
-        let handle = Handle::Found(AsyncFd::new(fd).ok()?);
+        let handle = Handle::Found(fd);
         Some(Running {
             identity: identity.clone(),
             handle,
@@ -145,9 +146,11 @@ impl Running {
     pub async fn wait(&mut self) -> Option<ExitStatus> {
         match &mut self.handle {
             Handle::Child(child) => child.wait().await.ok(),
-            // A pidfd is readable when the process has ended (pidfd_open(2)).
-            Handle::Found(fd) => {
-                let _ = fd.readable().await;
+            // Only a parent is told; others have to look.
+            Handle::Found(_) => {
+                while self.identity.runs() {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
                 None
             }
         }
@@ -161,7 +164,7 @@ impl Running {
                     let _ = rustix::process::kill_process(pid, signal);
                 }
             }
-            Handle::Found(fd) => drop(pidfd_send_signal(fd.get_ref(), signal)),
+            Handle::Found(fd) => drop(pidfd_send_signal(fd, signal)),
         }
     }
 

@@ -63,7 +63,7 @@ pub async fn supervise(
                     .await;
                 let status = tokio::select! {
                     status = running.wait() => status,
-                    () = async { let _ = stop.wait_for(|s| *s).await; } => {
+                    () = told(&mut stop) => {
                         if !running.stop(PATIENCE).await {
                             tracing::warn!(name = plan.name, "did not stop within {} s and was killed", PATIENCE.as_secs());
                         }
@@ -98,8 +98,13 @@ pub async fn supervise(
                 "it is begun again after a pause"
             );
         }
-        let _ = tokio::time::timeout(pause, stop.wait_for(|s| *s)).await;
+        let _ = tokio::time::timeout(pause, told(&mut stop)).await;
     }
+}
+
+/// Ready when `stop` says so. The value's lock is not held across an await.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|s| *s).await);
 }
 
 /// The last line that a process printed: usually why it ended.

@@ -8,7 +8,16 @@ pub const COMMANDS: &[(&str, Handler)] = &[];
 pub fn reads_only(name: &str) -> bool {
     matches!(
         name,
-        "cluster|slots" | "cluster|shards" | "cluster|nodes" | "cluster|info" | "cluster|keyslot" | "cluster|myid" | "cluster|countkeysinslot"
-            | "cluster|getkeysinslot" | "cluster|links" | "cluster|myshardid" | "cluster|help"
+        "cluster|slots"
+            | "cluster|shards"
+            | "cluster|nodes"
+            | "cluster|info"
+            | "cluster|keyslot"
+            | "cluster|myid"
+            | "cluster|countkeysinslot"
+            | "cluster|getkeysinslot"
+            | "cluster|links"
+            | "cluster|myshardid"
+            | "cluster|help"
     )
 }

@@ -26,7 +26,9 @@ const WRONG_PASS: Fail = Fail::new("WRONGPASS invalid username-password pair or 
 /// Checks a user and password in time that does not depend on the password.
 fn login(x: &mut Exec<'_>, user: &[u8], password: &[u8]) -> Result<(), Fail> {
     use sha2::{Digest, Sha256};
-    let same: bool = Sha256::digest(password).ct_eq(&Sha256::digest(&x.server.options.password)).into();
+    let same: bool = Sha256::digest(password)
+        .ct_eq(&Sha256::digest(&x.server.options.password))
+        .into();
     if user == b"default" && (same || x.server.options.password.is_empty()) {
         x.session.authenticated = true;
         Ok(())
@@ -61,7 +63,9 @@ fn hello(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
             b"2" => Some(Proto::Resp2),
             b"3" => Some(Proto::Resp3),
             v if crate::base::number::parse_i64(v).is_none() => {
-                return Err(Fail::new("ERR Protocol version is not an integer or out of range"));
+                return Err(Fail::new(
+                    "ERR Protocol version is not an integer or out of range",
+                ));
             }
             _ => return Err(Fail::new("NOPROTO unsupported protocol version")),
         };
@@ -73,11 +77,16 @@ fn hello(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
             credentials = Some((c.next()?, c.next()?));
         } else if c.left() >= 2 && c.keyword("setname") {
             let given = c.next()?;
-            super::client::check_name(given, "Client names cannot contain spaces, newlines or special characters.")?;
+            super::client::check_name(
+                given,
+                "Client names cannot contain spaces, newlines or special characters.",
+            )?;
             name = Some(given);
         } else {
             let option = String::from_utf8_lossy(c.next()?).into_owned();
-            return Err(Fail::text(format!("ERR Syntax error in HELLO option '{option}'")));
+            return Err(Fail::text(format!(
+                "ERR Syntax error in HELLO option '{option}'"
+            )));
         }
     }
     if let Some((user, password)) = credentials {
@@ -93,7 +102,10 @@ fn hello(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     }
     if let Some(proto) = proto {
         out.set_proto(proto);
-        x.session.client.proto.store(if proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
+        x.session
+            .client
+            .proto
+            .store(if proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
     }
     let leading = x.leading();
     out.map(7);
@@ -106,10 +118,18 @@ fn hello(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     out.bulk(b"id");
     out.int(x.session.client.id as i64);
     out.bulk(b"mode");
-    out.bulk(if x.server.options.redirect { b"cluster" } else { b"standalone" });
+    out.bulk(if x.server.options.redirect {
+        b"cluster"
+    } else {
+        b"standalone"
+    });
     out.bulk(b"role");
     // Any node serves any client: where sessions are relayed, each looks like the primary.
-    out.bulk(if leading || !x.server.options.redirect { b"master" } else { b"replica" });
+    out.bulk(if leading || !x.server.options.redirect {
+        b"master"
+    } else {
+        b"replica"
+    });
     out.bulk(b"modules");
     out.array(0);
     Ok(())
@@ -141,7 +161,10 @@ fn select(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     if x.server.options.redirect && db != 0 {
         return Err(Fail::new("ERR SELECT is not allowed in cluster mode"));
     }
-    x.session.db = u32::try_from(db).ok().filter(|&db| db < x.server.options.databases).ok_or(Fail::DB_INDEX)?;
+    x.session.db = u32::try_from(db)
+        .ok()
+        .filter(|&db| db < x.server.options.databases)
+        .ok_or(Fail::DB_INDEX)?;
     out.ok();
     Ok(())
 }

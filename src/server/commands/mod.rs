@@ -53,7 +53,26 @@ pub fn is_local(name: &str) -> bool {
     let top = name.split('|').next().unwrap_or(name);
     matches!(
         top,
-        "auth" | "hello" | "ping" | "echo" | "select" | "quit" | "reset" | "client" | "readonly" | "readwrite" | "asking"
-            | "command" | "cluster" | "info" | "time" | "config" | "debug" | "slowlog" | "latency" | "role" | "lolwut"
+        "auth"
+            | "hello"
+            | "ping"
+            | "echo"
+            | "select"
+            | "quit"
+            | "reset"
+            | "client"
+            | "readonly"
+            | "readwrite"
+            | "asking"
+            | "command"
+            | "cluster"
+            | "info"
+            | "time"
+            | "config"
+            | "debug"
+            | "slowlog"
+            | "latency"
+            | "role"
+            | "lolwut"
     )
 }

@@ -15,7 +15,9 @@ pub const COMMANDS: &[(&str, Handler)] = &[
     ("psubscribe", |x, a, o| subscribe(x, a, o, Kind::Pattern)),
     ("ssubscribe", |x, a, o| subscribe(x, a, o, Kind::Shard)),
     ("unsubscribe", |x, a, o| unsubscribe(x, a, o, Kind::Channel)),
-    ("punsubscribe", |x, a, o| unsubscribe(x, a, o, Kind::Pattern)),
+    ("punsubscribe", |x, a, o| {
+        unsubscribe(x, a, o, Kind::Pattern)
+    }),
     ("sunsubscribe", |x, a, o| unsubscribe(x, a, o, Kind::Shard)),
     ("pubsub|channels", |x, a, o| channels(x, a, o, false)),
     ("pubsub|shardchannels", |x, a, o| channels(x, a, o, true)),
@@ -25,9 +27,16 @@ pub const COMMANDS: &[(&str, Handler)] = &[
 ];
 
 fn publish(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out, sharded: bool) -> Result<(), Fail> {
-    let (channel, payload) = (Bytes::copy_from_slice(args[1]), Bytes::copy_from_slice(args[2]));
+    let (channel, payload) = (
+        Bytes::copy_from_slice(args[1]),
+        Bytes::copy_from_slice(args[2]),
+    );
     out.int(x.server.hub.receivers(&channel, sharded) as i64);
-    x.core.publish(Event::Publish { channel, payload, sharded });
+    x.core.publish(Event::Publish {
+        channel,
+        payload,
+        sharded,
+    });
     Ok(())
 }
 
@@ -62,7 +71,10 @@ fn subscribe(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out, kind: Kind) -> Res
 
 fn unsubscribe(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out, kind: Kind) -> Result<(), Fail> {
     let names: Vec<Bytes> = if args.len() > 1 {
-        args[1..].iter().map(|a| Bytes::copy_from_slice(a)).collect()
+        args[1..]
+            .iter()
+            .map(|a| Bytes::copy_from_slice(a))
+            .collect()
     } else {
         x.session.names(kind).iter().cloned().collect()
     };

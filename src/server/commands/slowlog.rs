@@ -24,11 +24,31 @@ pub struct Entry {
 
 impl Slowlog {
     /// Notes a command; keeps at most `max`.
-    pub fn add(&mut self, args: crate::command::Args<'_>, micros: u64, max: usize, addr: &str, name: &str) {
-        let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    pub fn add(
+        &mut self,
+        args: crate::command::Args<'_>,
+        micros: u64,
+        max: usize,
+        addr: &str,
+        name: &str,
+    ) {
+        let at = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs());
         // As Redis shows them: at most 32 arguments of at most 128 bytes.
-        let args = args.iter().take(32).map(|a| a[..a.len().min(128)].to_vec()).collect();
-        self.entries.push_front(Entry { id: self.next, at, micros, args, addr: addr.into(), name: name.into() });
+        let args = args
+            .iter()
+            .take(32)
+            .map(|a| a[..a.len().min(128)].to_vec())
+            .collect();
+        self.entries.push_front(Entry {
+            id: self.next,
+            at,
+            micros,
+            args,
+            addr: addr.into(),
+            name: name.into(),
+        });
         self.next += 1;
         self.entries.truncate(max);
     }

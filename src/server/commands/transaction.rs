@@ -12,8 +12,13 @@ use crate::resp::Out;
 use crate::server::dispatch::{self, Exec, Handler, Step};
 use crate::server::session::Watch;
 
-pub const COMMANDS: &[(&str, Handler)] =
-    &[("multi", multi), ("exec", exec), ("discard", discard), ("watch", watch), ("unwatch", unwatch)];
+pub const COMMANDS: &[(&str, Handler)] = &[
+    ("multi", multi),
+    ("exec", exec),
+    ("discard", discard),
+    ("watch", watch),
+    ("unwatch", unwatch),
+];
 
 fn multi(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     if x.session.multi.is_some() {
@@ -34,17 +39,26 @@ fn discard(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
 }
 
 fn exec(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    let Some(multi) = x.session.multi.take() else { return Err(Fail::new("ERR EXEC without MULTI")) };
+    let Some(multi) = x.session.multi.take() else {
+        return Err(Fail::new("ERR EXEC without MULTI"));
+    };
     let watch = std::mem::take(&mut x.session.watch);
     if multi.aborted {
-        return Err(Fail::new("EXECABORT Transaction discarded because of previous errors."));
+        return Err(Fail::new(
+            "EXECABORT Transaction discarded because of previous errors.",
+        ));
     }
     x.wait = x.wait.max(touched(x, &watch)?);
     if watch.dirty() || watch_expired(x, &watch) {
         out.null_array();
         return Ok(());
     }
-    let Exec { server, core, session, wait } = x;
+    let Exec {
+        server,
+        core,
+        session,
+        wait,
+    } = x;
     session.in_exec = true;
     out.array(multi.queue.len());
     let start = core.mark();
@@ -53,7 +67,9 @@ fn exec(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         let spec = table::resolve(&args).ok();
         let Some(spec) = spec else { continue };
         // A setting may have changed since it was queued.
-        if let Some(fail) = dispatch::restricted(server, spec.container.map_or(spec, |id| id.spec()), spec) {
+        if let Some(fail) =
+            dispatch::restricted(server, spec.container.map_or(spec, |id| id.spec()), spec)
+        {
             out.error(fail.as_str());
             continue;
         }
@@ -61,14 +77,18 @@ fn exec(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
             out.error(Fail::OOM.as_str());
             continue;
         }
-        if let Step::Replied { wait: waits } = dispatch::execute(server, core, session, spec, &args, out) {
+        if let Step::Replied { wait: waits } =
+            dispatch::execute(server, core, session, spec, &args, out)
+        {
             *wait = (*wait).max(waits);
         }
     }
     session.in_exec = false;
     if core.bytes_since(&start) > crate::base::limits::BATCH_LEN_MAX {
         core.rollback(start);
-        return Err(Fail::new("EXECABORT the transaction changes more than one batch may hold; nothing was changed: split it"));
+        return Err(Fail::new(
+            "EXECABORT the transaction changes more than one batch may hold; nothing was changed: split it",
+        ));
     }
     Ok(())
 }
@@ -76,7 +96,9 @@ fn exec(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
 /// The batch that the watched keys' state waits for. A watch from before a failover cannot be kept: it counts as touched.
 fn touched(x: &mut Exec<'_>, watch: &Watch) -> Result<u64, Fail> {
     if !watch.keys.is_empty() && watch.era != x.core.era() {
-        watch.dirty.store(true, std::sync::atomic::Ordering::Relaxed);
+        watch
+            .dirty
+            .store(true, std::sync::atomic::Ordering::Relaxed);
     }
     let mut wait = watch.wait;
     for (db, key, _) in &watch.keys {
@@ -88,7 +110,10 @@ fn touched(x: &mut Exec<'_>, watch: &Watch) -> Result<u64, Fail> {
 /// A watched key that has expired since counts as changed; one that had expired when it was watched does not.
 fn watch_expired(x: &Exec<'_>, watch: &Watch) -> bool {
     let now = x.core.now_ms();
-    watch.keys.iter().any(|(db, key, was)| !was && x.core.ks.entry(*db, key).is_some_and(|e| e.expired(now)))
+    watch
+        .keys
+        .iter()
+        .any(|(db, key, was)| !was && x.core.ks.entry(*db, key).is_some_and(|e| e.expired(now)))
 }
 
 fn watch(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
@@ -102,11 +127,17 @@ fn watch(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         watch.era = x.core.era();
     }
     for key in &args[1..] {
-        if watch.keys.iter().any(|(d, k, _)| *d == db && k[..] == **key) {
+        if watch
+            .keys
+            .iter()
+            .any(|(d, k, _)| *d == db && k[..] == **key)
+        {
             continue;
         }
         let expired = x.core.ks.entry(db, key).is_some_and(|e| e.expired(now));
-        watch.wait = watch.wait.max(x.core.gate.key(db, x.core.ks.seed.hash(key)));
+        watch.wait = watch
+            .wait
+            .max(x.core.gate.key(db, x.core.ks.seed.hash(key)));
         watch.keys.push((db, Bytes::copy_from_slice(key), expired));
         x.core.watches.add(db, key, &watch.dirty);
     }
