@@ -42,7 +42,10 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     let (fatal, mut stopped) = mpsc::channel::<String>(4);
 
     // Clients are listened to first: while the data loads they get LOADING, not silence.
-    let engine = Engine::new(Keyspace::new(config.databases as u32, Seed::default()), settings(&config));
+    let engine = Engine::new(
+        Keyspace::new(config.databases as u32, Seed::default()),
+        settings(&config),
+    );
     let (view_out, view) = watch::channel(View {
         node_id: config.node_id,
         cluster_id: config.cluster_id.clone(),
@@ -52,16 +55,23 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     let server = Arc::new(server_of(&config, &engine, view, &group_slot));
     {
         let hub = server.hub.clone();
-        engine.lock().set_sink(Box::new(move |events| hub.release(events)));
+        engine
+            .lock()
+            .set_sink(Box::new(move |events| hub.release(events)));
     }
     let pool = clients(&config, &server).await?;
 
     // The log, the store, and the data that they hold.
     let log = {
         let fatal = fatal.clone();
-        let on_fatal: log::Fatal = Box::new(move |e| drop(fatal.try_send(format!("the log stopped: {e}"))));
+        let on_fatal: log::Fatal =
+            Box::new(move |e| drop(fatal.try_send(format!("the log stopped: {e}"))));
         let segment_len = config.log_segment_bytes as u32;
-        let options = log::Options { segment_len, on_fatal: Some(on_fatal), ..Default::default() };
+        let options = log::Options {
+            segment_len,
+            on_fatal: Some(on_fatal),
+            ..Default::default()
+        };
         let dir = config.data_dir.join("log");
         tokio::task::spawn_blocking(move || Log::open(dir, options)).await??
     };
@@ -69,7 +79,10 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
         let fatal = fatal.clone();
         let options = crate::store::Options::new(config.data_dir.join("store"));
         tokio::task::spawn_blocking(move || {
-            Store::open(options, Box::new(move |e| drop(fatal.try_send(format!("the store stopped: {e}")))))
+            Store::open(
+                options,
+                Box::new(move |e| drop(fatal.try_send(format!("the store stopped: {e}")))),
+            )
         })
         .await??
     };
@@ -83,7 +96,11 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
             StateMachine::open(engine, store, position, &snapshots, databases, threads)
         })
         .await??;
-        tracing::info!(keys = server.engine.lock().ks.len(), ms = started.elapsed().as_millis() as u64, "the data is loaded");
+        tracing::info!(
+            keys = server.engine.lock().ks.len(),
+            ms = started.elapsed().as_millis() as u64,
+            "the data is loaded"
+        );
         sm
     };
 
@@ -92,7 +109,10 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
         &config.cluster_id,
         tls::peer::Files {
             ca: config.peer_ca.clone(),
-            pair: tls::files::Pair { cert: config.peer_cert.clone(), key: config.peer_key.clone() },
+            pair: tls::files::Pair {
+                cert: config.peer_cert.clone(),
+                key: config.peer_key.clone(),
+            },
         },
     )?;
     tls::files::watch(&credentials, CERTIFICATES_EVERY);
@@ -108,13 +128,28 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
         log_cap_bytes: config.log_disk_cap_bytes,
     };
     let incoming = config.data_dir.join("incoming");
-    let group = Group::start(options, log, sm, engine.clone(), store, peers, incoming.clone()).await?;
+    let group = Group::start(
+        options,
+        log,
+        sm,
+        engine.clone(),
+        store,
+        peers,
+        incoming.clone(),
+    )
+    .await?;
     let _ = group_slot.set(group.clone());
     let peer_tcp = TcpListener::bind(config.peer_addr)
         .await
         .with_context(|| format!("listening for peers at {}", config.peer_addr))?;
-    let service = peer_service::Service::new(group.raft.clone(), group.lease.clone(), group.gate.clone(), incoming)?;
-    let (relays, mut relayed) = mpsc::channel::<listener::Relayed>(crate::base::limits::RELAYS_QUEUED_MAX);
+    let service = peer_service::Service::new(
+        group.raft.clone(),
+        group.lease.clone(),
+        group.gate.clone(),
+        incoming,
+    )?;
+    let (relays, mut relayed) =
+        mpsc::channel::<listener::Relayed>(crate::base::limits::RELAYS_QUEUED_MAX);
     let (stop, stopping) = watch::channel(false);
     let serving = tokio::spawn(listener::serve(
         peer_tcp,
@@ -126,14 +161,26 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     ));
     tokio::spawn(async move {
         while let Some(r) = relayed.recv().await {
-            pool.hand(Job::Relayed(Box::new(Slotted { stream: r.stream, _slot: r.slot })));
+            pool.hand(Job::Relayed(Box::new(Slotted {
+                stream: r.stream,
+                _slot: r.slot,
+            })));
         }
     });
     tokio::spawn(follow(group.clone(), view_out));
     if config.bootstrap {
         let members = config.members.iter().map(|m| {
-            let announced = if m.announced.is_empty() { m.client_addr.clone() } else { m.announced.clone() };
-            let member = Member { peer_addr: m.peer_addr.clone(), client_addr: m.client_addr.clone(), announced, data: m.data };
+            let announced = if m.announced.is_empty() {
+                m.client_addr.clone()
+            } else {
+                m.announced.clone()
+            };
+            let member = Member {
+                peer_addr: m.peer_addr.clone(),
+                client_addr: m.client_addr.clone(),
+                announced,
+                data: m.data,
+            };
             (m.id, member)
         });
         group.bootstrap(admin::members(members)).await?;
@@ -155,7 +202,10 @@ fn settings(config: &config::Node) -> Settings {
     let policy = evict::Policy::parse(config.maxmemory_policy.name()).unwrap_or_default();
     Settings {
         maxmemory: config.maxmemory(),
-        eviction: evict::Settings { policy, ..Default::default() },
+        eviction: evict::Settings {
+            policy,
+            ..Default::default()
+        },
         ..Settings::default()
     }
 }
@@ -166,8 +216,11 @@ fn server_of(
     view: watch::Receiver<View>,
     group: &Arc<OnceLock<Arc<Group>>>,
 ) -> Server {
-    let restricted: HashSet<String> =
-        if config.unrestricted { HashSet::new() } else { config.restricted_commands.iter().cloned().collect() };
+    let restricted: HashSet<String> = if config.unrestricted {
+        HashSet::new()
+    } else {
+        config.restricted_commands.iter().cloned().collect()
+    };
     let facts = {
         let group = group.clone();
         Arc::new(move || group.get().map_or_else(Facts::default, |g| facts(g)))
@@ -203,7 +256,10 @@ fn server_of(
 
 /// Starts the threads for clients and the listeners.
 async fn clients(config: &config::Node, server: &Arc<Server>) -> anyhow::Result<Pool> {
-    let pair = tls::files::Pair { cert: config.tls_cert.clone(), key: config.tls_key.clone() };
+    let pair = tls::files::Pair {
+        cert: config.tls_cert.clone(),
+        key: config.tls_key.clone(),
+    };
     let certificate = tls::client::Certificate::open(pair)?;
     tls::files::watch(&certificate, CERTIFICATES_EVERY);
     let acceptor = tokio_rustls::TlsAcceptor::from(certificate.server_config()?);
@@ -223,7 +279,11 @@ async fn clients(config: &config::Node, server: &Arc<Server>) -> anyhow::Result<
 /// A listener with a backlog that survives a flood of connections.
 fn listen(addr: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
     let bind = || -> std::io::Result<TcpListener> {
-        let socket = if addr.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+        let socket = if addr.is_ipv4() {
+            tokio::net::TcpSocket::new_v4()?
+        } else {
+            tokio::net::TcpSocket::new_v6()?
+        };
         socket.set_reuseaddr(true)?;
         socket.bind(addr)?;
         socket.listen(4096)
@@ -249,7 +309,11 @@ async fn follow(group: Arc<Group>, out: watch::Sender<View>) {
                 node_id: group.id,
                 cluster_id: group.cluster_id.clone(),
                 leader: m.current_leader.and_then(peer),
-                members: membership.nodes().filter(|(_, n)| n.data).filter_map(|(id, _)| peer(*id)).collect(),
+                members: membership
+                    .nodes()
+                    .filter(|(_, n)| n.data)
+                    .filter_map(|(id, _)| peer(*id))
+                    .collect(),
                 term: m.vote.leader_id.term,
             }
         };
@@ -284,7 +348,11 @@ fn facts(group: &Group) -> Facts {
             .filter(|(id, _)| **id != group.id)
             .filter_map(|(id, matched)| {
                 let node = membership.get_node(id)?;
-                Some((node.announced.clone(), matched.as_ref().map_or(0, |l| l.index), group.reachable(*id)))
+                Some((
+                    node.announced.clone(),
+                    matched.as_ref().map_or(0, |l| l.index),
+                    group.reachable(*id),
+                ))
             })
             .collect()
     });
@@ -307,15 +375,25 @@ fn facts(group: &Group) -> Facts {
 struct Relay(Arc<OnceLock<Arc<Group>>>);
 
 impl Dial for Relay {
-    fn dial(&self, node: u64) -> Pin<Box<dyn Future<Output = std::io::Result<Stream>> + Send + '_>> {
+    fn dial(
+        &self,
+        node: u64,
+    ) -> Pin<Box<dyn Future<Output = std::io::Result<Stream>> + Send + '_>> {
         Box::pin(async move {
-            let group = self.0.get().ok_or_else(|| std::io::Error::other("the node has not started yet"))?;
+            let group = self
+                .0
+                .get()
+                .ok_or_else(|| std::io::Error::other("the node has not started yet"))?;
             let addr = {
                 let metrics = group.raft.server_metrics();
                 let m = metrics.borrow_watched();
-                m.membership_config.membership().get_node(&node).map(|n| n.peer_addr.clone())
+                m.membership_config
+                    .membership()
+                    .get_node(&node)
+                    .map(|n| n.peer_addr.clone())
             };
-            let addr = addr.ok_or_else(|| std::io::Error::other(format!("node {node} is no member")))?;
+            let addr =
+                addr.ok_or_else(|| std::io::Error::other(format!("node {node} is no member")))?;
             Ok(Box::new(group.peers.open_relay(node, &addr).await?) as Stream)
         })
     }
@@ -346,7 +424,10 @@ impl<S: tokio::io::AsyncWrite + Unpin> tokio::io::AsyncWrite for Slotted<S> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -14,10 +14,13 @@ use super::settings::notify;
 use super::turn::{Event, Turn};
 use super::{Fail, Gate, Settings};
 
+/// A session's mark that something it watches has changed.
+type Flag = std::sync::Weak<std::sync::atomic::AtomicBool>;
+
 /// Keys that sessions watch.
 #[derive(Default)]
 pub struct Watches {
-    keys: hashbrown::HashMap<(u32, Box<[u8]>), Vec<std::sync::Weak<std::sync::atomic::AtomicBool>>>,
+    keys: hashbrown::HashMap<(u32, Box<[u8]>), Vec<Flag>>,
 }
 
 impl Watches {

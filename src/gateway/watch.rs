@@ -24,6 +24,7 @@ const RETRY: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(250);
 
 /// What a node's task reports.
+#[allow(clippy::large_enum_variant)] // One at a time, and nearly all are the large one.
 enum Report {
     Said(u64, Address, StatusReply),
     Ended(u64, Address),

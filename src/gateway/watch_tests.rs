@@ -18,7 +18,7 @@ use super::{Watch, operator};
 use crate::proto::admin_server::{Admin, AdminServer};
 use crate::proto::{
     AddRequest, ChangeReply, DigestReply, DigestRequest, Empty, LogStatusReply, Member,
-    NodeRequest, PromoteRequest, SnapshotReply, StatusReply,
+    NodeRequest, PromoteRequest, ReplaceRequest, SnapshotReply, StatusReply,
 };
 use crate::tls::ca::Authority;
 use crate::tls::files::Pair;
@@ -64,6 +64,10 @@ impl Admin for Toy {
         refuse()
     }
     async fn transfer(&self, _: Request<NodeRequest>) -> Result<Response<ChangeReply>, Status> {
+        refuse()
+    }
+
+    async fn replace(&self, _: Request<ReplaceRequest>) -> Result<Response<ChangeReply>, Status> {
         refuse()
     }
     async fn digest(&self, _: Request<DigestRequest>) -> Result<Response<DigestReply>, Status> {

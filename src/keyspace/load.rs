@@ -41,7 +41,10 @@ pub struct Part {
 
 /// The elements of one generation that one part saw.
 #[derive(Default)]
-struct Elements(Vec<(Box<[u8]>, Box<[u8]>)>);
+struct Elements(Vec<Row>);
+
+/// An element's name in its row, and its value.
+type Row = (Box<[u8]>, Box<[u8]>);
 
 impl Part {
     /// Takes one row.

@@ -13,8 +13,8 @@ use tonic::{Request, Response, Status};
 use crate::engine::Role;
 use crate::proto::admin_server::Admin;
 use crate::proto::{
-    AddRequest, ChangeReply, DigestReply, DigestRequest, Empty, LogStatusReply, Member as MemberInfo, NodeRequest,
-    PromoteRequest, ReplaceRequest, SnapshotReply, StatusReply,
+    AddRequest, ChangeReply, DigestReply, DigestRequest, Empty, LogStatusReply,
+    Member as MemberInfo, NodeRequest, PromoteRequest, ReplaceRequest, SnapshotReply, StatusReply,
 };
 
 use super::group::Group;
@@ -41,7 +41,13 @@ impl Service {
         let m = metrics.borrow_watched();
         let (role, epoch, keys, bytes, loading) = {
             let core = g.engine.lock();
-            (core.role, core.sequence.epoch, core.ks.len() as u64, core.ks.bytes(), core.role == Role::Loading)
+            (
+                core.role,
+                core.sequence.epoch,
+                core.ks.len() as u64,
+                core.ks.bytes(),
+                core.role == Role::Loading,
+            )
         };
         let membership = m.membership_config.membership();
         let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
@@ -49,8 +55,16 @@ impl Service {
         let members = membership
             .nodes()
             .map(|(id, node)| {
-                let replicated = m.replication.as_ref().and_then(|r| r.get(id)).and_then(Option::as_ref);
-                let matched = if *id == g.id { m.last_log_index } else { replicated.map(|l| l.index) };
+                let replicated = m
+                    .replication
+                    .as_ref()
+                    .and_then(|r| r.get(id))
+                    .and_then(Option::as_ref);
+                let matched = if *id == g.id {
+                    m.last_log_index
+                } else {
+                    replicated.map(|l| l.index)
+                };
                 let leader = m.current_leader == Some(*id);
                 let role = if leader {
                     "primary"
@@ -108,8 +122,13 @@ impl Service {
         let leader = metrics.borrow_watched().current_leader;
         match leader {
             Some(id) if id == self.0.id => Ok(()),
-            Some(id) => Err(refused(format!("node {} does not lead; ask node {id}", self.0.id))),
-            None => Err(refused("no node leads at this moment: membership cannot change")),
+            Some(id) => Err(refused(format!(
+                "node {} does not lead; ask node {id}",
+                self.0.id
+            ))),
+            None => Err(refused(
+                "no node leads at this moment: membership cannot change",
+            )),
         }
     }
 
@@ -124,16 +143,27 @@ impl Service {
     fn lag(&self, id: NodeId) -> u64 {
         let metrics = self.0.raft.metrics();
         let m = metrics.borrow_watched();
-        let replicated = m.replication.as_ref().and_then(|r| r.get(&id)).and_then(Option::as_ref);
-        m.last_log_index.unwrap_or(0).saturating_sub(replicated.map_or(0, |l| l.index))
+        let replicated = m
+            .replication
+            .as_ref()
+            .and_then(|r| r.get(&id))
+            .and_then(Option::as_ref);
+        m.last_log_index
+            .unwrap_or(0)
+            .saturating_sub(replicated.map_or(0, |l| l.index))
     }
 
     async fn add(&self, r: &AddRequest) -> Result<u64, Status> {
         if r.id == 0 || r.peer_addr.is_empty() {
-            return Err(Status::invalid_argument("a node has an id of 1 or more and a peer address host:port"));
+            return Err(Status::invalid_argument(
+                "a node has an id of 1 or more and a peer address host:port",
+            ));
         }
         if self.member(r.id).is_some() {
-            return Err(refused(format!("node {} is a member already; ids are never used twice", r.id)));
+            return Err(refused(format!(
+                "node {} is a member already; ids are never used twice",
+                r.id
+            )));
         }
         let node = Member {
             peer_addr: r.peer_addr.clone(),
@@ -141,18 +171,31 @@ impl Service {
             announced: r.announced.clone(),
             data: true,
         };
-        let done = self.0.raft.add_learner(r.id, node, false).await.map_err(|e| refused(e.to_string()))?;
+        let done = self
+            .0
+            .raft
+            .add_learner(r.id, node, false)
+            .await
+            .map_err(|e| refused(e.to_string()))?;
         Ok(done.log_id.index)
     }
 
     async fn change(&self, change: ChangeMembers<NodeId, Member>) -> Result<u64, Status> {
-        let done = self.0.raft.change_membership(change, false).await.map_err(|e| refused(e.to_string()))?;
+        let done = self
+            .0
+            .raft
+            .change_membership(change, false)
+            .await
+            .map_err(|e| refused(e.to_string()))?;
         Ok(done.log_id.index)
     }
 }
 
 fn done(log_index: u64, text: impl Into<String>) -> Result<Response<ChangeReply>, Status> {
-    Ok(Response::new(ChangeReply { log_index, text: text.into() }))
+    Ok(Response::new(ChangeReply {
+        log_index,
+        text: text.into(),
+    }))
 }
 
 #[tonic::async_trait]
@@ -172,7 +215,13 @@ impl Admin for Service {
             let mut sent = Instant::now();
             loop {
                 let status = service.status_now();
-                let key = (status.role.clone(), status.leader, status.serving, status.members.len(), status.state.clone());
+                let key = (
+                    status.role.clone(),
+                    status.leader,
+                    status.serving,
+                    status.members.len(),
+                    status.state.clone(),
+                );
                 if shown.as_ref() != Some(&key) || sent.elapsed() >= Duration::from_secs(1) {
                     shown = Some(key);
                     sent = Instant::now();
@@ -184,33 +233,55 @@ impl Admin for Service {
                 let _ = tokio::time::timeout(Duration::from_millis(20), metrics.changed()).await;
             }
         });
-        Ok(Response::new(Box::pin(tokio_stream::wrappers::ReceiverStream::new(rx))))
+        Ok(Response::new(Box::pin(
+            tokio_stream::wrappers::ReceiverStream::new(rx),
+        )))
     }
 
-    async fn add_learner(&self, request: Request<AddRequest>) -> Result<Response<ChangeReply>, Status> {
+    async fn add_learner(
+        &self,
+        request: Request<AddRequest>,
+    ) -> Result<Response<ChangeReply>, Status> {
         self.leading()?;
         let r = request.into_inner();
         let index = self.add(&r).await?;
-        done(index, format!("node {} is a learner; promote it when it has caught up", r.id))
+        done(
+            index,
+            format!(
+                "node {} is a learner; promote it when it has caught up",
+                r.id
+            ),
+        )
     }
 
-    async fn promote(&self, request: Request<PromoteRequest>) -> Result<Response<ChangeReply>, Status> {
+    async fn promote(
+        &self,
+        request: Request<PromoteRequest>,
+    ) -> Result<Response<ChangeReply>, Status> {
         self.leading()?;
         let r = request.into_inner();
         let Some((_, voter)) = self.member(r.id) else {
-            return Err(refused(format!("node {} is no member: add it as a learner first", r.id)));
+            return Err(refused(format!(
+                "node {} is no member: add it as a learner first",
+                r.id
+            )));
         };
         if voter {
             return Err(refused(format!("node {} is a voter already", r.id)));
         }
-        let (lag, max) = (self.lag(r.id), if r.lag_max == 0 { LAG_MAX } else { r.lag_max });
+        let (lag, max) = (
+            self.lag(r.id),
+            if r.lag_max == 0 { LAG_MAX } else { r.lag_max },
+        );
         if lag > max || !self.0.reachable(r.id) {
             return Err(refused(format!(
                 "node {} has not caught up: it lacks {lag} entries and at most {max} are allowed",
                 r.id
             )));
         }
-        let index = self.change(ChangeMembers::AddVoterIds(BTreeSet::from([r.id]))).await?;
+        let index = self
+            .change(ChangeMembers::AddVoterIds(BTreeSet::from([r.id])))
+            .await?;
         done(index, format!("node {} is a voter", r.id))
     }
 
@@ -221,41 +292,75 @@ impl Admin for Service {
             return Err(refused(format!("node {id} is no member")));
         };
         if id == self.0.id {
-            return Err(refused(format!("node {id} leads: transfer leadership first, then remove it")));
+            return Err(refused(format!(
+                "node {id} leads: transfer leadership first, then remove it"
+            )));
         }
         if voter {
             let metrics = self.0.raft.metrics();
-            let voters: Vec<NodeId> = metrics.borrow_watched().membership_config.voter_ids().collect();
-            let alive = voters.iter().filter(|v| **v != id && self.0.reachable(**v)).count();
+            let voters: Vec<NodeId> = metrics
+                .borrow_watched()
+                .membership_config
+                .voter_ids()
+                .collect();
+            let alive = voters
+                .iter()
+                .filter(|v| **v != id && self.0.reachable(**v))
+                .count();
             if voters.len() < 2 || alive < (voters.len() - 1) / 2 + 1 {
                 return Err(refused(format!(
                     "without node {id} only {alive} of {} voters answer, which is no majority",
                     voters.len() - 1
                 )));
             }
-            self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await?;
+            self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id])))
+                .await?;
         }
         let index = match self.member(id) {
-            Some(_) => self.change(ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await?,
+            Some(_) => {
+                self.change(ChangeMembers::RemoveNodes(BTreeSet::from([id])))
+                    .await?
+            }
             None => 0,
         };
         self.0.peers.forget(id);
-        done(index, format!("node {id} is removed; its id is never to be used again"))
+        done(
+            index,
+            format!("node {id} is removed; its id is never to be used again"),
+        )
     }
 
-    async fn transfer(&self, request: Request<NodeRequest>) -> Result<Response<ChangeReply>, Status> {
+    async fn transfer(
+        &self,
+        request: Request<NodeRequest>,
+    ) -> Result<Response<ChangeReply>, Status> {
         self.leading()?;
         let id = request.into_inner().id;
         match self.member(id) {
             None => return Err(refused(format!("node {id} is no member"))),
-            Some((_, false)) => return Err(refused(format!("node {id} is a learner and cannot lead: promote it first"))),
-            Some((node, true)) if !node.data => return Err(refused(format!("node {id} is a witness and serves no client"))),
+            Some((_, false)) => {
+                return Err(refused(format!(
+                    "node {id} is a learner and cannot lead: promote it first"
+                )));
+            }
+            Some((node, true)) if !node.data => {
+                return Err(refused(format!(
+                    "node {id} is a witness and serves no client"
+                )));
+            }
             Some(_) if id == self.0.id => return Err(refused(format!("node {id} leads already"))),
-            Some(_) if !self.0.reachable(id) => return Err(refused(format!("node {id} does not answer"))),
+            Some(_) if !self.0.reachable(id) => {
+                return Err(refused(format!("node {id} does not answer")));
+            }
             Some(_) => {}
         }
         self.0.lease.revoke();
-        self.0.raft.trigger().transfer_leader(id).await.map_err(|e| refused(e.to_string()))?;
+        self.0
+            .raft
+            .trigger()
+            .transfer_leader(id)
+            .await
+            .map_err(|e| refused(e.to_string()))?;
         let mut metrics = self.0.raft.server_metrics();
         let wait = async {
             loop {
@@ -269,22 +374,36 @@ impl Admin for Service {
         };
         match tokio::time::timeout(Duration::from_secs(5), wait).await {
             Ok(true) => done(0, format!("node {id} leads")),
-            _ => Err(Status::deadline_exceeded(format!("node {id} did not take over within 5 s; see the status"))),
+            _ => Err(Status::deadline_exceeded(format!(
+                "node {id} did not take over within 5 s; see the status"
+            ))),
         }
     }
 
-    async fn replace(&self, request: Request<ReplaceRequest>) -> Result<Response<ChangeReply>, Status> {
+    async fn replace(
+        &self,
+        request: Request<ReplaceRequest>,
+    ) -> Result<Response<ChangeReply>, Status> {
         self.leading()?;
         let r = request.into_inner();
-        let Some(new) = r.node else { return Err(Status::invalid_argument("the new node is missing")) };
+        let Some(new) = r.node else {
+            return Err(Status::invalid_argument("the new node is missing"));
+        };
         let Some((_, voter)) = self.member(r.old_id) else {
             return Err(refused(format!("node {} is no member", r.old_id)));
         };
         if r.old_id == self.0.id {
-            return Err(refused(format!("node {} leads: transfer leadership first", r.old_id)));
+            return Err(refused(format!(
+                "node {} leads: transfer leadership first",
+                r.old_id
+            )));
         }
         self.add(&new).await?;
-        let limit = if r.timeout_ms == 0 { REPLACE_TIMEOUT } else { Duration::from_millis(r.timeout_ms) };
+        let limit = if r.timeout_ms == 0 {
+            REPLACE_TIMEOUT
+        } else {
+            Duration::from_millis(r.timeout_ms)
+        };
         let deadline = Instant::now() + limit;
         while self.lag(new.id) > LAG_MAX || !self.0.reachable(new.id) {
             if Instant::now() >= deadline {
@@ -298,22 +417,38 @@ impl Admin for Service {
         }
         if voter {
             let metrics = self.0.raft.metrics();
-            let mut voters: BTreeSet<NodeId> = metrics.borrow_watched().membership_config.voter_ids().collect();
+            let mut voters: BTreeSet<NodeId> = metrics
+                .borrow_watched()
+                .membership_config
+                .voter_ids()
+                .collect();
             voters.remove(&r.old_id);
             voters.insert(new.id);
             self.change(ChangeMembers::ReplaceAllVoters(voters)).await?;
         }
         let mut index = 0;
         if self.member(r.old_id).is_some() {
-            index = self.change(ChangeMembers::RemoveNodes(BTreeSet::from([r.old_id]))).await?;
+            index = self
+                .change(ChangeMembers::RemoveNodes(BTreeSet::from([r.old_id])))
+                .await?;
         }
         self.0.peers.forget(r.old_id);
-        done(index, format!("node {} has taken the place of node {}", new.id, r.old_id))
+        done(
+            index,
+            format!("node {} has taken the place of node {}", new.id, r.old_id),
+        )
     }
 
-    async fn digest(&self, request: Request<DigestRequest>) -> Result<Response<DigestReply>, Status> {
+    async fn digest(
+        &self,
+        request: Request<DigestRequest>,
+    ) -> Result<Response<DigestReply>, Status> {
         let r = request.into_inner();
-        let limit = Duration::from_millis(if r.timeout_ms == 0 { 10_000 } else { r.timeout_ms });
+        let limit = Duration::from_millis(if r.timeout_ms == 0 {
+            10_000
+        } else {
+            r.timeout_ms
+        });
         let deadline = Instant::now() + limit;
         loop {
             {
@@ -321,11 +456,18 @@ impl Admin for Service {
                 let (applied, digest) = core.committed_digest();
                 if applied >= r.at {
                     let keys = core.ks.len() as u64;
-                    return Ok(Response::new(DigestReply { applied, digest: format!("{digest:032x}"), keys }));
+                    return Ok(Response::new(DigestReply {
+                        applied,
+                        digest: format!("{digest:032x}"),
+                        keys,
+                    }));
                 }
             }
             if Instant::now() >= deadline {
-                return Err(Status::deadline_exceeded(format!("index {} was not applied here in time", r.at)));
+                return Err(Status::deadline_exceeded(format!(
+                    "index {} was not applied here in time",
+                    r.at
+                )));
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -333,15 +475,36 @@ impl Admin for Service {
 
     async fn snapshot(&self, _: Request<Empty>) -> Result<Response<SnapshotReply>, Status> {
         let raft = &self.0.raft;
-        self.0.store.flush().await.map_err(|e| Status::internal(e.to_string()))?;
-        let before = raft.metrics().borrow_watched().snapshot.as_ref().map_or(0, |id| id.index);
-        raft.trigger().snapshot().await.map_err(|e| Status::internal(e.to_string()))?;
+        self.0
+            .store
+            .flush()
+            .await
+            .map_err(|e| Status::internal(e.to_string()))?;
+        let before = raft
+            .metrics()
+            .borrow_watched()
+            .snapshot
+            .as_ref()
+            .map_or(0, |id| id.index);
+        raft.trigger()
+            .snapshot()
+            .await
+            .map_err(|e| Status::internal(e.to_string()))?;
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            let now = raft.metrics().borrow_watched().snapshot.as_ref().map_or(0, |id| id.index);
+            let now = raft
+                .metrics()
+                .borrow_watched()
+                .snapshot
+                .as_ref()
+                .map_or(0, |id| id.index);
             if now > before || Instant::now() >= deadline {
                 let bytes = self.0.store.disk_bytes();
-                return Ok(Response::new(SnapshotReply { index: now, bytes, path: String::new() }));
+                return Ok(Response::new(SnapshotReply {
+                    index: now,
+                    bytes,
+                    path: String::new(),
+                }));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

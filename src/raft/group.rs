@@ -208,13 +208,21 @@ impl Group {
                 if self.store.over_limit() {
                     self.store.room().await;
                 }
-                let Some(proposal) = self.engine.lock().take_proposal() else { break };
-                self.last_proposal_ms.store(self.clock.boottime_ms(), Ordering::Relaxed);
+                let Some(proposal) = self.engine.lock().take_proposal() else {
+                    break;
+                };
+                self.last_proposal_ms
+                    .store(self.clock.boottime_ms(), Ordering::Relaxed);
                 let mut last = None;
                 for payload in proposal.payloads {
                     let (responder, done) = ProgressResponder::complete_only();
                     last = Some(done);
-                    if self.raft.client_write_ff(Payload(payload), Some(responder)).await.is_err() {
+                    if self
+                        .raft
+                        .client_write_ff(Payload(payload), Some(responder))
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -244,7 +252,10 @@ impl Group {
             while self.engine.lock().expire_due() {
                 tokio::task::yield_now().await;
             }
-            let idle = self.clock.boottime_ms().saturating_sub(self.last_proposal_ms.load(Ordering::Relaxed));
+            let idle = self
+                .clock
+                .boottime_ms()
+                .saturating_sub(self.last_proposal_ms.load(Ordering::Relaxed));
             if idle >= MARK_EVERY.as_millis() as u64 {
                 self.engine.lock().want_mark();
             }
@@ -269,7 +280,13 @@ impl Group {
     /// One snapshot, and one purge of what it covers and every live voter has.
     async fn purge_once(&self) -> anyhow::Result<()> {
         let durable = self.store.durable().map_or(0, |p| p.index);
-        let snapshot = self.raft.metrics().borrow_watched().snapshot.as_ref().map_or(0, |id| id.index);
+        let snapshot = self
+            .raft
+            .metrics()
+            .borrow_watched()
+            .snapshot
+            .as_ref()
+            .map_or(0, |id| id.index);
         if durable > snapshot {
             self.raft.trigger().snapshot().await?;
         }
@@ -281,7 +298,11 @@ impl Group {
                 m.membership_config
                     .voter_ids()
                     .filter(|v| *v != self.id && self.answers(*v))
-                    .map(|v| r.get(&v).and_then(|id| id.as_ref()).map_or(0, |id| id.index))
+                    .map(|v| {
+                        r.get(&v)
+                            .and_then(|id| id.as_ref())
+                            .map_or(0, |id| id.index)
+                    })
                     .min()
                     .unwrap_or(u64::MAX)
             });
@@ -289,9 +310,14 @@ impl Group {
         };
         let over_cap = self.log.stats().bytes > self.options.log_cap_bytes;
         if over_cap && matched < snapshot {
-            tracing::error!(matched, "a voter that lags no longer holds back the purge: the log has reached its cap");
+            tracing::error!(
+                matched,
+                "a voter that lags no longer holds back the purge: the log has reached its cap"
+            );
         }
-        let upto = snapshot.min(durable).min(if over_cap { u64::MAX } else { matched });
+        let upto = snapshot
+            .min(durable)
+            .min(if over_cap { u64::MAX } else { matched });
         if upto > 0 {
             self.raft.trigger().purge_log(upto).await?;
         }
@@ -302,7 +328,11 @@ impl Group {
     fn answers(&self, voter: NodeId) -> bool {
         let metrics = self.raft.metrics();
         let m = metrics.borrow_watched();
-        let heard = m.heartbeat.as_ref().and_then(|h| h.get(&voter)).and_then(Option::as_ref);
+        let heard = m
+            .heartbeat
+            .as_ref()
+            .and_then(|h| h.get(&voter))
+            .and_then(Option::as_ref);
         heard.is_some_and(|at| at.elapsed() < self.options.election_timeout_max * 10)
     }
 

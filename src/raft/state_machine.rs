@@ -56,7 +56,9 @@ impl StateMachine {
         std::fs::create_dir_all(snapshots)?;
         // Large values are freed here, so that neither requests nor the apply stream wait for the allocator.
         let (garbage, heap) = std::sync::mpsc::channel::<Box<dyn std::any::Any + Send>>();
-        std::thread::Builder::new().name("garbage".into()).spawn(move || heap.iter().for_each(drop))?;
+        std::thread::Builder::new()
+            .name("garbage".into())
+            .spawn(move || heap.iter().for_each(drop))?;
         let mut sm = StateMachine {
             engine,
             store,
@@ -77,19 +79,35 @@ impl StateMachine {
         let Some(at) = position else {
             let mut core = self.engine.lock();
             let seed = core.ks.seed;
-            core.reset(Keyspace::new(self.databases, seed), Sequence::default(), (0, 0));
+            core.reset(
+                Keyspace::new(self.databases, seed),
+                Sequence::default(),
+                (0, 0),
+            );
             return Ok(());
         };
         let extra: Extra = serde_json::from_slice(&at.extra)?;
         if extra.databases > self.databases {
-            anyhow::bail!("the data has {} databases and `databases` is {}: raise it", extra.databases, self.databases);
+            anyhow::bail!(
+                "the data has {} databases and `databases` is {}: raise it",
+                extra.databases,
+                self.databases
+            );
         }
         let cuts = self.store.cuts()?;
-        let parts: Vec<parking_lot::Mutex<Part>> = (0..=cuts.len()).map(|_| Default::default()).collect();
-        self.store.load(self.load_threads, &cuts, |part, key, value| {
-            parts[part].lock().row(key, value, 0).map_err(|e| e.to_string())
-        })?;
-        let parts = parts.into_iter().map(parking_lot::Mutex::into_inner).collect();
+        let parts: Vec<parking_lot::Mutex<Part>> =
+            (0..=cuts.len()).map(|_| Default::default()).collect();
+        self.store
+            .load(self.load_threads, &cuts, |part, key, value| {
+                parts[part]
+                    .lock()
+                    .row(key, value, 0)
+                    .map_err(|e| e.to_string())
+            })?;
+        let parts = parts
+            .into_iter()
+            .map(parking_lot::Mutex::into_inner)
+            .collect();
         let recorded = Recorded {
             databases: self.databases,
             seed: crate::data::Seed::new(extra.seed[0], extra.seed[1]),
@@ -98,16 +116,34 @@ impl StateMachine {
         };
         let limits = self.engine.lock().ks.limits;
         let ks = load::build(parts, &recorded, limits)?;
-        self.membership = if at.membership.is_empty() { Default::default() } else { serde_json::from_slice(&at.membership)? };
+        self.membership = if at.membership.is_empty() {
+            Default::default()
+        } else {
+            serde_json::from_slice(&at.membership)?
+        };
         self.membership_bytes = at.membership.clone();
         self.applied = Some(LogId::new_term_index(at.term, at.index));
-        let sequence = Sequence { epoch: at.epoch, number: at.sequence, time_ms: at.service_time_ms };
+        let sequence = Sequence {
+            epoch: at.epoch,
+            number: at.sequence,
+            time_ms: at.service_time_ms,
+        };
         self.engine.lock().reset(ks, sequence, (at.index, at.term));
         Ok(())
     }
 
-    fn position(&self, core: &crate::engine::Core, index: u64, term: u64, digest: u128) -> Position {
-        let extra = Extra { seed: [core.ks.seed.k0, core.ks.seed.k1], next_gen: core.committed_next_gen(), databases: self.databases };
+    fn position(
+        &self,
+        core: &crate::engine::Core,
+        index: u64,
+        term: u64,
+        digest: u128,
+    ) -> Position {
+        let extra = Extra {
+            seed: [core.ks.seed.k0, core.ks.seed.k1],
+            next_gen: core.committed_next_gen(),
+            databases: self.databases,
+        };
         Position {
             index,
             term,
@@ -143,7 +179,9 @@ impl RaftStateMachine<Config> for StateMachine {
 
     async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
     where
-        Strm: Stream<Item = Result<EntryResponder<Config>, io::Error>> + Unpin + openraft::OptionalSend,
+        Strm: Stream<Item = Result<EntryResponder<Config>, io::Error>>
+            + Unpin
+            + openraft::OptionalSend,
     {
         while let Some(entry) = entries.next().await {
             let (entry, responder) = entry?;
@@ -155,7 +193,9 @@ impl RaftStateMachine<Config> for StateMachine {
             let garbage = {
                 let mut core = self.engine.lock();
                 let applied = match &entry.payload {
-                    EntryPayload::Normal(payload) => core.apply(index, term, &payload.0).map_err(io::Error::other)?,
+                    EntryPayload::Normal(payload) => core
+                        .apply(index, term, &payload.0)
+                        .map_err(io::Error::other)?,
                     _ => core.apply_other(index, term),
                 };
                 if applied.complete {
@@ -179,37 +219,63 @@ impl RaftStateMachine<Config> for StateMachine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { store: self.store.clone(), snapshots: self.snapshots.clone() }
+        Builder {
+            store: self.store.clone(),
+            snapshots: self.snapshots.clone(),
+        }
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotDir) -> Result<(), io::Error> {
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: SnapshotDir,
+    ) -> Result<(), io::Error> {
         tracing::info!(?meta.last_log_id, "installing a snapshot");
         let path = snapshot.path().to_path_buf();
-        tokio::task::spawn_blocking(move || Store::verify(&path)).await?.map_err(io::Error::other)?;
+        tokio::task::spawn_blocking(move || Store::verify(&path))
+            .await?
+            .map_err(io::Error::other)?;
         {
             // LOADING from here on; the old memory goes before the new one comes.
             let mut core = self.engine.lock();
             core.begin_loading();
         }
-        let position = self.store.install(snapshot.path()).await.map_err(io::Error::other)?;
+        let position = self
+            .store
+            .install(snapshot.path())
+            .await
+            .map_err(io::Error::other)?;
         tokio::task::block_in_place(|| self.load(Some(position))).map_err(io::Error::other)?;
         self.membership = meta.last_membership.clone();
         self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
         self.applied = meta.last_log_id;
-        Builder { store: self.store.clone(), snapshots: self.snapshots.clone() }.build().await?;
+        Builder {
+            store: self.store.clone(),
+            snapshots: self.snapshots.clone(),
+        }
+        .build()
+        .await?;
         Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
-        let Some(dir) = newest(&self.snapshots)? else { return Ok(None) };
+        let Some(dir) = newest(&self.snapshots)? else {
+            return Ok(None);
+        };
         let position = {
             let dir = dir.clone();
             tokio::task::spawn_blocking(move || Store::verify(&dir)).await?
         };
         match position {
-            Ok(position) => Ok(Some(Snapshot { meta: meta_of(&position)?, snapshot: SnapshotDir::at(dir) })),
+            Ok(position) => Ok(Some(Snapshot {
+                meta: meta_of(&position)?,
+                snapshot: SnapshotDir::at(dir),
+            })),
             Err(e) => {
-                tracing::error!("the snapshot {} is damaged and was removed: {e}", dir.display());
+                tracing::error!(
+                    "the snapshot {} is damaged and was removed: {e}",
+                    dir.display()
+                );
                 std::fs::remove_dir_all(&dir)?;
                 Ok(None)
             }
@@ -223,7 +289,10 @@ fn meta_of(position: &Position) -> io::Result<SnapshotMeta> {
     } else {
         serde_json::from_slice(&position.membership)?
     };
-    Ok(SnapshotMeta { last_log_id: Some(LogId::new_term_index(position.term, position.index)), last_membership })
+    Ok(SnapshotMeta {
+        last_log_id: Some(LogId::new_term_index(position.term, position.index)),
+        last_membership,
+    })
 }
 
 /// Snapshots are directories named by their log index.
@@ -231,7 +300,10 @@ fn newest(snapshots: &Path) -> io::Result<Option<PathBuf>> {
     let mut best: Option<(u64, PathBuf)> = None;
     for entry in std::fs::read_dir(snapshots)? {
         let path = entry?.path();
-        let index = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.parse::<u64>().ok());
+        let index = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .and_then(|n| n.parse::<u64>().ok());
         if let Some(index) = index.filter(|i| best.as_ref().is_none_or(|(b, _)| i > b)) {
             best = Some((index, path));
         }
@@ -251,7 +323,11 @@ impl Builder {
         if temp.exists() {
             std::fs::remove_dir_all(&temp)?;
         }
-        let position = self.store.checkpoint(&temp).await.map_err(io::Error::other)?;
+        let position = self
+            .store
+            .checkpoint(&temp)
+            .await
+            .map_err(io::Error::other)?;
         let dir = self.snapshots.join(position.index.to_string());
         if dir.exists() {
             std::fs::remove_dir_all(&temp)?;
@@ -266,7 +342,10 @@ impl Builder {
                 std::fs::remove_dir_all(&path)?;
             }
         }
-        Ok(Snapshot { meta: meta_of(&position)?, snapshot: SnapshotDir::at(dir) })
+        Ok(Snapshot {
+            meta: meta_of(&position)?,
+            snapshot: SnapshotDir::at(dir),
+        })
     }
 }
 

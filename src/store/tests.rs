@@ -435,7 +435,7 @@ fn verify_finds_a_changed_byte_anywhere() {
         }
         assert_eq!(
             harmless,
-            [],
+            [] as [usize; 0],
             "undetected in {} of {} bytes",
             table.display(),
             sound.len()

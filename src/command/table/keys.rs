@@ -268,12 +268,17 @@ mod tests {
     use super::super::resolve;
     use super::*;
 
-    fn words(request: &str) -> Args {
-        Args::copy_from(
-            request
-                .split(' ')
-                .map(|word| if word == "''" { "" } else { word }),
-        )
+    fn words(request: &str) -> Vec<&[u8]> {
+        request
+            .split(' ')
+            .map(|word| {
+                if word == "''" {
+                    &b""[..]
+                } else {
+                    word.as_bytes()
+                }
+            })
+            .collect()
     }
 
     /// The keys of a request, each with the names of its flags behind it.
@@ -282,7 +287,7 @@ mod tests {
         let found: Vec<_> = keys(resolve(&args).unwrap(), &args)
             .iter()
             .map(|key| {
-                let mut text = String::from_utf8_lossy(&args[key.at]).into_owned();
+                let mut text = String::from_utf8_lossy(args[key.at]).into_owned();
                 key::names(key.flags).for_each(|name| text += &format!(" {name}"));
                 text
             })
@@ -294,7 +299,7 @@ mod tests {
         let args = words(request);
         let found: Vec<_> = keys(resolve(&args).unwrap(), &args)
             .iter()
-            .map(|key| String::from_utf8_lossy(&args[key.at]).into_owned())
+            .map(|key| String::from_utf8_lossy(args[key.at]).into_owned())
             .collect();
         assert_eq!(found.join(" "), expected, "{request}");
     }
@@ -397,7 +402,7 @@ mod tests {
             for filler in fillers {
                 for count in 1..10 {
                     let name = spec.full_name.split('|').chain(std::iter::repeat(filler));
-                    let args = Args::copy_from(name.take(count));
+                    let args: Vec<&[u8]> = name.take(count).map(str::as_bytes).collect();
                     for key in routed_keys(spec, &args) {
                         assert!(
                             key.at < args.len(),

@@ -97,7 +97,7 @@ pub enum Unknown {
 /// # Errors
 /// There is no such command. Panics where there is no argument at all.
 pub fn resolve(args: &[&[u8]]) -> Result<&'static Spec, Unknown> {
-    let spec = by_name(&args[0]).ok_or(Unknown::Command)?;
+    let spec = by_name(args[0]).ok_or(Unknown::Command)?;
     match args.get(1) {
         Some(name) if !spec.subcommands().is_empty() => {
             subcommand(spec, name).ok_or(Unknown::Subcommand)
@@ -115,7 +115,7 @@ impl Unknown {
         match self {
             Self::Subcommand => [
                 b"ERR unknown subcommand '",
-                quoted(&args[1], QUOTED_LEN_MAX),
+                quoted(args[1], QUOTED_LEN_MAX),
                 b"'. Try ",
                 &args[0].to_ascii_uppercase(),
                 b" HELP.",
@@ -130,7 +130,7 @@ impl Unknown {
                     let quoted = quoted(arg, QUOTED_LEN_MAX - rest.len());
                     rest.extend_from_slice(&[b"'", quoted, b"' "].concat());
                 }
-                let name = quoted(&args[0], QUOTED_LEN_MAX);
+                let name = quoted(args[0], QUOTED_LEN_MAX);
                 [
                     b"ERR unknown command '",
                     name,
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     fn message(words: &[&str]) -> String {
-        let args = Args::copy_from(words);
+        let args: Vec<&[u8]> = words.iter().map(|w| w.as_bytes()).collect();
         let unknown = resolve(&args).expect_err("no such command");
         String::from_utf8_lossy(&unknown.message(&args)).into_owned()
     }
@@ -206,7 +206,10 @@ mod tests {
 
     #[test]
     fn requests() {
-        let find = |words: &[&str]| resolve(&Args::copy_from(words)).map(|spec| spec.full_name);
+        let find = |words: &[&str]| {
+            let args: Vec<&[u8]> = words.iter().map(|w| w.as_bytes()).collect();
+            resolve(&args).map(|spec| spec.full_name)
+        };
         assert_eq!(find(&["get", "k"]), Ok("get"));
         assert_eq!(find(&["config"]), Ok("config"));
         assert_eq!(find(&["config", "GET", "x"]), Ok("config|get"));

@@ -172,6 +172,13 @@ impl Admin for Operated {
         Err(Status::unimplemented("played"))
     }
 
+    async fn replace(
+        &self,
+        _: Request<proto::ReplaceRequest>,
+    ) -> Result<Response<proto::ChangeReply>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
     async fn digest(
         &self,
         _: Request<proto::DigestRequest>,
