@@ -290,7 +290,7 @@ fn a_checkpoint_is_consistent_while_writing_goes_on() {
         let mut last = 0;
         for number in 0..5 {
             while store.durable().is_none_or(|at| at.index < last + 500) {
-                std::thread::yield_now();
+                std::thread::sleep(Duration::from_millis(1));
             }
             let dir = temp.path().join(format!("checkpoint-{number}"));
             let position = store.checkpoint_blocking(&dir).unwrap();
