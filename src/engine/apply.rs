@@ -78,7 +78,8 @@ impl Core {
 
     fn open(&mut self, epoch: u64, time_ms: u64, seed: [u64; 2]) {
         let mine = self.role == Role::Opening { epoch };
-        if !mine {
+        // A node that is opening has executed nothing: what it applies before its own entry ends nothing.
+        if !mine && self.leading_role() {
             self.end_epoch();
         }
         self.parts.clear();
@@ -138,7 +139,9 @@ impl Core {
                 garbage,
             });
         }
-        self.end_epoch();
+        if self.leading_role() {
+            self.end_epoch();
+        }
         let mut fx = Effects::default();
         for part in std::mem::take(&mut self.parts) {
             if let Entry::Batch(_, mutations) = decode(&part)? {
