@@ -444,10 +444,13 @@ pub fn replace(path: &Path, content: &[u8], sync: bool) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    /// A port for each test, which has a thread of its own: tests that run at once do not meet.
     fn wanted() -> Wanted {
+        thread_local!(static PORT: u16 =
+            free_port(Ipv4Addr::LOCALHOST.into(), &mut Vec::new()).unwrap());
         Wanted {
             plan: Some(Plan::Premium),
-            port: Some(17_001),
+            port: Some(PORT.with(|p| *p)),
             ..Wanted::default()
         }
     }
@@ -498,10 +501,10 @@ mod tests {
             ),
             (
                 Wanted {
-                    port: Some(17_002),
+                    port: Some(1),
                     ..wanted()
                 },
-                "--port 17002",
+                "--port 1",
             ),
             (
                 Wanted {

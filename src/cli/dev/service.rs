@@ -243,10 +243,13 @@ mod tests {
     #[test]
     fn the_file_says_how_to_connect_and_how_the_nodes_are() {
         let dir = tempfile::tempdir().unwrap();
+        let any = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = any.local_addr().unwrap().port();
+        drop(any);
         let folder = Folder::open(
             dir.path(),
             &Wanted {
-                port: Some(17_777),
+                port: Some(port),
                 ..Wanted::default()
             },
         )
@@ -274,10 +277,10 @@ mod tests {
 
         let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
         let doc: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(doc["uri"], "rediss://default:pw@localhost:17777");
+        assert_eq!(doc["uri"], format!("rediss://default:pw@localhost:{port}"));
         assert_eq!(
             (&doc["host"], &doc["port"]),
-            (&json!("localhost"), &json!(17_777))
+            (&json!("localhost"), &json!(port))
         );
         assert_eq!(
             (&doc["user"], &doc["password"]),
