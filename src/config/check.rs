@@ -38,7 +38,6 @@ impl Node {
             ("data_dir", &self.data_dir),
             ("tls_cert", &self.tls_cert),
             ("tls_key", &self.tls_key),
-            ("tls_ca", &self.tls_ca),
             ("peer_cert", &self.peer_cert),
             ("peer_key", &self.peer_key),
             ("peer_ca", &self.peer_ca),
@@ -188,29 +187,16 @@ impl Node {
             1 << 50,
         );
         within(
-            "store_write_buffer_bytes",
-            self.store_write_buffer_bytes,
+            "store_window_bytes",
+            self.store_window_bytes,
             1 << 20,
+            1 << 30,
+        );
+        within(
+            "store_backlog_bytes",
+            self.store_backlog_bytes,
+            2 << 20,
             1 << 32,
-        );
-        within(
-            "store_block_cache_bytes",
-            self.store_block_cache_bytes,
-            0,
-            1 << 40,
-        );
-        within("store_threads", self.store_threads, 1, 64);
-        within(
-            "store_open_files",
-            self.store_open_files,
-            64,
-            limits::STORE_OPEN_FILES_MAX,
-        );
-        within(
-            "store_write_interval_ms",
-            self.store_write_interval_ms,
-            1,
-            10_000,
         );
         within(
             "store_flush_interval_ms",
@@ -246,6 +232,16 @@ impl Node {
                     self.log_disk_cap_bytes, self.log_segment_bytes
                 ),
                 "give room for at least 4 segments",
+            );
+        }
+        if self.store_backlog_bytes < self.store_window_bytes.saturating_mul(2) {
+            problem(
+                "store_backlog_bytes",
+                format!(
+                    "it is {} and store_window_bytes is {}",
+                    self.store_backlog_bytes, self.store_window_bytes
+                ),
+                "give at least twice store_window_bytes, so that one is filled while one is written",
             );
         }
         for name in &self.restricted_commands {

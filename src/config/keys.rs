@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::load::{Problem, take};
 use super::types::{Eviction, Key, Kind, Member, Secret};
+use crate::base::limits;
 
 macro_rules! keys {
     ($( $(#[doc = $doc:literal])+ $name:ident: $type:ty, $kind:ident, $default:expr, $example:literal; )+) => {
@@ -60,8 +61,6 @@ keys! {
     tls_cert: PathBuf, Text, PathBuf::new(), "\"/etc/pontoon/server.pem\"";
     /// The private key of tls_cert, PEM.
     tls_key: PathBuf, Text, PathBuf::new(), "\"/etc/pontoon/server.key\"";
-    /// The CA that clients verify tls_cert with, PEM.
-    tls_ca: PathBuf, Text, PathBuf::new(), "\"/etc/pontoon/ca.pem\"";
 
     /// Where the other nodes, gateways and operators connect, with mutual TLS.
     peer_addr: SocketAddr, Text, any(7379), "";
@@ -122,18 +121,13 @@ keys! {
     log_segment_bytes: u64, Number, 64 << 20, "";
     /// The most disk that the log may use, bytes. Beyond it, nodes that hold back its purge are given up (alarm).
     log_disk_cap_bytes: u64, Number, 8 << 30, "";
-    /// RocksDB: the write buffer that is filled before it is flushed to a file, bytes. Two may exist at a time.
-    store_write_buffer_bytes: u64, Number, 64 << 20, "";
-    /// RocksDB: the cache of blocks read, bytes. Small, since all data are in memory anyway.
-    store_block_cache_bytes: u64, Number, 16 << 20, "";
-    /// RocksDB: threads for flushes and compactions.
-    store_threads: u64, Number, 2, "";
-    /// RocksDB: files that it keeps open at most.
-    store_open_files: u64, Number, 512, "";
-    /// The longest time that a committed change waits in memory before it goes to RocksDB's write buffer, ms.
-    store_write_interval_ms: u64, Number, 50, "";
-    /// The longest time before the write buffer is flushed, ms: bounds the log that a restart replays.
-    store_flush_interval_ms: u64, Number, 30_000, "";
+    /// Committed changes that are gathered in memory before they are written to the store as one sorted run, bytes.
+    /// More coalesces better, and costs memory twice.
+    store_window_bytes: u64, Number, limits::STORE_WINDOW_BYTES as u64, "";
+    /// Changes not yet in the store above which writes wait for it, bytes.
+    store_backlog_bytes: u64, Number, limits::STORE_BACKLOG_BYTES as u64, "";
+    /// The longest time that a change waits to be written to the store, ms: bounds the log that a restart replays.
+    store_flush_interval_ms: u64, Number, 10_000, "";
 }
 
 /// What a managed service refuses unless its operator decides otherwise (requirement A5).

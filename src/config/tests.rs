@@ -10,7 +10,6 @@ cluster_id = "c-1"
 data_dir = "/d"
 tls_cert = "s.pem"
 tls_key = "s.key"
-tls_ca = "ca.pem"
 peer_cert = "n.pem"
 peer_key = "n.key"
 peer_ca = "ca.pem"
@@ -209,7 +208,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
             "this is no TOML",
             expect![[r#"
             the configuration cannot be used:
-              line 12: key with no value, expected `=`; write it as TOML: key = value"#]],
+              line 11: key with no value, expected `=`; write it as TOML: key = value"#]],
         ),
     ];
     for (extra, want) in cases {

@@ -24,9 +24,8 @@ const RETRY: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(250);
 
 /// What a node's task reports.
-#[allow(clippy::large_enum_variant)] // One at a time, and nearly all are the large one.
 enum Report {
-    Said(u64, Address, StatusReply),
+    Said(u64, Address, Box<StatusReply>),
     Ended(u64, Address),
 }
 
@@ -123,7 +122,7 @@ async fn follow(
             match report {
                 Some(Report::Said(id, address, status)) => {
                     if let Some(o) = view.nodes.get_mut(&id).filter(|o| o.address == address) {
-                        (o.connected, o.heard, o.status) = (true, Some(now), Some(status));
+                        (o.connected, o.heard, o.status) = (true, Some(now), Some(*status));
                         changed = true;
                     }
                 }
@@ -227,7 +226,7 @@ async fn stream(
             Ok(Ok(Some(status))) => {
                 *heard = true;
                 if reports
-                    .send(Report::Said(id, address.clone(), status))
+                    .send(Report::Said(id, address.clone(), Box::new(status)))
                     .await
                     .is_err()
                 {

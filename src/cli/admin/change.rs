@@ -3,7 +3,7 @@
 //! Each change is asked for once, of the leader. A change whose answer did not come may have been made: that is said,
 //! and nothing is asked again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde_json::json;
@@ -11,7 +11,7 @@ use serde_json::json;
 use super::target::{Cluster, Node};
 use crate::cli::{Answer, Output, print};
 use crate::config;
-use crate::proto::{AddRequest, ChangeReply, NodeRequest, PromoteRequest};
+use crate::proto::{AddRequest, ChangeReply, Empty, NodeRequest, PromoteRequest, ReplaceRequest};
 
 /// A node that is to join. It runs already, with an empty disk.
 #[derive(Debug, Clone, clap::Args)]
@@ -93,9 +93,6 @@ pub struct Replace {
     /// How long the new node may take to catch up, s
     #[arg(long, value_name = "S", default_value_t = 600)]
     timeout_s: u64,
-    /// By how many entries it may be behind when it is promoted
-    #[arg(long, value_name = "ENTRIES", default_value_t = LAG_MAX)]
-    lag_max: u64,
 }
 
 /// Changes of membership wait for a majority's disks, and a transfer for an election.
@@ -210,71 +207,48 @@ pub async fn transfer(
     Ok(done(output, &format!("node {to} leads"), &reply))
 }
 
-/// `replace`: the old node goes only after the new one votes, so that the group is never weaker than it was.
+/// `replace`: the leader adds the new node, waits for it, and exchanges the two in one change, so that the group is
+/// never weaker than it was. Meanwhile it is shown how far the new one is.
 pub async fn replace(cluster: &Cluster, args: Replace, output: Output) -> anyhow::Result<Answer> {
-    let request = args.new.request()?;
-    let new = request.id;
+    let node = args.new.request()?;
+    let new = node.id;
     ensure!(
         new != args.old,
         "the new node needs an id of its own: ids are never used again"
     );
     let mut leader = cluster.leader().await?;
-    ensure!(
-        leader.status.members.iter().any(|m| m.id == args.old),
-        "node {} is no member; `pontoon admin members` lists them",
-        args.old
-    );
-    ensure!(
-        leader.status.id != args.old,
-        "node {} leads: hand over first (`pontoon admin transfer`), then replace it",
-        args.old
-    );
-    ask_add(cluster, &mut leader, request).await?;
-    eprintln!("node {new} was added and catches up");
-
-    let deadline = Instant::now() + Duration::from_secs(args.timeout_s);
-    let mut said = u64::MAX;
-    loop {
-        leader = cluster
-            .leader()
-            .await
-            .with_context(|| left_as(new, "a learner"))?;
-        let matched = leader
-            .status
+    let limit = Duration::from_secs(args.timeout_s);
+    let request = ReplaceRequest {
+        old_id: args.old,
+        node: Some(node),
+        timeout_ms: u64::try_from(limit.as_millis())?,
+    };
+    let mut looked = leader.client.clone();
+    let asked = cluster.call_within(limit + CHANGE, leader.client.replace(request));
+    tokio::pin!(asked);
+    let mut said = None;
+    let reply = loop {
+        tokio::select! {
+            reply = &mut asked => break reply,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+        let Ok(status) = cluster.call(looked.status(Empty {})).await else {
+            continue;
+        };
+        let behind = status
             .members
             .iter()
             .find(|m| m.id == new)
-            .map_or(0, |m| m.matched);
-        let behind = leader.status.last_log.saturating_sub(matched);
-        if matched > 0 && behind <= args.lag_max {
-            break;
-        }
-        if said != behind {
-            eprintln!("node {new} is {behind} entries behind");
+            .map(|m| status.last_log.saturating_sub(m.matched));
+        if let Some(entries) = behind.filter(|b| said != Some(*b)) {
+            eprintln!("node {new} is {entries} entries behind");
             said = behind;
         }
-        ensure!(
-            Instant::now() < deadline,
-            "node {new} is still {behind} entries behind after {} s; {}",
-            args.timeout_s,
-            left_as(new, "a learner")
-        );
-        tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    ask_promote(cluster, &mut leader, new, args.lag_max)
-        .await
-        .with_context(|| left_as(new, "a learner"))?;
-    eprintln!("node {new} votes");
-    let reply = ask_remove(cluster, &mut leader, args.old)
-        .await
-        .with_context(|| left_as(new, "a voter"))?;
+    .with_context(|| format!("node {} was not replaced", args.old))?;
     Ok(done(
         output,
         &format!("node {new} is in the place of node {}", args.old),
         &reply,
     ))
-}
-
-fn left_as(id: u64, what: &str) -> String {
-    format!("stopped half-way: node {id} is {what} now, and the old node is still a member")
 }

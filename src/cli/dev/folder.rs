@@ -234,7 +234,6 @@ impl Folder {
         t.insert("announced".into(), self.spec.client_addr(node).into());
         t.insert("tls_cert".into(), path("server.pem").into());
         t.insert("tls_key".into(), path("server.key").into());
-        t.insert("tls_ca".into(), path("ca.pem").into());
         t.insert("peer_addr".into(), self.spec.peer_addr(node).into());
         t.insert(
             "peer_cert".into(),
