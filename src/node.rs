@@ -339,8 +339,9 @@ async fn raft_stopped(group: &Group) -> String {
 
 fn facts(group: &Group) -> Facts {
     let stats = group.log.stats();
+    // A copy: with the watch held, a second look at it waits behind a waiting writer, for ever.
     let metrics = group.raft.metrics();
-    let m = metrics.borrow_watched();
+    let m = metrics.borrow_watched().clone();
     let followers = m.replication.as_ref().map_or_else(Vec::new, |replication| {
         let membership = m.membership_config.membership();
         replication

@@ -20,6 +20,8 @@ use crate::tls::peer::Credentials;
 const CONNECT: Duration = Duration::from_millis(1000);
 /// The pause between two attempts at a node that does not answer.
 const RETRY: Duration = Duration::from_millis(100);
+/// How long a node that was never heard may take before it is mentioned.
+const SLOW_START: Duration = Duration::from_secs(5);
 /// How often silence is looked for.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -178,7 +180,7 @@ async fn node(
     address: Address,
     reports: mpsc::Sender<Report>,
 ) {
-    let mut reachable = true;
+    let mut silent_since = Some(Instant::now());
     loop {
         let mut heard = false;
         let reason = stream(&credentials, id, &address, &reports, &mut heard).await;
@@ -189,16 +191,19 @@ async fn node(
         {
             return;
         }
-        // One line for each time that it goes away, not for each attempt.
-        if heard || reachable {
-            tracing::info!(
+        if heard {
+            silent_since = Some(Instant::now());
+        }
+        // One line for each time that it goes away, not for each attempt, and none for one that is being started.
+        if heard || silent_since.is_some_and(|s| s.elapsed() >= SLOW_START) {
+            tracing::warn!(
                 node = id,
                 addr = address.peer,
                 reason,
                 "a node does not answer"
             );
+            silent_since = None;
         }
-        reachable = false;
         tokio::time::sleep(RETRY).await;
     }
 }

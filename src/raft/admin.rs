@@ -37,8 +37,9 @@ fn refused(text: impl Into<String>) -> Status {
 impl Service {
     fn status_now(&self) -> StatusReply {
         let g = &self.0;
+        // A copy: with the watch held, a second look at it waits behind a waiting writer, for ever.
         let metrics = g.raft.metrics();
-        let m = metrics.borrow_watched();
+        let m = metrics.borrow_watched().clone();
         let (role, epoch, keys, bytes, loading) = {
             let core = g.engine.lock();
             (

@@ -291,8 +291,9 @@ impl Group {
             self.raft.trigger().snapshot().await?;
         }
         let (snapshot, matched) = {
+            // A copy: with the watch held, a second look at it waits behind a waiting writer, for ever.
             let metrics = self.raft.metrics();
-            let m = metrics.borrow_watched();
+            let m = metrics.borrow_watched().clone();
             let snapshot = m.snapshot.as_ref().map_or(0, |id| id.index);
             let matched = m.replication.as_ref().map(|r| {
                 m.membership_config

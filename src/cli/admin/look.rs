@@ -319,11 +319,15 @@ pub async fn snapshot(cluster: &Cluster, which: &Which, output: Output) -> anyho
     print(
         output,
         || {
+            let place = if reply.path.is_empty() {
+                String::new()
+            } else {
+                format!(", in {}", reply.path)
+            };
             format!(
-                "node {id}: snapshot at index {}, {}, in {}",
+                "node {id}: snapshot at index {}, {}{place}",
                 reply.index,
-                bytes(reply.bytes),
-                reply.path
+                bytes(reply.bytes)
             )
         },
         || json!({ "id": id, "index": reply.index, "bytes": reply.bytes, "path": reply.path }),
