@@ -319,7 +319,7 @@ fn machine_path(line: &str) -> Option<String> {
         .into_iter()
         .find(|folder| {
             line.match_indices(folder.as_str()).any(|(at, _)| {
-                // `$X/work/` and `a/root/b` are relative to something; an absolute path stands alone.
+                // Behind a variable or another folder the name is relative; an absolute path stands alone.
                 let before = line[..at].chars().next_back();
                 !before.is_some_and(|c| c.is_ascii_alphanumeric() || "_.}-)/*".contains(c))
             })

@@ -105,6 +105,19 @@ impl Core {
             // Skipped by all nodes alike.
             return Ok(self.nothing());
         }
+        if header.part != self.parts.len() as u64 {
+            // A part was refused while another was accepted: the batch is skipped as a whole, by all
+            // alike, and what its leader executed after it cannot follow either.
+            self.parts.clear();
+            if self.role
+                == (Role::Leading {
+                    epoch: header.epoch,
+                })
+            {
+                self.end_epoch();
+            }
+            return Ok(self.nothing());
+        }
         let mine = self.role
             == Role::Leading {
                 epoch: header.epoch,

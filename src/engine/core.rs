@@ -345,6 +345,7 @@ impl Core {
             epoch,
             sequence: batch,
             time_ms: self.now_ms,
+            part: 0,
             more: false,
             digest: self.ks.digest(),
         };
@@ -356,6 +357,7 @@ impl Core {
             .map(|(i, piece)| {
                 encode_batch(
                     &Header {
+                        part: i as u64,
                         more: i < last,
                         ..header
                     },

@@ -14,6 +14,8 @@ pub mod apply;
 pub mod clock;
 pub mod core;
 pub mod evictor;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

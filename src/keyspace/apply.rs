@@ -64,7 +64,7 @@ impl Keyspace {
                     .take_entry(db, key)
                     .ok_or_else(|| diverged("deletion", m))?;
                 self.delete_rows(db, &gone, fx);
-                self.discard(db, gone, fx);
+                Self::replaced(db, key, Some(gone), fx);
             }
             Expire { db, key, at } => {
                 let was = self
@@ -73,13 +73,11 @@ impl Keyspace {
                     .expire_at;
                 self.set_expiry(db, key, at);
                 self.put_key_row(db, key, fx);
-                if let Some(undo) = &mut fx.undo {
-                    undo.push(Undo::Expire {
-                        db,
-                        key: Small::new(key),
-                        at: was,
-                    });
-                }
+                fx.undo_by(|| Undo::Expire {
+                    db,
+                    key: Small::new(key),
+                    at: was,
+                });
             }
             Rename { db, key, to_db, to } => {
                 return self
@@ -105,9 +103,7 @@ impl Keyspace {
                 for db in [a, b] {
                     fx.rows.push(rows::put_slot(db, self.dbs[db as usize].slot));
                 }
-                if let Some(undo) = &mut fx.undo {
-                    undo.push(Undo::SwapDb { a, b });
-                }
+                fx.undo_by(|| Undo::SwapDb { a, b });
             }
             HashSet {
                 db,
@@ -299,13 +295,7 @@ impl Keyspace {
         fx.rows
             .push(rows::put_key(self.dbs[db as usize].slot, &entry));
         self.put_entry(db, entry);
-        if let Some(undo) = &mut fx.undo {
-            undo.push(Undo::Entry {
-                db,
-                key: Small::new(key),
-                entry: None,
-            });
-        }
+        Self::replaced(db, key, None, fx);
     }
 
     fn new_generation(&mut self) -> u64 {
@@ -321,13 +311,11 @@ impl Keyspace {
             fx.rows.push(RowOp::Delete {
                 key: rows::key_row(self.dbs[db as usize].slot, key),
             });
-            if let Some(undo) = &mut fx.undo {
-                undo.push(Undo::Entry {
-                    db,
-                    key: entry.key.clone(),
-                    entry: Some(entry),
-                });
-            }
+            fx.undo_by(|| Undo::Entry {
+                db,
+                key: entry.key.clone(),
+                entry: Some(entry),
+            });
         }
     }
 
@@ -340,16 +328,16 @@ impl Keyspace {
             .extend(gone.value.generation().map(rows::delete_generation));
     }
 
-    /// A key's old entry: kept for the undo, or freed.
-    fn discard(&mut self, db: u32, gone: Box<Entry>, fx: &mut Effects) {
-        match &mut fx.undo {
-            Some(undo) => undo.push(Undo::Entry {
+    /// What a key held before, or nothing: kept for the undo, else freed.
+    fn replaced(db: u32, key: &[u8], was: Option<Box<Entry>>, fx: &mut Effects) {
+        match (&mut fx.undo, was) {
+            (Some(undo), entry) => undo.push(Undo::Entry {
                 db,
-                key: gone.key.clone(),
-                entry: Some(gone),
+                key: Small::new(key),
+                entry,
             }),
-            None if gone.bytes() > GARBAGE_BYTES => fx.garbage.push(gone),
-            None => {}
+            (None, Some(was)) if was.bytes() > GARBAGE_BYTES => fx.garbage.push(was),
+            (None, _) => {}
         }
     }
 
@@ -383,22 +371,11 @@ impl Keyspace {
         });
         rows::put_all(self.dbs[db as usize].slot, &entry, &mut fx.rows);
         self.put_entry(db, entry);
-        match old {
-            Some(old) => self.discard(db, old, fx),
-            None => {
-                if let Some(undo) = &mut fx.undo {
-                    undo.push(Undo::Entry {
-                        db,
-                        key: Small::new(key),
-                        entry: None,
-                    });
-                }
-            }
-        }
+        Self::replaced(db, key, old, fx);
     }
 
-    /// A range of a string. The undo keeps the whole old value where it was short, else the key's
-    /// old bytes in the range: a long string is not copied for a bit.
+    /// A range of a string. The undo keeps a short string whole, and of a long one the bytes of the
+    /// range alone: setting a bit of a large bitmap copies none of it.
     fn str_range(
         &mut self,
         db: u32,
@@ -408,81 +385,75 @@ impl Keyspace {
         fx: &mut Effects,
     ) -> Option<()> {
         let end = offset.checked_add(bytes.len())?;
-        let (old_len, long) = match self.entry(db, key) {
-            None => (0, false),
-            Some(e) => (e.value.as_str()?.len(), matches!(e.value, Value::Long(_))),
-        };
-        if !long || fx.undo.is_some() {
-            // Short, or to be undone: keep the old entry by value.
-            let mut entry = self.take_entry(db, key);
-            let undo = fx.undo.is_some().then(|| entry.clone());
-            let mut new = entry.take().unwrap_or_else(|| {
-                Box::new(Entry {
-                    key: Small::new(key),
-                    value: Value::Str(Str::new(b"")),
-                    expire_at: 0,
-                    access: 0,
-                })
-            });
-            let grown_long = matches!(new.value, Value::Str(_)) && old_len.max(end) > STR_ROW_MAX;
-            if grown_long && let Value::Str(s) = &mut new.value {
-                let data = std::mem::replace(s, Str::new(b""));
-                new.value = Value::Long(Box::new(Coll::new(self.new_generation(), data)));
-            }
-            self.range_in(&mut new, offset, bytes, old_len, grown_long, fx, db);
-            self.put_entry(db, new);
-            if let (Some(undo), Some(was)) = (&mut fx.undo, undo) {
-                undo.push(Undo::Entry {
-                    db,
-                    key: Small::new(key),
-                    entry: was,
-                });
-            }
-        } else {
-            let mut entry = self.take_entry(db, key)?;
-            self.range_in(&mut entry, offset, bytes, old_len, false, fx, db);
-            self.put_entry(db, entry);
+        if let Some(Value::Long(_)) = self.entry(db, key).map(|e| &e.value) {
+            return self.long_range(db, key, offset, bytes, fx);
         }
+        let was = self.take_entry(db, key);
+        let mut string = match was.as_ref().map(|e| &e.value) {
+            None => Str::new(b""),
+            Some(Value::Str(s)) => s.clone(),
+            Some(_) => {
+                was.into_iter().for_each(|e| self.put_entry(db, e));
+                return None;
+            }
+        };
+        string.set_range(offset, bytes);
+        let value = if string.len().max(end) > STR_ROW_MAX {
+            let mut c = Coll::new(self.new_generation(), string);
+            c.sum = digest::chunks(&c.data.as_bytes(), 0, c.data.len());
+            Value::Long(Box::new(c))
+        } else {
+            Value::Str(string)
+        };
+        let entry = Box::new(Entry {
+            key: Small::new(key),
+            value,
+            expire_at: was.as_ref().map_or(0, |e| e.expire_at),
+            access: was.as_ref().map_or(0, |e| e.access),
+        });
+        rows::put_all(self.dbs[db as usize].slot, &entry, &mut fx.rows);
+        self.put_entry(db, entry);
+        Self::replaced(db, key, was, fx);
         Some(())
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn range_in(
-        &self,
-        entry: &mut Entry,
+    fn long_range(
+        &mut self,
+        db: u32,
+        key: &[u8],
         offset: usize,
         bytes: &[u8],
-        old_len: usize,
-        whole: bool,
         fx: &mut Effects,
-        db: u32,
-    ) {
+    ) -> Option<()> {
         let end = offset + bytes.len();
-        match &mut entry.value {
-            Value::Str(s) => s.set_range(offset, bytes),
-            Value::Long(c) => {
-                // Chunks that change: those of the range, and the zero-filled ones before it.
-                let from = if whole { 0 } else { offset.min(old_len) };
-                let was = if whole {
-                    0
-                } else {
-                    digest::chunks(&c.data.as_bytes(), from, end)
-                };
-                c.data.set_range(offset, bytes);
-                let now = c.data.as_bytes();
-                let to = if whole { now.len() } else { end };
-                c.sum = c
-                    .sum
-                    .wrapping_sub(was)
-                    .wrapping_add(digest::chunks(&now, from, to));
-                rows::put_chunks(c.generation, &now, from, to, &mut fx.rows);
-            }
-            _ => return,
+        let rows = &mut fx.rows;
+        let (was, old_len) = self.change(db, key, |entry| {
+            let Value::Long(c) = &mut entry.value else {
+                return None;
+            };
+            let old_len = c.data.len();
+            // Chunks that change: those of the range, and the zero-filled ones before it.
+            let from = offset.min(old_len);
+            let was: Box<[u8]> = c.data.as_bytes()[from..end.clamp(from, old_len)].into();
+            let sum = digest::chunks(&c.data.as_bytes(), from, end);
+            c.data.set_range(offset, bytes);
+            let now = c.data.as_bytes();
+            let sum_now = digest::chunks(&now, from, end);
+            rows::put_chunks(c.generation, &now, from, end, rows);
+            c.sum = c.sum.wrapping_sub(sum).wrapping_add(sum_now);
+            Some((was, old_len))
+        })??;
+        if end > old_len {
+            self.put_key_row(db, key, fx);
         }
-        if whole || matches!(entry.value, Value::Str(_)) || end > old_len {
-            fx.rows
-                .push(rows::put_key(self.dbs[db as usize].slot, entry));
-        }
+        fx.undo_by(|| Undo::LongRange {
+            db,
+            key: Small::new(key),
+            offset: offset.min(old_len),
+            was,
+            old_len,
+        });
+        Some(())
     }
 
     fn rename(
@@ -548,18 +519,7 @@ impl Keyspace {
         );
         rows::put_all(self.dbs[to_db as usize].slot, &entry, &mut fx.rows);
         self.put_entry(to_db, entry);
-        match old {
-            Some(old) => self.discard(to_db, old, fx),
-            None => {
-                if let Some(undo) = &mut fx.undo {
-                    undo.push(Undo::Entry {
-                        db: to_db,
-                        key: Small::new(to),
-                        entry: None,
-                    });
-                }
-            }
-        }
+        Self::replaced(to_db, to, old, fx);
         Some(())
     }
 
@@ -580,383 +540,5 @@ impl Keyspace {
             }),
             None => fx.garbage.push(Box::new(was)),
         }
-    }
-
-    // ---- collections ----------------------------------------------------------------------------
-
-    fn hash_set(
-        &mut self,
-        db: u32,
-        key: &[u8],
-        field: &[u8],
-        value: &[u8],
-        fx: &mut Effects,
-    ) -> Option<()> {
-        let limits = self.limits;
-        let (was, generation) = self.change(db, key, |entry| {
-            let Value::Hash(c) = &mut entry.value else {
-                return None;
-            };
-            let was = c.data.set(field, value, &limits);
-            let old = was.as_ref().map_or(0, |v| digest::element(&[field, v]));
-            c.sum = c
-                .sum
-                .wrapping_sub(old)
-                .wrapping_add(digest::element(&[field, value]));
-            Some((was, c.generation))
-        })??;
-        fx.rows.push(RowOp::Put {
-            key: rows::element_row(generation, field),
-            value: value.into(),
-        });
-        if let Some(undo) = &mut fx.undo {
-            undo.push(Undo::HashField {
-                db,
-                key: Small::new(key),
-                field: field.into(),
-                was,
-            });
-        }
-        Some(())
-    }
-
-    fn hash_del(&mut self, db: u32, key: &[u8], field: &[u8], fx: &mut Effects) -> Option<()> {
-        let (was, generation) = self.change(db, key, |entry| {
-            let Value::Hash(c) = &mut entry.value else {
-                return None;
-            };
-            let was = c.data.remove(field)?;
-            c.sum = c.sum.wrapping_sub(digest::element(&[field, &was]));
-            Some((was, c.generation))
-        })??;
-        fx.rows.push(RowOp::Delete {
-            key: rows::element_row(generation, field),
-        });
-        if let Some(undo) = &mut fx.undo {
-            undo.push(Undo::HashField {
-                db,
-                key: Small::new(key),
-                field: field.into(),
-                was: Some(was),
-            });
-        }
-        Some(())
-    }
-
-    fn set_change(
-        &mut self,
-        db: u32,
-        key: &[u8],
-        member: &[u8],
-        add: bool,
-        fx: &mut Effects,
-    ) -> Option<()> {
-        let limits = self.limits;
-        let generation = self.change(db, key, |entry| {
-            let Value::Set(c) = &mut entry.value else {
-                return None;
-            };
-            let element = digest::element(&[member]);
-            if add {
-                if !c.data.insert(member, &limits) {
-                    return None;
-                }
-                c.sum = c.sum.wrapping_add(element);
-            } else {
-                if !c.data.remove(member) {
-                    return None;
-                }
-                c.sum = c.sum.wrapping_sub(element);
-            }
-            Some(c.generation)
-        })??;
-        let row = rows::element_row(generation, member);
-        fx.rows.push(if add {
-            RowOp::Put {
-                key: row,
-                value: Box::default(),
-            }
-        } else {
-            RowOp::Delete { key: row }
-        });
-        if let Some(undo) = &mut fx.undo {
-            undo.push(Undo::SetMember {
-                db,
-                key: Small::new(key),
-                member: member.into(),
-                was: !add,
-            });
-        }
-        Some(())
-    }
-
-    fn zset_change(
-        &mut self,
-        db: u32,
-        key: &[u8],
-        member: &[u8],
-        score: Option<f64>,
-        fx: &mut Effects,
-    ) -> Option<()> {
-        let limits = self.limits;
-        let (was, generation) = self.change(db, key, |entry| {
-            let Value::ZSet(c) = &mut entry.value else {
-                return None;
-            };
-            let was = match score {
-                Some(score) => c.data.insert(member, score, &limits),
-                None => Some(c.data.remove(member)?),
-            };
-            let element = |s: Option<f64>| s.map_or(0, |s| digest::zset_element(member, s));
-            c.sum = c
-                .sum
-                .wrapping_sub(element(was))
-                .wrapping_add(element(score));
-            Some((was, c.generation))
-        })??;
-        let key_row = rows::element_row(generation, member);
-        fx.rows.push(match score {
-            Some(score) => RowOp::Put {
-                key: key_row,
-                value: score.to_bits().to_be_bytes().as_slice().into(),
-            },
-            None => RowOp::Delete { key: key_row },
-        });
-        if let Some(undo) = &mut fx.undo {
-            undo.push(Undo::ZSetMember {
-                db,
-                key: Small::new(key),
-                member: member.into(),
-                was,
-            });
-        }
-        Some(())
-    }
-
-    fn list_push(
-        &mut self,
-        db: u32,
-        key: &[u8],
-        front: bool,
-        value: &[u8],
-        fx: &mut Effects,
-    ) -> Option<()> {
-        let limits = self.limits;
-        let (generation, position) = self.change_list_in(db, key, |c| {
-            let position = if front {
-                c.data.push_front(value, &limits);
-                c.data.first_pos()
-            } else {
-                c.data.push_back(value, &limits);
-                c.data.first_pos() + c.data.len() as i64 - 1
-            };
-            c.sum = c.sum.wrapping_add(digest::list_element(position, value));
-            Some((c.generation, position))
-        })?;
-        fx.rows.push(RowOp::Put {
-            key: rows::list_row(generation, position),
-            value: value.into(),
-        });
-        if let Some(undo) = &mut fx.undo {
-            undo.push(Undo::ListPushed {
-                db,
-                key: Small::new(key),
-                front,
-            });
-        }
-        Some(())
-    }
-
-    fn list_pop(
-        &mut self,
-        db: u32,
-        key: &[u8],
-        front: bool,
-        count: usize,
-        fx: &mut Effects,
-    ) -> Option<()> {
-        let limits = self.limits;
-        let keep = fx.undo.is_some();
-        let rows = &mut fx.rows;
-        let popped = self.change_list_in(db, key, |c| {
-            if count > c.data.len() {
-                return None;
-            }
-            let mut popped = Vec::new();
-            for _ in 0..count {
-                let position = if front {
-                    c.data.first_pos()
-                } else {
-                    c.data.first_pos() + c.data.len() as i64 - 1
-                };
-                let value = if front {
-                    c.data.pop_front(&limits)?
-                } else {
-                    c.data.pop_back(&limits)?
-                };
-                c.sum = c.sum.wrapping_sub(digest::list_element(position, &value));
-                rows.push(RowOp::Delete {
-                    key: rows::list_row(c.generation, position),
-                });
-                if keep {
-                    popped.push(value);
-                }
-            }
-            Some(popped)
-        })?;
-        if let Some(undo) = &mut fx.undo {
-            undo.push(Undo::ListPopped {
-                db,
-                key: Small::new(key),
-                front,
-                values: popped,
-            });
-        }
-        Some(())
-    }
-
-    fn list_set(
-        &mut self,
-        db: u32,
-        key: &[u8],
-        index: usize,
-        value: &[u8],
-        fx: &mut Effects,
-    ) -> Option<()> {
-        let limits = self.limits;
-        let (was, generation, position) = self.change_list_in(db, key, |c| {
-            if index >= c.data.len() {
-                return None;
-            }
-            let position = c.data.first_pos() + index as i64;
-            let was = c.data.set(index, value, &limits)?;
-            c.sum = c
-                .sum
-                .wrapping_sub(digest::list_element(position, &was))
-                .wrapping_add(digest::list_element(position, value));
-            Some((was, c.generation, position))
-        })?;
-        fx.rows.push(RowOp::Put {
-            key: rows::list_row(generation, position),
-            value: value.into(),
-        });
-        if let Some(undo) = &mut fx.undo {
-            undo.push(Undo::ListSet {
-                db,
-                key: Small::new(key),
-                index,
-                was,
-            });
-        }
-        Some(())
-    }
-
-    fn list_insert(
-        &mut self,
-        db: u32,
-        key: &[u8],
-        index: usize,
-        value: &[u8],
-        fx: &mut Effects,
-    ) -> Option<()> {
-        let limits = self.limits;
-        let rows = &mut fx.rows;
-        let first_pos = self.change_list_in(db, key, |c| {
-            if index > c.data.len() {
-                return None;
-            }
-            let first_pos = c.data.first_pos();
-            let low = index < c.data.len() / 2;
-            let moved = if low { 0..index } else { index..c.data.len() };
-            c.sum = c.sum.wrapping_sub(range_sum(&c.data, moved.clone()));
-            c.data.insert(index, value, &limits);
-            let moved = if low {
-                0..index + 1
-            } else {
-                index..c.data.len()
-            };
-            c.sum = c.sum.wrapping_add(range_sum(&c.data, moved.clone()));
-            put_range(c, moved, rows);
-            Some(first_pos)
-        })?;
-        if let Some(undo) = &mut fx.undo {
-            undo.push(Undo::ListInserted {
-                db,
-                key: Small::new(key),
-                index,
-                first_pos,
-            });
-        }
-        Some(())
-    }
-
-    fn list_remove(&mut self, db: u32, key: &[u8], index: usize, fx: &mut Effects) -> Option<()> {
-        let limits = self.limits;
-        let rows = &mut fx.rows;
-        let (was, first_pos) = self.change_list_in(db, key, |c| {
-            let len = c.data.len();
-            if index >= len {
-                return None;
-            }
-            let first_pos = c.data.first_pos();
-            let low = index < len / 2;
-            c.sum = c.sum.wrapping_sub(range_sum(
-                &c.data,
-                if low { 0..index + 1 } else { index..len },
-            ));
-            let (was, _) = c.data.remove(index, &limits)?;
-            let moved = if low { 0..index } else { index..len - 1 };
-            c.sum = c.sum.wrapping_add(range_sum(&c.data, moved.clone()));
-            let free = if low {
-                first_pos
-            } else {
-                first_pos + len as i64 - 1
-            };
-            rows.push(RowOp::Delete {
-                key: rows::list_row(c.generation, free),
-            });
-            put_range(c, moved, rows);
-            Some((was, first_pos))
-        })?;
-        if let Some(undo) = &mut fx.undo {
-            undo.push(Undo::ListRemoved {
-                db,
-                key: Small::new(key),
-                index,
-                was,
-                first_pos,
-            });
-        }
-        Some(())
-    }
-
-    fn change_list_in<R>(
-        &mut self,
-        db: u32,
-        key: &[u8],
-        f: impl FnOnce(&mut Coll<List>) -> Option<R>,
-    ) -> Option<R> {
-        self.change(db, key, |entry| match &mut entry.value {
-            Value::List(c) => f(c),
-            _ => None,
-        })?
-    }
-}
-
-fn range_sum(list: &List, range: std::ops::Range<usize>) -> u64 {
-    let first = list.first_pos();
-    let values = list.iter_from(range.start).take(range.len());
-    range.clone().zip(values).fold(0u64, |sum, (i, v)| {
-        sum.wrapping_add(digest::list_element(first + i as i64, v))
-    })
-}
-
-fn put_range(c: &Coll<List>, range: std::ops::Range<usize>, rows: &mut Vec<RowOp>) {
-    let first = c.data.first_pos();
-    for (i, value) in range.clone().zip(c.data.iter_from(range.start)) {
-        rows.push(RowOp::Put {
-            key: rows::list_row(c.generation, first + i as i64),
-            value: value.into(),
-        });
     }
 }

@@ -81,6 +81,19 @@ pub fn sum(value: &Value) -> u64 {
     }
 }
 
+/// Computes a value's element sum from scratch and keeps it.
+pub fn resum(value: &mut Value) {
+    let fresh = sum(value);
+    match value {
+        Value::Str(_) => {}
+        Value::Long(c) => c.sum = fresh,
+        Value::List(c) => c.sum = fresh,
+        Value::Set(c) => c.sum = fresh,
+        Value::Hash(c) => c.sum = fresh,
+        Value::ZSet(c) => c.sum = fresh,
+    }
+}
+
 /// Digest of a list's element at its position.
 pub fn list_element(position: i64, value: &[u8]) -> u64 {
     element(&[&position.to_le_bytes(), value])
@@ -114,15 +127,7 @@ impl Keyspace {
                 let mut sums = Db::new(db.slot);
                 sums.digest = db.table.iter().fold(0u128, |sum, e| {
                     let mut e = (**e).clone();
-                    let fresh = self::sum(&e.value);
-                    match &mut e.value {
-                        Value::Str(_) => {}
-                        Value::Long(c) => c.sum = fresh,
-                        Value::List(c) => c.sum = fresh,
-                        Value::Set(c) => c.sum = fresh,
-                        Value::Hash(c) => c.sum = fresh,
-                        Value::ZSet(c) => c.sum = fresh,
-                    }
+                    resum(&mut e.value);
                     sum.wrapping_add(key(&e))
                 });
                 sums

@@ -152,15 +152,7 @@ pub fn build(
         }
     }
     for (_, (db, mut entry)) in owners {
-        let sum = digest::sum(&entry.value);
-        match &mut entry.value {
-            Value::Str(_) => {}
-            Value::Long(c) => c.sum = sum,
-            Value::List(c) => c.sum = sum,
-            Value::Set(c) => c.sum = sum,
-            Value::Hash(c) => c.sum = sum,
-            Value::ZSet(c) => c.sum = sum,
-        }
+        digest::resum(&mut entry.value);
         ks.put_entry(db, entry);
     }
     let found = ks.digest();

@@ -6,11 +6,15 @@
 //! whether a key counts as expired is asked with a service time in hand ([`Entry::expired`]).
 
 pub mod apply;
+mod collections;
 pub mod digest;
 pub mod evict;
+mod lists;
 pub mod load;
 pub mod rows;
 pub mod sequence;
+#[cfg(test)]
+mod tests;
 pub mod undo;
 pub mod value;
 
@@ -36,6 +40,13 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// Notes how a step is undone, where steps are.
+    fn undo_by(&mut self, step: impl FnOnce() -> Undo) {
+        if let Some(undo) = &mut self.undo {
+            undo.push(step());
+        }
+    }
+
     /// Effects that can be taken back.
     pub fn undoable() -> Self {
         Effects {

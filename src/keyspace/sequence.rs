@@ -46,6 +46,7 @@ mod tests {
             epoch,
             sequence,
             time_ms: 100 * sequence,
+            part: 0,
             more: false,
             digest: 0,
         }

@@ -22,6 +22,14 @@ pub enum Undo {
         to: Small,
         replaced: Option<Box<Entry>>,
     },
+    /// A long string held these bytes from `offset` on, and was `old_len` long.
+    LongRange {
+        db: u32,
+        key: Small,
+        offset: usize,
+        was: Box<[u8]>,
+        old_len: usize,
+    },
     Expire {
         db: u32,
         key: Small,
@@ -117,6 +125,21 @@ impl Keyspace {
                 if let Some(entry) = replaced {
                     self.put_entry(to_db, entry);
                 }
+            }
+            Undo::LongRange {
+                db,
+                key,
+                offset,
+                was,
+                old_len,
+            } => {
+                self.change(db, key.as_bytes(), |entry| {
+                    if let Value::Long(c) = &mut entry.value {
+                        c.data.set_range(offset, &was);
+                        c.data.truncate(old_len);
+                    }
+                    digest::resum(&mut entry.value);
+                });
             }
             Undo::Expire { db, key, at } => self.set_expiry(db, key.as_bytes(), at),
             Undo::Db { db, was } => self.dbs[db as usize] = *was,
@@ -248,10 +271,7 @@ impl Keyspace {
             if let Value::List(c) = &mut entry.value {
                 f(&mut c.data, &limits);
             }
-            let sum = digest::sum(&entry.value);
-            if let Value::List(c) = &mut entry.value {
-                c.sum = sum;
-            }
+            digest::resum(&mut entry.value);
         });
     }
 }

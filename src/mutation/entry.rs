@@ -28,6 +28,8 @@ pub struct Header {
     pub sequence: u64,
     /// The service time of the batch, milliseconds since 1970.
     pub time_ms: u64,
+    /// The number of this part of the batch, from 0: a part that is missing is noticed.
+    pub part: u64,
     /// More parts of the same batch follow; they take effect with the last.
     pub more: bool,
     /// Digest of the data set after the batch, as its leader saw it; 0 where `more`.
@@ -60,7 +62,7 @@ pub fn encode_open(epoch: u64, time_ms: u64, seed: [u64; 2]) -> Vec<u8> {
 pub fn encode_batch(header: &Header, mutations: &[u8]) -> Vec<u8> {
     let mut buf = Vec::with_capacity(mutations.len() + 48);
     buf.extend_from_slice(&[VERSION, KIND_BATCH, if header.more { FLAG_MORE } else { 0 }]);
-    for n in [header.epoch, header.sequence, header.time_ms] {
+    for n in [header.epoch, header.sequence, header.time_ms, header.part] {
         put_u64(&mut buf, n);
     }
     buf.extend_from_slice(&header.digest.to_be_bytes());
@@ -80,11 +82,8 @@ pub fn decode(bytes: &[u8]) -> Result<Entry<'_>, Error> {
         (VERSION, KIND_BATCH) => {
             let (&flags, tail) = rest.split_first().ok_or(CodecError::Short)?;
             rest = tail;
-            let (epoch, sequence, time_ms) = (
-                get_u64(&mut rest)?,
-                get_u64(&mut rest)?,
-                get_u64(&mut rest)?,
-            );
+            let (epoch, sequence) = (get_u64(&mut rest)?, get_u64(&mut rest)?);
+            let (time_ms, part) = (get_u64(&mut rest)?, get_u64(&mut rest)?);
             let (digest, mutations) = rest.split_first_chunk::<16>().ok_or(CodecError::Short)?;
             let more = flags & FLAG_MORE != 0;
             let digest = u128::from_be_bytes(*digest);
@@ -93,6 +92,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entry<'_>, Error> {
                     epoch,
                     sequence,
                     time_ms,
+                    part,
                     more,
                     digest,
                 },
@@ -122,6 +122,7 @@ mod tests {
             epoch: 9,
             sequence: 300,
             time_ms: 5,
+            part: 3,
             more: true,
             digest: 1 << 100,
         };

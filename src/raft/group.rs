@@ -213,10 +213,8 @@ impl Group {
                 };
                 self.last_proposal_ms
                     .store(self.clock.boottime_ms(), Ordering::Relaxed);
-                let mut last = None;
                 for payload in proposal.payloads {
                     let (responder, done) = ProgressResponder::complete_only();
-                    last = Some(done);
                     if self
                         .raft
                         .client_write_ff(Payload(payload), Some(responder))
@@ -225,10 +223,7 @@ impl Group {
                     {
                         return;
                     }
-                }
-                // Parts share the fate of the last: a gap before it makes every node skip the batch.
-                let (group, era) = (self.clone(), proposal.era);
-                if let Some(done) = last {
+                    let (group, era) = (self.clone(), proposal.era);
                     tokio::spawn(async move {
                         if !matches!(done.await, Ok(Ok(_))) && group.engine.era() == era {
                             tracing::warn!("a batch was not accepted: the epoch ends");
