@@ -19,6 +19,8 @@ pub mod set;
 pub mod settings;
 pub mod string;
 pub mod table;
+#[cfg(test)]
+pub mod testing;
 pub mod turn;
 pub mod zset;
 

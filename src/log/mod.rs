@@ -23,6 +23,8 @@ mod recover;
 mod segment;
 mod state;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use error::Error;
