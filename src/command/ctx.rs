@@ -12,7 +12,7 @@ use crate::mutation::Mutation;
 
 use super::settings::notify;
 use super::turn::{Event, Turn};
-use super::{Fail, Gate, Settings};
+use super::{Block, Blocking, Fail, Gate, Settings};
 
 /// A session's mark that something it watches has changed.
 type Flag = std::sync::Weak<std::sync::atomic::AtomicBool>;
@@ -78,6 +78,8 @@ pub struct Ctx<'a> {
     pub turn: &'a mut Turn,
     pub gate: &'a mut Gate,
     pub watches: &'a mut Watches,
+    /// Clients that wait for a key.
+    pub blocking: &'a mut Blocking,
     pub settings: &'a Settings,
     pub stats: &'a mut Stats,
     pub rng: &'a mut SmallRng,
@@ -91,6 +93,8 @@ pub struct Ctx<'a> {
     pub no_touch: bool,
     /// The batch that the reply waits for; 0: none.
     pub wait: u64,
+    /// What the command, which then has written no reply, waits for.
+    pub block: Option<Block>,
 }
 
 impl Ctx<'_> {
@@ -132,11 +136,18 @@ impl Ctx<'_> {
     fn wrote(&mut self, db: u32, key: &[u8]) {
         self.gate.wrote(db, self.ks.seed.hash(key), self.turn.batch);
         self.watches.touch(db, key);
+        self.blocking.touch(db, key);
     }
 
     fn wrote_db(&mut self, db: u32) {
         self.gate.wrote_db(db, self.turn.batch);
         self.watches.touch_db(db);
+        self.blocking.touch_db(db);
+    }
+
+    /// The command found nothing and waits; it has written no reply and must return at once.
+    pub fn block(&mut self, block: Block) {
+        self.block = Some(block);
     }
 
     // ---- looking ---------------------------------------------------------------------------------

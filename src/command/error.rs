@@ -30,6 +30,10 @@ impl Fail {
     pub const MIN_MAX_FLOAT: Fail = Fail::new("ERR min or max is not a float");
     pub const MIN_MAX_LEX: Fail = Fail::new("ERR min or max not valid string range item");
     pub const SCORE_NAN: Fail = Fail::new("ERR resulting score is not a number (NaN)");
+    /// A blocked command was not served when its node ceased to be the primary.
+    pub const UNBLOCKED: Fail = Fail::new(
+        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+    );
     /// A write whose outcome is not known: its leader lost its role while it was in flight. The prefix is
     /// one that no driver retries by itself.
     pub const UNKNOWN_OUTCOME: Fail = Fail::new(

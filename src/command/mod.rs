@@ -9,6 +9,7 @@
 
 pub mod args;
 pub mod bitmap;
+pub mod blocking;
 pub mod ctx;
 pub mod error;
 pub mod gate;
@@ -27,6 +28,7 @@ pub mod zset;
 use std::sync::LazyLock;
 
 pub use args::Cursor;
+pub use blocking::{Block, Blocking};
 pub use ctx::Ctx;
 pub use error::Fail;
 pub use gate::Gate;

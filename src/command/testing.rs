@@ -13,7 +13,7 @@ use rand::rngs::SmallRng;
 
 use super::ctx::{Stats, Watches};
 use super::turn::Event;
-use super::{Ctx, Gate, Settings, Turn, handler, table};
+use super::{Blocking, Ctx, Gate, Settings, Turn, handler, table};
 use crate::data::Seed;
 use crate::keyspace::{Effects, Keyspace};
 use crate::mutation::codec::Reader;
@@ -25,6 +25,7 @@ pub struct Shell {
     follower: Keyspace,
     gate: Gate,
     watches: Watches,
+    blocking: Blocking,
     pub settings: Settings,
     pub stats: Stats,
     rng: SmallRng,
@@ -47,6 +48,7 @@ impl Shell {
             follower: Keyspace::new(16, Seed::new(1, 2)),
             gate: Gate::default(),
             watches: Watches::default(),
+            blocking: Blocking::default(),
             settings: Settings::default(),
             stats: Stats::default(),
             rng: SmallRng::seed_from_u64(7),
@@ -119,6 +121,7 @@ impl Shell {
             turn: &mut turn,
             gate: &mut self.gate,
             watches: &mut self.watches,
+            blocking: &mut self.blocking,
             settings: &self.settings,
             stats: &mut self.stats,
             rng: &mut self.rng,
@@ -127,10 +130,15 @@ impl Shell {
             standby: false,
             no_touch: false,
             wait: 0,
+            block: None,
         };
         if let Err(fail) = run(&mut ctx, args, &mut out) {
             out.clear();
             out.error(fail.as_str());
+        }
+        if let Some(block) = &ctx.block {
+            assert!(out.is_empty(), "a command that waits writes no reply");
+            out.simple(&format!("waits {} ms", block.timeout_ms));
         }
         let wait = ctx.wait;
         if !turn.is_empty() {

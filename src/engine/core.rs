@@ -11,7 +11,7 @@ use rand::rngs::SmallRng;
 use crate::base::limits::{ERAS_REMEMBERED, IN_FLIGHT_ENTRIES_MAX};
 use crate::command::ctx::{Stats, Watches};
 use crate::command::turn::{Event, Mark};
-use crate::command::{Ctx, Gate, Settings, Turn};
+use crate::command::{Blocking, Ctx, Gate, Settings, Turn};
 use crate::keyspace::{Effects, Keyspace, Sequence};
 use crate::mutation::entry::{Header, encode_batch, encode_open};
 
@@ -51,6 +51,7 @@ pub struct Core {
     pub ks: Keyspace,
     pub gate: Gate,
     pub watches: Watches,
+    pub blocking: Blocking,
     pub settings: Settings,
     pub stats: Stats,
     pub rng: SmallRng,
@@ -96,6 +97,7 @@ impl Core {
             ks,
             gate: Gate::default(),
             watches: Watches::default(),
+            blocking: Blocking::default(),
             settings,
             stats: Stats::default(),
             rng: SmallRng::from_os_rng(),
@@ -205,6 +207,7 @@ impl Core {
             turn: &mut self.turn,
             gate: &mut self.gate,
             watches: &mut self.watches,
+            blocking: &mut self.blocking,
             settings: &self.settings,
             stats: &mut self.stats,
             rng: &mut self.rng,
@@ -213,6 +216,7 @@ impl Core {
             standby: !matches!(self.role, Role::Leading { .. }),
             no_touch: false,
             wait: 0,
+            block: None,
         }
     }
 
@@ -416,6 +420,7 @@ impl Core {
         self.turn_next_gen = self.ks.next_gen();
         self.mark_wanted = false;
         self.ready.clear();
+        self.unblock_all();
         for (_, wakers) in std::mem::take(&mut self.waiters) {
             self.wake.extend(wakers);
         }

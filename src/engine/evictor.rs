@@ -46,6 +46,7 @@ impl Core {
         for (db, key) in &due {
             self.ctx(*db).expire_now(*db, key);
         }
+        self.serve_blocked();
         due.len() >= EXPIRE_PER_TICK_MAX
     }
 }

@@ -11,6 +11,7 @@
 //! committed. The engine names neither Raft nor the store: it hands out batches and rows.
 
 pub mod apply;
+pub mod blocked;
 pub mod clock;
 pub mod core;
 pub mod evictor;

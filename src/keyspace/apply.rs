@@ -105,6 +105,14 @@ impl Keyspace {
                 }
                 fx.undo_by(|| Undo::SwapDb { a, b });
             }
+            SystemPut { table, name, value } => {
+                self.system_set(table, name, Some(value), fx);
+            }
+            SystemDel { table, name } => {
+                return self
+                    .system_set(table, name, None, fx)
+                    .ok_or_else(|| diverged("a table's entry", m));
+            }
             HashSet {
                 db,
                 key,

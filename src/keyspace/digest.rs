@@ -114,6 +114,9 @@ impl Keyspace {
                 buf.extend_from_slice(&db.digest.to_le_bytes());
             }
         }
+        if self.system.digest() != 0 {
+            buf.extend_from_slice(&self.system.digest().to_le_bytes());
+        }
         if buf.is_empty() { 0 } else { xxh3_128(&buf) }
     }
 
@@ -133,6 +136,7 @@ impl Keyspace {
                 sums
             })
             .collect();
+        copy.system = self.system.redigested();
         copy.digest()
     }
 }

@@ -37,6 +37,7 @@ pub struct Part {
     slots: Vec<(u32, u32)>,
     keys: Vec<(u32, Box<Entry>)>,
     elements: Vec<(u64, Elements)>,
+    system: Vec<(u8, Row)>,
 }
 
 /// The elements of one generation that one part saw.
@@ -91,6 +92,9 @@ impl Part {
                     elements.0.push((key[9..].into(), value.into()));
                 }
             }
+            Some(&rows::SYSTEM) if key.len() >= 2 => {
+                self.system.push((key[1], (key[2..].into(), value.into())));
+            }
             _ => return Err(malformed(key)),
         }
         Ok(())
@@ -144,6 +148,9 @@ pub fn build(
             }
         }
         elements.extend(part.elements);
+        for (table, (name, value)) in part.system {
+            ks.system.set(table, &name, Some(value.to_vec().into()));
+        }
     }
     for (generation, part) in elements {
         // Elements without a key: a deletion of theirs that was not written with the key's. Ignored.

@@ -13,6 +13,7 @@ mod lists;
 pub mod load;
 pub mod rows;
 pub mod sequence;
+pub mod system;
 #[cfg(test)]
 mod tests;
 pub mod undo;
@@ -25,6 +26,7 @@ use crate::data::{Keyed, Limits, Seed, Small, Table};
 pub use apply::Diverged;
 pub use rows::RowOp;
 pub use sequence::Sequence;
+pub use system::System;
 pub use undo::Undo;
 pub use value::{Coll, Entry, Value};
 
@@ -97,6 +99,8 @@ pub struct Keyspace {
     pub seed: Seed,
     /// Thresholds of the compact encodings. They shape memory, not meaning.
     pub limits: Limits,
+    /// Scripts, functions, users.
+    pub system: System,
     dbs: Vec<Db>,
     next_gen: u64,
 }
@@ -113,6 +117,7 @@ impl Keyspace {
         Keyspace {
             seed,
             limits: Limits::new(seed),
+            system: System::default(),
             dbs: (0..databases).map(Db::new).collect(),
             next_gen: 1,
         }

@@ -3,6 +3,7 @@
 //! A key has one row: `K`, its database's slot, its name → type, expiry, generation and, for a
 //! string of up to `STR_ROW_MAX` bytes, the string. Elements have rows of their own under the
 //! generation: `E`, generation, element. `S` and a database number → the slot, where they differ.
+//! `X`, a table's number, a name → an entry of `keyspace::system`.
 //! Formats are versioned by the store's format row.
 
 use crate::mutation::codec::{get_u64, put_u64};
@@ -29,6 +30,7 @@ pub enum RowOp {
 pub const KEY: u8 = b'K';
 pub const ELEMENT: u8 = b'E';
 pub const SLOT: u8 = b'S';
+pub const SYSTEM: u8 = b'X';
 
 /// The row key of a key.
 pub fn key_row(slot: u32, key: &[u8]) -> Box<[u8]> {
@@ -36,6 +38,14 @@ pub fn key_row(slot: u32, key: &[u8]) -> Box<[u8]> {
     row.push(KEY);
     row.extend_from_slice(&slot.to_be_bytes());
     row.extend_from_slice(key);
+    row.into()
+}
+
+/// The row key of an entry of a table beside the databases.
+pub fn system_row(table: u8, name: &[u8]) -> Box<[u8]> {
+    let mut row = Vec::with_capacity(2 + name.len());
+    row.extend_from_slice(&[SYSTEM, table]);
+    row.extend_from_slice(name);
     row.into()
 }
 

@@ -27,7 +27,17 @@ fn random<'a>(rng: &mut SmallRng, long: &'a [u8]) -> Mutation<'a> {
     let front = rng.random();
     let index = rng.random_range(0..6);
     let (to_db, to) = (rng.random_range(0..2), names[rng.random_range(0..4)]);
-    match rng.random_range(0..19) {
+    let table = 1 + u8::from(front);
+    match rng.random_range(0..22) {
+        19 => Mutation::SystemPut {
+            table,
+            name: member,
+            value,
+        },
+        20 => Mutation::SystemDel {
+            table,
+            name: member,
+        },
         0 => Mutation::StrSet {
             db,
             key,

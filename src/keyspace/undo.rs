@@ -93,6 +93,12 @@ pub enum Undo {
         was: Box<[u8]>,
         first_pos: i64,
     },
+    /// An entry of a table beside the databases had this value, or was not there.
+    System {
+        table: u8,
+        name: Box<[u8]>,
+        was: Option<bytes::Bytes>,
+    },
 }
 
 impl Keyspace {
@@ -144,6 +150,9 @@ impl Keyspace {
             Undo::Expire { db, key, at } => self.set_expiry(db, key.as_bytes(), at),
             Undo::Db { db, was } => self.dbs[db as usize] = *was,
             Undo::SwapDb { a, b } => self.dbs.swap(a as usize, b as usize),
+            Undo::System { table, name, was } => {
+                self.system.set(table, &name, was);
+            }
             Undo::HashField {
                 db,
                 key,

@@ -145,6 +145,15 @@ impl Writer {
                 put_bytes(buf, value);
             }
             ListRemove { index, .. } => put_u64(buf, index),
+            SystemPut { table, name, value } => {
+                buf.push(table);
+                put_bytes(buf, name);
+                put_bytes(buf, value);
+            }
+            SystemDel { table, name } => {
+                buf.push(table);
+                put_bytes(buf, name);
+            }
         }
     }
 }
@@ -171,6 +180,8 @@ fn kind_of(m: &Mutation<'_>) -> u8 {
         ListSet { .. } => 17,
         ListInsert { .. } => 18,
         ListRemove { .. } => 19,
+        SystemPut { .. } => 100,
+        SystemDel { .. } => 101,
     }
 }
 
@@ -216,6 +227,19 @@ impl<'a> Reader<'a> {
             return Ok(Mutation::SwapDb {
                 a: self.db()?,
                 b: self.db()?,
+            });
+        }
+        if kind == 100 {
+            return Ok(Mutation::SystemPut {
+                table: self.byte()?,
+                name: self.bytes()?,
+                value: self.bytes()?,
+            });
+        }
+        if kind == 101 {
+            return Ok(Mutation::SystemDel {
+                table: self.byte()?,
+                name: self.bytes()?,
             });
         }
         if !(1..=19).contains(&kind) {

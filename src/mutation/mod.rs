@@ -121,6 +121,14 @@ pub enum Mutation<'a> {
     },
     /// A list's element at that index is gone; the key too, with the last one.
     ListRemove { db: u32, key: &'a [u8], index: u64 },
+    /// An entry of a table beside the databases (`keyspace::system`) has this value.
+    SystemPut {
+        table: u8,
+        name: &'a [u8],
+        value: &'a [u8],
+    },
+    /// An entry of a table beside the databases is gone.
+    SystemDel { table: u8, name: &'a [u8] },
 }
 
 impl<'a> Mutation<'a> {
@@ -128,7 +136,7 @@ impl<'a> Mutation<'a> {
     pub fn key(&self) -> Option<(u32, &'a [u8])> {
         use Mutation::*;
         match *self {
-            FlushDb { .. } | SwapDb { .. } => None,
+            FlushDb { .. } | SwapDb { .. } | SystemPut { .. } | SystemDel { .. } => None,
             StrSet { db, key, .. }
             | StrRange { db, key, .. }
             | Del { db, key }

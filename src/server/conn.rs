@@ -1,20 +1,23 @@
 //! One connection: bytes in, requests run, replies out at their commit.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::base::limits::{COMMANDS_PER_TURN_MAX, REPLY_BACKLOG_MAX};
-use crate::resp::{Parser, Proto};
+use crate::command::blocking::Parcel;
+use crate::resp::{Out, Parser, Proto};
 
-use super::dispatch::{self, Step};
+use super::dispatch::{self, Blocked, Step};
 use super::held::Held;
+use super::session::ReplyMode;
 use super::{Server, Session, relay};
 
 /// Rounds of reading and running before other connections of the thread get their turn.
@@ -45,6 +48,14 @@ pub struct Conn<S> {
     flushing: bool,
     /// The request in the buffer was found to need the primary.
     stuck: bool,
+    /// The last request waits for a key.
+    blocked: Option<Waiting>,
+}
+
+/// A request that waits, and until when.
+struct Waiting {
+    parcel: Arc<Parcel>,
+    deadline: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
@@ -64,6 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             eof: false,
             flushing: false,
             stuck: false,
+            blocked: None,
         }
     }
 
@@ -84,6 +96,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     }
                 },
             }
+        }
+        if self.blocked.is_some() {
+            let id = self.session.client.id;
+            self.server.engine.lock().blocking.remove(id);
         }
         self.session.unsubscribe_all(&self.server.hub);
         self.server.clients.remove(self.session.client.id);
@@ -131,6 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 self.held.mark(0, 0);
                 progress = true;
             }
+            progress |= self.unblock(cx);
             let engine = self.server.engine.clone();
             self.held.release(|era, batch| engine.outcome(era, batch));
             match self.write(cx) {
@@ -138,7 +155,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Poll::Ready(Err(_)) => return Poll::Ready(Event::Closed),
                 Poll::Pending => {}
             }
-            if (self.session.closing || self.eof) && self.held.is_empty() && !self.flushing {
+            let gone = self.eof && self.blocked.is_some();
+            if (self.session.closing || self.eof) && self.held.is_empty() && !self.flushing || gone {
                 return Poll::Ready(Event::Closed);
             }
             if self.stuck {
@@ -149,13 +167,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 };
             }
             if self.held.len() < REPLY_BACKLOG_MAX && !self.session.closing {
-                if !self.input.is_empty() {
+                if !self.input.is_empty() && self.blocked.is_none() {
                     progress |= self.execute(cx);
                     if self.stuck {
                         continue;
                     }
                 }
-                if !progress && !self.eof {
+                // Who waits is read from only to notice that it left, and so much that it can have pipelined.
+                let listens = self.blocked.is_none() || self.input.len() < READ_LEN;
+                if !progress && !self.eof && listens {
                     match self.read(cx) {
                         Poll::Ready(Ok(0)) => {
                             self.eof = true;
@@ -218,13 +238,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         })
     }
 
+    /// Looks whether a request that waits has its reply, or its time is over. Says whether it waits no more.
+    fn unblock(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(waiting) = &mut self.blocked else {
+            return false;
+        };
+        let mut delivery = waiting.parcel.take(cx.waker());
+        let late = |sleep: &mut Pin<Box<tokio::time::Sleep>>| sleep.as_mut().poll(cx).is_ready();
+        if delivery.is_none() && waiting.deadline.as_mut().is_some_and(late) {
+            let mut core = self.server.engine.lock();
+            core.unblock(self.session.client.id, Out::null_array);
+            // In the parcel now in any case: from here, or from who served it in this very moment.
+            delivery = waiting.parcel.take(cx.waker());
+        }
+        let Some(delivery) = delivery else {
+            return false;
+        };
+        self.blocked = None;
+        if self.session.reply == ReplyMode::On {
+            self.held.out.raw(&delivery.reply);
+        }
+        self.held.mark(delivery.era, delivery.wait);
+        let mut core = self.server.engine.lock();
+        for batch in self.held.waits_for(core.era()) {
+            core.wait(batch, cx.waker());
+        }
+        true
+    }
+
     /// Runs the requests in the buffer under one hold of the engine's lock. Says whether there was one.
     fn execute(&mut self, cx: &mut Context<'_>) -> bool {
         let mut core = self.server.engine.lock();
         core.tick();
         let mut ran = 0;
         let mut at = 0;
-        while ran < COMMANDS_PER_TURN_MAX && !self.session.closing {
+        while ran < COMMANDS_PER_TURN_MAX && !self.session.closing && self.blocked.is_none() {
             let request = match self
                 .parser
                 .next(&self.input[at..], self.session.authenticated)
@@ -256,6 +304,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     Step::Replied { wait } => {
                         let era = core.era();
                         self.held.mark(era, wait);
+                    }
+                    Step::Blocked(Blocked { parcel, timeout_ms }) => {
+                        let after = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
+                        self.blocked = Some(Waiting {
+                            parcel,
+                            deadline: after.map(|d| Box::pin(tokio::time::sleep(d))),
+                        });
                     }
                     Step::NeedsPrimary => {
                         self.stuck = true;

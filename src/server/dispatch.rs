@@ -1,5 +1,6 @@
 //! From a request to its reply: the gates that every command passes, in Redis's order.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 
 use crate::base::limits::{BATCH_LEN_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX};
 use crate::base::slot;
+use crate::command::blocking::{self, Parcel, Waiter};
 use crate::command::table::{self, Flags, Spec, Unknown};
 use crate::command::{self, Args, Fail};
 use crate::engine::{Core, Role};
@@ -16,12 +18,22 @@ use super::session::{Multi, ReplyMode};
 use super::{Server, Session, commands};
 
 /// What is to become of the connection after a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Step {
     /// The reply is in `out`; it waits for this batch (0: for none).
     Replied { wait: u64 },
     /// Only the primary can answer this: nothing was done.
     NeedsPrimary,
+    /// The command waits for a key: the client stands in line, and its reply will be in the parcel.
+    Blocked(Blocked),
+}
+
+/// A session's side of a command that waits.
+#[derive(Debug, Clone)]
+pub struct Blocked {
+    pub parcel: Arc<Parcel>,
+    /// Milliseconds; 0: for ever.
+    pub timeout_ms: u64,
 }
 
 /// The world of a command about the connection or the server.
@@ -187,10 +199,12 @@ pub fn execute(
     let from = out.len();
     let started = Instant::now();
     let mark = core.mark();
+    let mut block = None;
     let (wait, result) = if let Some(handler) = command::handler(spec.id) {
         let mut ctx = core.ctx(session.db);
         ctx.no_touch = session.no_touch;
         let result = handler(&mut ctx, args, out);
+        block = ctx.block.take();
         (ctx.wait, result)
     } else if let Some(handler) = commands::handler(spec.id) {
         let mut exec = Exec {
@@ -217,6 +231,32 @@ pub fn execute(
         out.truncate(from);
         out.error(fail.as_str());
     }
+    let mut blocked = None;
+    match block {
+        // Within a transaction nothing is waited for.
+        Some(block) if session.in_exec => block.write_empty(out),
+        Some(block) => {
+            let parcel = Arc::<Parcel>::default();
+            blocked = Some(Blocked {
+                parcel: parcel.clone(),
+                timeout_ms: block.timeout_ms,
+            });
+            core.blocking.add(Waiter {
+                client: session.client.id,
+                command: spec.id,
+                args: blocking::own(args),
+                db: session.db,
+                proto: out.proto(),
+                no_touch: session.no_touch,
+                block,
+                parcel,
+            });
+        }
+        None => {}
+    }
+    if !session.in_exec {
+        core.serve_blocked();
+    }
     wait = wait.max(core.settle_events());
     let micros = started.elapsed().as_micros() as u64;
     let [calls, usec, failed, _] = server.counters.calls.of(spec.id);
@@ -238,7 +278,7 @@ pub fn execute(
             &about,
         );
     }
-    Step::Replied { wait }
+    blocked.map_or(Step::Replied { wait }, Step::Blocked)
 }
 
 /// What a node that does not lead does with a command; `None`: run it here.
