@@ -1,10 +1,11 @@
 //! One connection: bytes in, requests run, replies out at their commit.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
@@ -45,6 +46,12 @@ pub struct Conn<S> {
     flushing: bool,
     /// The request in the buffer was found to need the primary.
     stuck: bool,
+    /// The next request is held back until then; see `dispatch::Step::Held`.
+    paused: Option<Instant>,
+    /// Counted among the blocked clients.
+    counted: bool,
+    timer: Option<Pin<Box<tokio::time::Sleep>>>,
+    last_read: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
@@ -64,6 +71,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             eof: false,
             flushing: false,
             stuck: false,
+            paused: None,
+            counted: false,
+            timer: None,
+            last_read: Instant::now(),
         }
     }
 
@@ -86,9 +97,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             }
         }
         self.session.unsubscribe_all(&self.server.hub);
+        self.server.monitors.remove(self.session.client.id);
+        self.count_blocked(false);
         self.server.clients.remove(self.session.client.id);
         let _ =
-            tokio::time::timeout(std::time::Duration::from_secs(1), self.stream.shutdown()).await;
+            tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;
     }
 
     /// From here on the primary's connection speaks: bytes pass both ways.
@@ -155,7 +168,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                         continue;
                     }
                 }
-                if !progress && !self.eof {
+                let room = self.paused.is_none() || self.input.len() < REPLY_BACKLOG_MAX;
+                if !progress && !self.eof && room {
                     match self.read(cx) {
                         Poll::Ready(Ok(0)) => {
                             self.eof = true;
@@ -168,11 +182,54 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 }
             }
             if !progress {
-                return Poll::Pending;
+                return self.rest(cx);
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Nothing is to be done now: comes back when a pause ends, and closes a client that was idle too long.
+    fn rest(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let mut deadline = self.paused;
+        let timeout = self.server.live.timeout_s.load(Relaxed);
+        let exempt = self.session.subscriptions() > 0 || self.session.monitor;
+        if timeout > 0 && !exempt && deadline.is_none() && self.held.is_empty() {
+            let idle_until = self.last_read + Duration::from_secs(timeout);
+            if idle_until <= Instant::now() {
+                return Poll::Ready(Event::Closed);
+            }
+            deadline = Some(idle_until);
+        }
+        let Some(deadline) = deadline else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        let deadline = tokio::time::Instant::from_std(deadline);
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        if timer.as_mut().poll(cx).is_ready() {
+            self.timer = None;
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Counts the client among those that wait, or no longer.
+    fn count_blocked(&mut self, blocked: bool) {
+        if self.counted != blocked {
+            self.counted = blocked;
+            self.session.client.about.lock().blocked = blocked;
+            if blocked {
+                self.server.counters.blocked.fetch_add(1, Relaxed);
+            } else {
+                self.server.counters.blocked.fetch_sub(1, Relaxed);
+            }
+        }
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -182,6 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
                 }
                 Poll::Ready(Ok(n)) => {
+                    self.server.counters.writes.fetch_add(1, Relaxed);
                     self.held.ready.advance(n);
                     self.server.counters.bytes_out.fetch_add(n as u64, Relaxed);
                     self.flushing = true;
@@ -209,6 +267,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                         .counters
                         .bytes_in
                         .fetch_add(filled.len() as u64, Relaxed);
+                    self.server.counters.reads.fetch_add(1, Relaxed);
+                    self.last_read = Instant::now();
                     self.input.extend_from_slice(filled);
                     Poll::Ready(Ok(filled.len()))
                 }
@@ -220,6 +280,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     /// Runs the requests in the buffer under one hold of the engine's lock. Says whether there was one.
     fn execute(&mut self, cx: &mut Context<'_>) -> bool {
+        let live = &self.server.live;
+        self.parser.bulk_len_max = live.bulk_len_max.load(Relaxed);
+        self.parser.request_len_max = live.request_len_max.load(Relaxed);
+        self.session.memory.input = self.input.len();
+        self.session.memory.input_free = self.input.capacity() - self.input.len();
+        self.session.memory.output = 0;
+        self.paused = None;
         let mut core = self.server.engine.lock();
         core.tick();
         let mut ran = 0;
@@ -261,6 +328,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                         self.stuck = true;
                         break;
                     }
+                    Step::Held { until } => {
+                        self.paused = Some(until);
+                        break;
+                    }
                 }
             }
             at += request.consumed;
@@ -274,11 +345,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         for batch in self.held.waits_for(core.era()) {
             core.wait(batch, cx.waker());
         }
+        let asleep = self.session.asleep.is_some();
         drop(core);
+        self.count_blocked(self.paused.is_some() && !asleep);
+        self.server.stats.sample(self.server.counters.rated());
         self.input.advance(at);
         if self.input.is_empty() && self.input.capacity() > READ_LEN {
             self.input = BytesMut::new();
         }
+        self.session.memory.input = self.input.len();
+        self.session.memory.input_free = self.input.capacity() - self.input.len();
+        self.session.memory.output = self.held.len();
+        self.session.show();
         ran > 0 || self.stuck
     }
 }
