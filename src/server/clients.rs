@@ -60,6 +60,13 @@ pub struct About {
     pub relayed: bool,
 }
 
+impl About {
+    /// Bytes that the connection's buffers hold.
+    pub fn buffers(&self) -> usize {
+        self.input + self.input_free + self.args_bytes + self.multi_bytes + self.output
+    }
+}
+
 #[derive(Default)]
 struct Inbox {
     messages: VecDeque<Bytes>,

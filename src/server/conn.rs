@@ -100,8 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         self.server.monitors.remove(self.session.client.id);
         self.count_blocked(false);
         self.server.clients.remove(self.session.client.id);
-        let _ =
-            tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;
     }
 
     /// From here on the primary's connection speaks: bytes pass both ways.
@@ -346,9 +345,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             core.wait(batch, cx.waker());
         }
         let asleep = self.session.asleep.is_some();
+        let counts = self.server.counters.rated();
+        self.server.stats.sample(counts, || core.ks.bytes());
         drop(core);
         self.count_blocked(self.paused.is_some() && !asleep);
-        self.server.stats.sample(self.server.counters.rated());
         self.input.advance(at);
         if self.input.is_empty() && self.input.capacity() > READ_LEN {
             self.input = BytesMut::new();

@@ -184,8 +184,8 @@ fn held_back(server: &Server, core: &Core, session: &Session, spec: &Spec) -> Op
         return None;
     }
     let writes = Flags::WRITE.union(Flags::MAY_REPLICATE);
-    let queued = spec.full_name == "exec"
-        && session.multi.as_ref().is_some_and(|multi| multi.writes);
+    let queued =
+        spec.full_name == "exec" && session.multi.as_ref().is_some_and(|multi| multi.writes);
     let held = core.settings.pause_all || queued || spec.has(writes);
     held.then(|| Instant::now() + Duration::from_millis(left))
 }
@@ -204,7 +204,10 @@ const CROSS_SLOT: Fail = Fail::new("CROSSSLOT Keys in request don't hash to the 
 fn queue(
     server: &Server,
     session: &mut Session,
-    spec: &Spec, args: Args<'_>, out: &mut Out) -> Step {
+    spec: &Spec,
+    args: Args<'_>,
+    out: &mut Out,
+) -> Step {
     if spec.has(Flags::NO_MULTI) {
         return refuse(
             server,
@@ -385,13 +388,7 @@ fn at_standby(
             "STALE this standby's data is {staleness} ms behind and at most {} ms is allowed: read at the primary (READWRITE)",
             server.options.staleness_ms
         );
-        return Some(refuse(
-                server,
-                session,
-                Some(spec),
-                out,
-                &Fail::text(text),
-            ));
+        return Some(refuse(server, session, Some(spec), out, &Fail::text(text)));
     }
     if !server.options.redirect {
         return Some(Step::NeedsPrimary);
@@ -404,13 +401,7 @@ fn at_standby(
                 .map_or(0, |key| slot::of(args[key.at]));
             let text = format!("MOVED {slot} {}", leader.announced);
             drop(view);
-            Some(refuse(
-                server,
-                session,
-                Some(spec),
-                out,
-                &Fail::text(text),
-            ))
+            Some(refuse(server, session, Some(spec), out, &Fail::text(text)))
         }
         _ => Some(Step::NeedsPrimary),
     }

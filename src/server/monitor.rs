@@ -87,11 +87,19 @@ pub fn redacted<'a>(name: &str, args: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
         "auth" => args[1..].fill(REDACTED),
         "hello" => {
             let at = args.iter().position(|a| is(a, "auth"))?;
-            args.iter_mut().skip(at + 1).take(2).for_each(|a| *a = REDACTED);
+            args.iter_mut()
+                .skip(at + 1)
+                .take(2)
+                .for_each(|a| *a = REDACTED);
         }
         "config|set" => {
             for pair in args[2..].chunks_mut(2) {
-                let secret = ["masteruser", "masterauth", "requirepass", "tls-key-file-pass"];
+                let secret = [
+                    "masteruser",
+                    "masterauth",
+                    "requirepass",
+                    "tls-key-file-pass",
+                ];
                 if pair.len() == 2 && secret.iter().any(|s| is(pair[0], s)) {
                     pair[1] = REDACTED;
                 }
@@ -107,7 +115,10 @@ pub fn redacted<'a>(name: &str, args: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
                 } else {
                     continue;
                 };
-                args.iter_mut().skip(at + 1).take(secrets).for_each(|a| *a = REDACTED);
+                args.iter_mut()
+                    .skip(at + 1)
+                    .take(secrets)
+                    .for_each(|a| *a = REDACTED);
             }
         }
         _ => return None,

@@ -51,8 +51,6 @@ pub struct Stats {
     events: Mutex<BTreeMap<&'static str, Series>>,
     samples: Mutex<Samples>,
     peak: AtomicU64,
-    /// Bytes allocated when the node had just started.
-    pub startup: AtomicU64,
 }
 
 impl Default for Stats {
@@ -64,15 +62,8 @@ impl Default for Stats {
             events: Mutex::default(),
             samples: Mutex::default(),
             peak: AtomicU64::new(0),
-            startup: AtomicU64::new(allocated()),
         }
     }
-}
-
-/// Bytes that the allocator has given out.
-pub fn allocated() -> u64 {
-    let _ = tikv_jemalloc_ctl::epoch::advance();
-    tikv_jemalloc_ctl::stats::allocated::read().unwrap_or(0) as u64
 }
 
 impl Stats {
@@ -155,11 +146,11 @@ impl Stats {
         self.errors.lock().clear();
         self.latencies.lock().fill(None);
         self.samples.lock().ring.clear();
-        self.peak.store(allocated(), Relaxed);
+        self.peak.store(0, Relaxed);
     }
 
-    /// Takes a sample where one is due.
-    pub fn sample(&self, counts: Counts) {
+    /// Takes a sample where one is due; `bytes` tells how large the data is.
+    pub fn sample(&self, counts: Counts, bytes: impl FnOnce() -> u64) {
         let Some(mut samples) = self.samples.try_lock() else {
             return;
         };
@@ -175,8 +166,7 @@ impl Stats {
             samples.ring.pop_front();
         }
         samples.ring.push_back((now, counts));
-        drop(samples);
-        self.peak();
+        self.peak.fetch_max(bytes(), Relaxed);
     }
 
     /// Rates since the oldest sample that still counts; zero where nothing happened lately.
@@ -201,9 +191,8 @@ impl Stats {
         }
     }
 
-    /// The most that the allocator had given out, bytes, as sampled.
-    pub fn peak(&self) -> u64 {
-        let now = allocated();
+    /// The most that the data took, bytes, as sampled; it takes `now` at this moment.
+    pub fn peak(&self, now: u64) -> u64 {
         self.peak.fetch_max(now, Relaxed).max(now)
     }
 }
@@ -241,9 +230,6 @@ mod tests {
         for s in 0..1000 {
             stats.event("command", 1, s);
         }
-        assert_eq!(
-            stats.events()["command"].samples.len(),
-            LATENCY_SAMPLES_MAX
-        );
+        assert_eq!(stats.events()["command"].samples.len(), LATENCY_SAMPLES_MAX);
     }
 }

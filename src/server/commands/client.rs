@@ -115,7 +115,7 @@ fn line(client: &Client) -> String {
         flags.push('N');
     }
     let age_ms = client.since.elapsed().as_millis() as u64;
-    let total = FIXED_BYTES + a.input + a.input_free + a.args_bytes + a.multi_bytes + a.output;
+    let total = FIXED_BYTES + a.buffers();
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
          multi={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={total} \
@@ -406,9 +406,8 @@ fn pause(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     if args.len() > 4 {
         return Err(Fail::SYNTAX);
     }
-    let ms = number::parse_i64(args[2]).ok_or(Fail::new(
-        "ERR timeout is not an integer or out of range",
-    ))?;
+    let ms = number::parse_i64(args[2])
+        .ok_or(Fail::new("ERR timeout is not an integer or out of range"))?;
     if ms < 0 {
         return Err(Fail::new("ERR timeout is negative"));
     }
@@ -455,8 +454,14 @@ fn help(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         out,
         "CLIENT",
         &[
-            ("CACHING (YES|NO)", "Whether the keys of the next command are tracked."),
-            ("GETREDIR", "The client that invalidations are redirected to."),
+            (
+                "CACHING (YES|NO)",
+                "Whether the keys of the next command are tracked.",
+            ),
+            (
+                "GETREDIR",
+                "The client that invalidations are redirected to.",
+            ),
             ("GETNAME", "This connection's name."),
             ("ID", "This connection's number."),
             ("INFO", "What CLIENT LIST says of this connection."),
@@ -465,13 +470,19 @@ fn help(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
                 "KILL <option> <value> [<option> <value> [...]]",
                 "Disconnect clients by ID, ADDR, LADDR, TYPE, USER; SKIPME (YES|NO) spares this one.",
             ),
-            ("LIST [options ...]", "One line a client; TYPE or ID choose some."),
+            (
+                "LIST [options ...]",
+                "One line a client; TYPE or ID choose some.",
+            ),
             ("UNPAUSE", "End a pause."),
             (
                 "PAUSE <timeout> [WRITE|ALL]",
                 "Hold back commands, or those that write, for so many milliseconds.",
             ),
-            ("REPLY (ON|OFF|SKIP)", "Whether this connection gets replies."),
+            (
+                "REPLY (ON|OFF|SKIP)",
+                "Whether this connection gets replies.",
+            ),
             ("SETNAME <name>", "Name this connection."),
             (
                 "SETINFO <option> <value>",
@@ -486,7 +497,10 @@ fn help(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
                 "Client-side caching.",
             ),
             ("TRACKINGINFO", "This connection's tracking."),
-            ("NO-EVICT (ON|OFF)", "Never disconnect this client to save memory."),
+            (
+                "NO-EVICT (ON|OFF)",
+                "Never disconnect this client to save memory.",
+            ),
             (
                 "NO-TOUCH (ON|OFF)",
                 "Do not count this client's reads as uses of keys.",

@@ -82,13 +82,18 @@ fn graph(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let shown: Vec<(u64, u64)> = series.samples.into_iter().skip(skip).collect();
     let high = shown.iter().map(|s| s.1).max().unwrap_or(0);
     let low = shown.iter().map(|s| s.1).min().unwrap_or(0);
-    let mut text = format!("{name} - high {high} ms, low {low} ms (all time high {} ms)\n", series.max);
+    let mut text = format!(
+        "{name} - high {high} ms, low {low} ms (all time high {} ms)\n",
+        series.max
+    );
     text += &"-".repeat(GRAPH_COLUMNS);
     text.push('\n');
     for row in (0..GRAPH_ROWS).rev() {
         for (_, ms) in &shown {
             // Each column is filled up to its share of the highest.
-            let level = (*ms as usize * GRAPH_ROWS).div_ceil(high.max(1) as usize).max(1);
+            let level = (*ms as usize * GRAPH_ROWS)
+                .div_ceil(high.max(1) as usize)
+                .max(1);
             text.push(if level > row { '#' } else { ' ' });
         }
         text.push('\n');
@@ -118,7 +123,8 @@ fn doctor(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         );
     }
     if !events.is_empty() {
-        text += "SLOWLOG GET names the commands; INFO pontoon tells how long the log's syncs take.\n";
+        text +=
+            "SLOWLOG GET names the commands; INFO pontoon tells how long the log's syncs take.\n";
     }
     out.verbatim(*b"txt", text.as_bytes());
     Ok(())
@@ -182,7 +188,10 @@ fn help(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         &[
             ("DOCTOR", "Say in words what was slow."),
             ("GRAPH <event>", "Draw an event's latencies."),
-            ("HISTORY <event>", "An event's samples: time and milliseconds."),
+            (
+                "HISTORY <event>",
+                "An event's samples: time and milliseconds.",
+            ),
             ("LATEST", "The last sample of each event, and its worst."),
             (
                 "RESET [<event> ...]",

@@ -86,9 +86,7 @@ fn get(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
             Some(-1) => usize::MAX,
             Some(n) if n >= 0 => n as usize,
             Some(_) => {
-                return Err(Fail::new(
-                    "ERR count should be greater than or equal to -1",
-                ));
+                return Err(Fail::new("ERR count should be greater than or equal to -1"));
             }
         },
     };

@@ -61,9 +61,9 @@ impl Kind {
             Kind::Save => parse_save(&text),
             Kind::OutputLimits => parse_output_limits(&text, current),
             Kind::OomScores => parse_oom_scores(&text),
-            Kind::Events => events(value).map(events_text).ok_or(
-                "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into(),
-            ),
+            Kind::Events => events(value)
+                .map(events_text)
+                .ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into()),
             Kind::Percentiles => parse_percentiles(&text),
         }
     }
@@ -128,7 +128,9 @@ fn parse_number(value: &[u8], min: i128, max: i128, unit: Unit) -> Result<String
     }
     let (parsed, refusal) = match unit {
         Unit::Plain => (
-            number::parse_i64(value).map(i128::from).or(number::parse_u64(value).map(i128::from)),
+            number::parse_i64(value)
+                .map(i128::from)
+                .or(number::parse_u64(value).map(i128::from)),
             "argument couldn't be parsed into an integer",
         ),
         Unit::Memory => (
@@ -159,9 +161,8 @@ fn parse_number(value: &[u8], min: i128, max: i128, unit: Unit) -> Result<String
 fn parse_save(text: &str) -> Result<String, Refusal> {
     let parts: Vec<&str> = text.split_whitespace().collect();
     let numbers: Option<Vec<i64>> = parts.iter().map(|p| p.parse().ok()).collect();
-    let valid = numbers.is_some_and(|n| {
-        n.len() % 2 == 0 && n.chunks(2).all(|pair| pair[0] >= 1 && pair[1] >= 0)
-    });
+    let valid = numbers
+        .is_some_and(|n| n.len() % 2 == 0 && n.chunks(2).all(|pair| pair[0] >= 1 && pair[1] >= 0));
     if valid {
         Ok(parts.join(" "))
     } else {
@@ -305,7 +306,10 @@ mod tests {
     fn groups() {
         let now = "normal 0 0 0 slave 1 2 3 pubsub 4 5 6";
         let set = Kind::OutputLimits.parse(b"replica 1k 0 9", now);
-        assert_eq!(set.as_deref(), Ok("normal 0 0 0 slave 1000 0 9 pubsub 4 5 6"));
+        assert_eq!(
+            set.as_deref(),
+            Ok("normal 0 0 0 slave 1000 0 9 pubsub 4 5 6")
+        );
         assert_eq!(Kind::Events.parse(b"KEA", "").as_deref(), Ok("AKE"));
         assert_eq!(Kind::Events.parse(b"$lK", "").as_deref(), Ok("$lK"));
         assert_eq!(Kind::Save.parse(b"", "").as_deref(), Ok(""));

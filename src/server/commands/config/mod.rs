@@ -175,7 +175,10 @@ fn help(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         out,
         "CONFIG",
         &[
-            ("GET <pattern>", "Parameters whose names match, and their values."),
+            (
+                "GET <pattern>",
+                "Parameters whose names match, and their values.",
+            ),
             ("SET <directive> <value>", "Change parameters of this node."),
             ("RESETSTAT", "Set the counters of INFO to zero."),
             ("REWRITE", "Refused: there is no file to write."),
