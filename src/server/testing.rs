@@ -94,6 +94,12 @@ pub struct Shell {
     index: u64,
 }
 
+impl Default for Shell {
+    fn default() -> Self {
+        Shell::new()
+    }
+}
+
 impl Shell {
     /// A client of a server of its own.
     pub fn new() -> Shell {

@@ -16,6 +16,9 @@ pub mod server;
 pub mod slowlog;
 pub mod transaction;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::LazyLock;
 
 use crate::command::table;

@@ -173,7 +173,7 @@ fn parse_save(text: &str) -> Result<String, Refusal> {
 fn parse_output_limits(text: &str, current: &str) -> Result<String, Refusal> {
     const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
     let parts: Vec<&str> = text.split_whitespace().collect();
-    if parts.len() % 4 != 0 {
+    if !parts.len().is_multiple_of(4) {
         return Err("Wrong number of arguments in buffer limit configuration.".into());
     }
     let shown: Vec<&str> = current.split_whitespace().collect();

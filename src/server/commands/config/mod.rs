@@ -81,7 +81,7 @@ fn refused(name: &str, why: &str) -> Fail {
 }
 
 fn set(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(Fail::SYNTAX);
     }
     let mut chosen: Vec<(&Parameter, &[u8])> = Vec::new();
