@@ -242,6 +242,9 @@ fn server_of(
         relay: Arc::new(Relay(group.clone())),
         started: Instant::now(),
         counters: Counters::default(),
+        stats: Default::default(),
+        live: server::Live::new(config.maxclients() as usize),
+        monitors: Default::default(),
         slowlog: Default::default(),
         facts,
         reload: {

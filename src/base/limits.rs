@@ -134,3 +134,13 @@ pub const GATEWAY_FILES_RESERVED: u64 = 128;
 pub const GATEWAY_SPARE: u64 = 512;
 /// Gateway processes that `pontoon dev` starts at most.
 pub const GATEWAY_PROCESSES_MAX: usize = 16;
+/// Error prefixes that INFO errorstats tells apart. Beyond: further ones are not counted.
+pub const ERROR_KINDS_MAX: usize = 128;
+/// Samples kept of each latency event, one a second. Beyond: the oldest is dropped.
+pub const LATENCY_SAMPLES_MAX: usize = 160;
+/// DEBUG SLEEP inside MULTI holds the engine's lock, which Raft needs, at most this long.
+pub const DEBUG_SLEEP_LOCKED_MAX: std::time::Duration = std::time::Duration::from_millis(100);
+/// Keys that one DEBUG POPULATE makes. Beyond: refused.
+pub const DEBUG_POPULATE_MAX: u64 = 10_000_000;
+/// Clients that MONITOR at once. Beyond: refused.
+pub const MONITORS_MAX: usize = 64;

@@ -156,7 +156,8 @@ impl Ctx<'_> {
     /// changed it. After this, `ks.entry` of several keys may be held at once ([`Ctx::peek`]).
     pub fn prepare(&mut self, db: u32, key: &[u8]) {
         self.wait = self.wait.max(self.gate.key(db, self.ks.seed.hash(key)));
-        if !self.standby && self.ks.entry(db, key).is_some_and(|e| e.expired(self.now)) {
+        let held = self.now < self.settings.paused_until;
+        if !self.standby && !held && self.ks.entry(db, key).is_some_and(|e| e.expired(self.now)) {
             self.expire_now(db, key);
         }
     }

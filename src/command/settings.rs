@@ -39,6 +39,12 @@ pub struct Settings {
     pub slowlog_slower_than_us: i64,
     /// slowlog-max-len.
     pub slowlog_len_max: usize,
+    /// latency-monitor-threshold, milliseconds; 0: off.
+    pub latency_monitor_ms: u64,
+    /// Until then, service time in milliseconds, CLIENT PAUSE holds writes back and nothing is expired or evicted.
+    pub paused_until: u64,
+    /// The pause holds all commands back, not only those that write.
+    pub pause_all: bool,
     /// lazyfree and the like have no meaning here; values a client sets are kept and shown.
     pub shown: std::collections::BTreeMap<String, String>,
 }
@@ -53,6 +59,9 @@ impl Default for Settings {
             active_expire: true,
             slowlog_slower_than_us: 10_000,
             slowlog_len_max: 128,
+            latency_monitor_ms: 0,
+            paused_until: 0,
+            pause_all: false,
             shown: Default::default(),
         }
     }

@@ -40,6 +40,12 @@ pub struct Shell {
     pub mutations: usize,
 }
 
+impl Default for Shell {
+    fn default() -> Self {
+        Shell::new()
+    }
+}
+
 impl Shell {
     /// 16 empty databases; the time is 1,000,000,000,000 ms.
     pub fn new() -> Shell {

@@ -10,7 +10,7 @@ impl Core {
     /// Evicts until the data fits maxmemory or the policy has nothing left. Says whether it fits.
     pub fn make_room(&mut self) -> bool {
         let max = self.settings.maxmemory;
-        if max == 0 {
+        if max == 0 || self.now_ms() < self.settings.paused_until {
             return true;
         }
         let mut evicted = 0;
@@ -42,6 +42,9 @@ impl Core {
             return false;
         }
         let now = self.tick();
+        if now < self.settings.paused_until {
+            return false;
+        }
         let due = self.ks.due(now, EXPIRE_PER_TICK_MAX);
         for (db, key) in &due {
             self.ctx(*db).expire_now(*db, key);

@@ -103,8 +103,12 @@ impl ProtocolError {
 }
 
 /// What was understood so far of the request at the start of the buffer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Parser {
+    /// The largest bulk string, bytes (proto-max-bulk-len).
+    pub bulk_len_max: usize,
+    /// The largest request, bytes (client-query-buffer-limit).
+    pub request_len_max: usize,
     /// Up to here the buffer was understood.
     at: usize,
     /// Up to here no line end was found in the line that begins at `at`.
@@ -117,6 +121,22 @@ pub struct Parser {
     unquoted: Vec<u8>,
     /// The request was answered; the next call begins anew.
     done: bool,
+}
+
+impl Default for Parser {
+    fn default() -> Self {
+        Parser {
+            bulk_len_max: BULK_LEN_MAX,
+            request_len_max: REQUEST_LEN_MAX,
+            at: 0,
+            searched: 0,
+            missing: None,
+            bulk_len: None,
+            spans: Vec::new(),
+            unquoted: Vec::new(),
+            done: false,
+        }
+    }
 }
 
 /// Memory that one large request leaves behind is given back above this many arguments or bytes.
@@ -267,12 +287,12 @@ impl Parser {
                     }
                     let len = parse_i64(&line[1..])
                         .and_then(|len| usize::try_from(len).ok())
-                        .filter(|&len| len <= BULK_LEN_MAX)
+                        .filter(|&len| len <= self.bulk_len_max)
                         .ok_or(ProtocolError::InvalidLength)?;
                     if len > UNAUTHENTICATED_BULK_LEN_MAX && !authenticated {
                         return Err(ProtocolError::UnauthenticatedLength);
                     }
-                    if self.at + len > REQUEST_LEN_MAX {
+                    if self.at + len > self.request_len_max {
                         return Err(ProtocolError::RequestTooBig);
                     }
                     len

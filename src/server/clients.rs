@@ -16,6 +16,8 @@ pub struct Client {
     pub id: u64,
     pub addr: String,
     pub laddr: String,
+    /// The socket's number; -1 where the session is relayed.
+    pub fd: i32,
     pub since: Instant,
     /// 2 or 3.
     pub proto: AtomicU8,
@@ -33,14 +35,36 @@ pub struct About {
     pub user: String,
     pub db: u32,
     pub last_command: &'static str,
+    /// Milliseconds after `since` of the last request.
     pub last_ms: u64,
     pub subscriptions: usize,
     pub patterns: usize,
     pub shard_subscriptions: usize,
+    /// Commands queued in MULTI; -1 outside of one.
     pub multi: i64,
+    /// A watched key changed: the transaction will fail.
+    pub dirty: bool,
+    pub closing: bool,
+    pub blocked: bool,
+    pub monitor: bool,
+    pub readonly: bool,
+    /// Bytes of the transaction's queue, of the request that is run, of the input buffer, free in
+    /// it, and of held replies.
+    pub multi_bytes: usize,
+    pub args_bytes: usize,
+    pub input: usize,
+    pub input_free: usize,
+    pub output: usize,
     pub no_evict: bool,
     pub no_touch: bool,
     pub relayed: bool,
+}
+
+impl About {
+    /// Bytes that the connection's buffers hold.
+    pub fn buffers(&self) -> usize {
+        self.input + self.input_free + self.args_bytes + self.multi_bytes + self.output
+    }
 }
 
 #[derive(Default)]
@@ -84,6 +108,11 @@ impl Client {
     /// Disconnects the client.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Has the client's task look again at what it waits for.
+    pub fn wake(&self) {
         if let Some(waker) = self.inbox.lock().waker.take() {
             waker.wake();
         }
@@ -116,7 +145,7 @@ impl Clients {
     }
 
     /// Admits a client, unless there are `max` already.
-    pub fn add(&self, addr: String, laddr: String, max: usize) -> Option<Arc<Client>> {
+    pub fn add(&self, addr: String, laddr: String, fd: i32, max: usize) -> Option<Arc<Client>> {
         let mut all = self.all.lock();
         if all.len() >= max {
             return None;
@@ -126,11 +155,13 @@ impl Clients {
             id,
             addr,
             laddr,
+            fd,
             since: Instant::now(),
             proto: AtomicU8::new(2),
             about: Mutex::new(About {
                 user: "default".into(),
                 last_command: "NULL",
+                multi: -1,
                 ..About::default()
             }),
             inbox: Mutex::default(),
@@ -138,6 +169,11 @@ impl Clients {
         });
         all.insert(id, client.clone());
         Some(client)
+    }
+
+    /// Wakes the tasks of all clients: something that they may wait for changed.
+    pub fn wake_all(&self) {
+        self.all.lock().values().for_each(|c| c.wake());
     }
 
     pub fn remove(&self, id: u64) {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
@@ -50,6 +50,12 @@ pub struct Conn<S> {
     stuck: bool,
     /// The last request waits for a key.
     blocked: Option<Waiting>,
+    /// The next request is held back until then; see `dispatch::Step::Held`.
+    paused: Option<Instant>,
+    /// Counted among the blocked clients.
+    counted: bool,
+    timer: Option<Pin<Box<tokio::time::Sleep>>>,
+    last_read: Instant,
 }
 
 /// A request that waits, and until when.
@@ -76,6 +82,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             flushing: false,
             stuck: false,
             blocked: None,
+            paused: None,
+            counted: false,
+            timer: None,
+            last_read: Instant::now(),
         }
     }
 
@@ -102,9 +112,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             self.server.engine.lock().blocking.remove(id);
         }
         self.session.unsubscribe_all(&self.server.hub);
+        self.server.monitors.remove(self.session.client.id);
+        self.count_blocked(false);
         self.server.clients.remove(self.session.client.id);
-        let _ =
-            tokio::time::timeout(std::time::Duration::from_secs(1), self.stream.shutdown()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;
     }
 
     /// From here on the primary's connection speaks: bytes pass both ways.
@@ -174,8 +185,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     }
                 }
                 // Who waits is read from only to notice that it left, and so much that it can have pipelined.
-                let listens = self.blocked.is_none() || self.input.len() < READ_LEN;
-                if !progress && !self.eof && listens {
+                let waits = self.paused.is_some() || self.blocked.is_some();
+                let room = !waits || self.input.len() < REPLY_BACKLOG_MAX;
+                if !progress && !self.eof && room {
                     match self.read(cx) {
                         Poll::Ready(Ok(0)) => {
                             self.eof = true;
@@ -188,11 +200,55 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 }
             }
             if !progress {
-                return Poll::Pending;
+                return self.rest(cx);
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Nothing is to be done now: comes back when a pause ends, and closes a client that was idle too long.
+    fn rest(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let mut deadline = self.paused;
+        let timeout = self.server.live.timeout_s.load(Relaxed);
+        let waits = self.session.subscriptions() > 0 || self.blocked.is_some();
+        let exempt = waits || self.session.monitor;
+        if timeout > 0 && !exempt && deadline.is_none() && self.held.is_empty() {
+            let idle_until = self.last_read + Duration::from_secs(timeout);
+            if idle_until <= Instant::now() {
+                return Poll::Ready(Event::Closed);
+            }
+            deadline = Some(idle_until);
+        }
+        let Some(deadline) = deadline else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        let deadline = tokio::time::Instant::from_std(deadline);
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        if timer.as_mut().poll(cx).is_ready() {
+            self.timer = None;
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Counts the client among those that wait, or no longer.
+    fn count_blocked(&mut self, blocked: bool) {
+        if self.counted != blocked {
+            self.counted = blocked;
+            self.session.client.about.lock().blocked = blocked;
+            if blocked {
+                self.server.counters.blocked.fetch_add(1, Relaxed);
+            } else {
+                self.server.counters.blocked.fetch_sub(1, Relaxed);
+            }
+        }
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -202,6 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
                 }
                 Poll::Ready(Ok(n)) => {
+                    self.server.counters.writes.fetch_add(1, Relaxed);
                     self.held.ready.advance(n);
                     self.server.counters.bytes_out.fetch_add(n as u64, Relaxed);
                     self.flushing = true;
@@ -229,6 +286,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                         .counters
                         .bytes_in
                         .fetch_add(filled.len() as u64, Relaxed);
+                    self.server.counters.reads.fetch_add(1, Relaxed);
+                    self.last_read = Instant::now();
                     self.input.extend_from_slice(filled);
                     Poll::Ready(Ok(filled.len()))
                 }
@@ -255,6 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             return false;
         };
         self.blocked = None;
+        self.count_blocked(false);
         if self.session.reply == ReplyMode::On {
             self.held.out.raw(&delivery.reply);
         }
@@ -268,6 +328,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     /// Runs the requests in the buffer under one hold of the engine's lock. Says whether there was one.
     fn execute(&mut self, cx: &mut Context<'_>) -> bool {
+        let live = &self.server.live;
+        self.parser.bulk_len_max = live.bulk_len_max.load(Relaxed);
+        self.parser.request_len_max = live.request_len_max.load(Relaxed);
+        self.session.memory.input = self.input.len();
+        self.session.memory.input_free = self.input.capacity() - self.input.len();
+        self.session.memory.output = 0;
+        self.paused = None;
         let mut core = self.server.engine.lock();
         core.tick();
         let mut ran = 0;
@@ -316,6 +383,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                         self.stuck = true;
                         break;
                     }
+                    Step::Held { until } => {
+                        self.paused = Some(until);
+                        break;
+                    }
                 }
             }
             at += request.consumed;
@@ -329,11 +400,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         for batch in self.held.waits_for(core.era()) {
             core.wait(batch, cx.waker());
         }
+        let asleep = self.session.asleep.is_some();
+        let counts = self.server.counters.rated();
+        self.server.stats.sample(counts, || core.ks.bytes());
         drop(core);
+        self.count_blocked(self.paused.is_some() && !asleep || self.blocked.is_some());
         self.input.advance(at);
         if self.input.is_empty() && self.input.capacity() > READ_LEN {
             self.input = BytesMut::new();
         }
+        self.session.memory.input = self.input.len();
+        self.session.memory.input_free = self.input.capacity() - self.input.len();
+        self.session.memory.output = self.held.len();
+        self.session.show();
         ran > 0 || self.stuck
     }
 }

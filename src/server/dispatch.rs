@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -26,6 +26,8 @@ pub enum Step {
     NeedsPrimary,
     /// The command waits for a key: the client stands in line, and its reply will be in the parcel.
     Blocked(Blocked),
+    /// Nothing was done: the command may run at that time, or earlier where the pause is ended.
+    Held { until: Instant },
 }
 
 /// A session's side of a command that waits.
@@ -68,6 +70,7 @@ pub fn run(
     let step = gates(server, core, session, args, out);
     if let Step::Replied { .. } = step {
         server.counters.commands.fetch_add(1, Relaxed);
+        session.memory.args = 0;
         if out.error_count() != errors {
             server.counters.errors.fetch_add(1, Relaxed);
         }
@@ -87,7 +90,18 @@ pub fn run(
 const NO_AUTH: Fail = Fail::new("NOAUTH Authentication required.");
 const REPLIED: Step = Step::Replied { wait: 0 };
 
-fn refuse(session: &mut Session, out: &mut Out, fail: &Fail) -> Step {
+/// Refuses a command before it runs: the transaction that it is part of will not be executed.
+fn refuse(
+    server: &Server,
+    session: &mut Session,
+    spec: Option<&Spec>,
+    out: &mut Out,
+    fail: &Fail,
+) -> Step {
+    server.stats.error(fail.as_str().as_bytes());
+    if let Some(spec) = spec {
+        server.counters.calls.of(spec.id)[3].fetch_add(1, Relaxed);
+    }
     if let Some(multi) = &mut session.multi {
         multi.aborted = true;
     }
@@ -104,23 +118,31 @@ fn gates(
 ) -> Step {
     let spec = match table::resolve(args) {
         Ok(spec) => spec,
-        Err(_) if !session.authenticated => return refuse(session, out, &NO_AUTH),
-        Err(unknown) => return refuse_unknown(session, out, unknown, args),
+        Err(_) if !session.authenticated => return refuse(server, session, None, out, &NO_AUTH),
+        Err(unknown) => return refuse_unknown(server, session, out, unknown, args),
     };
     let top = spec.container.map_or(spec, |id| id.spec());
     if !spec.accepts(args.len()) {
-        return refuse(session, out, &Fail::text(table::wrong_arity(spec)));
+        return refuse(
+            server,
+            session,
+            Some(spec),
+            out,
+            &Fail::text(table::wrong_arity(spec)),
+        );
     }
     if !session.authenticated && !spec.has(Flags::NO_AUTH) {
-        return refuse(session, out, &NO_AUTH);
+        return refuse(server, session, Some(spec), out, &NO_AUTH);
     }
     if let Some(fail) = restricted(server, top, spec) {
-        server.counters.calls.of(spec.id)[3].fetch_add(1, Relaxed);
-        return refuse(session, out, &fail);
+        server.counters.denied_command.fetch_add(1, Relaxed);
+        return refuse(server, session, Some(spec), out, &fail);
     }
     if core.role == Role::Loading && !spec.has(Flags::LOADING) {
         return refuse(
+            server,
             session,
+            Some(spec),
             out,
             &Fail::new("LOADING Pontoon is loading the dataset in memory"),
         );
@@ -133,7 +155,12 @@ fn gates(
             "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
             spec.full_name
         );
-        return refuse(session, out, &Fail::text(text));
+        return refuse(server, session, Some(spec), out, &Fail::text(text));
+    }
+    if server.options.redirect
+        && let Some(fail) = cross_slot(spec, args)
+    {
+        return refuse(server, session, Some(spec), out, &fail);
     }
     if !matches!(core.role, Role::Leading { .. })
         && let Some(step) = at_standby(server, core, session, spec, args, out)
@@ -144,19 +171,60 @@ fn gates(
         spec.full_name,
         "exec" | "discard" | "multi" | "watch" | "quit" | "reset"
     );
+    if let Some(until) = held_back(server, core, session, spec) {
+        return Step::Held { until };
+    }
     if spec.has(Flags::DENYOOM) && !core.make_room() && session.multi.is_none() {
-        return refuse(session, out, &Fail::OOM);
+        return refuse(server, session, Some(spec), out, &Fail::OOM);
     }
     if session.multi.is_some() && !transaction_word {
-        return queue(session, spec, args, out);
+        return queue(server, session, spec, args, out);
+    }
+    if let Some(until) = commands::debug::falls_asleep(server, session, spec, args) {
+        return Step::Held { until };
     }
     execute(server, core, session, spec, args, out)
 }
 
-fn queue(session: &mut Session, spec: &Spec, args: Args<'_>, out: &mut Out) -> Step {
+/// Until when a command waits: for CLIENT PAUSE, or for a DEBUG SLEEP of some client.
+fn held_back(server: &Server, core: &Core, session: &Session, spec: &Spec) -> Option<Instant> {
+    if let Some(until) = server.live.asleep() {
+        return Some(until);
+    }
+    let left = core.settings.paused_until.saturating_sub(core.now_ms());
+    if left == 0 {
+        return None;
+    }
+    let writes = Flags::WRITE.union(Flags::MAY_REPLICATE);
+    let queued =
+        spec.full_name == "exec" && session.multi.as_ref().is_some_and(|multi| multi.writes);
+    let held = core.settings.pause_all || queued || spec.has(writes);
+    held.then(|| Instant::now() + Duration::from_millis(left))
+}
+
+/// In redirect mode clients see a cluster: all keys of a command are in one slot.
+fn cross_slot(spec: &Spec, args: Args<'_>) -> Option<Fail> {
+    let keys = table::routed_keys(spec, args);
+    let first = slot::of(args[keys.first()?.at]);
+    keys.iter()
+        .any(|key| slot::of(args[key.at]) != first)
+        .then_some(CROSS_SLOT)
+}
+
+const CROSS_SLOT: Fail = Fail::new("CROSSSLOT Keys in request don't hash to the same slot");
+
+fn queue(
+    server: &Server,
+    session: &mut Session,
+    spec: &Spec,
+    args: Args<'_>,
+    out: &mut Out,
+) -> Step {
     if spec.has(Flags::NO_MULTI) {
         return refuse(
+            server,
             session,
+            Some(spec),
             out,
             &Fail::text(format!(
                 "ERR Command not allowed inside a transaction: {}",
@@ -167,11 +235,14 @@ fn queue(session: &mut Session, spec: &Spec, args: Args<'_>, out: &mut Out) -> S
     let Some(multi) = &mut session.multi else {
         return REPLIED;
     };
+    multi.writes |= spec.has(Flags::WRITE.union(Flags::MAY_REPLICATE));
     multi.bytes += args.iter().map(|a| a.len() + 32).sum::<usize>();
     if multi.queue.len() >= QUEUED_COMMANDS_MAX || multi.bytes > QUEUED_BYTES_MAX {
         multi.queue = Vec::new();
         return refuse(
+            server,
             session,
+            Some(spec),
             out,
             &Fail::new(
                 "ERR the transaction is too large: fewer or smaller commands between MULTI and EXEC",
@@ -197,7 +268,14 @@ pub fn execute(
     out: &mut Out,
 ) -> Step {
     let from = out.len();
-    let started = Instant::now();
+    session.last_command = spec.full_name;
+    session.memory.args = args.iter().map(|a| a.len()).sum();
+    let db = session.db;
+    let started = match session.asleep.take() {
+        Some((began, _)) if spec.full_name == "debug" => began,
+        _ => Instant::now(),
+    };
+    let errors = out.error_count();
     let mark = core.mark();
     let mut block = None;
     let (wait, result) = if let Some(handler) = command::handler(spec.id) {
@@ -223,11 +301,13 @@ pub fn execute(
     if core.bytes_since(&mark) > BATCH_LEN_MAX {
         core.rollback(mark);
         out.truncate(from);
+        server.stats.error(b"ERR ");
         out.error(
             "ERR the command changes more than one batch may hold; nothing was changed: split it",
         );
         wait = 0;
     } else if let Err(fail) = &result {
+        server.stats.error(fail.as_str().as_bytes());
         out.truncate(from);
         out.error(fail.as_str());
     }
@@ -258,27 +338,69 @@ pub fn execute(
         core.serve_blocked();
     }
     wait = wait.max(core.settle_events());
-    let micros = started.elapsed().as_micros() as u64;
-    let [calls, usec, failed, _] = server.counters.calls.of(spec.id);
-    calls.fetch_add(1, Relaxed);
-    usec.fetch_add(micros, Relaxed);
-    if result.is_err() {
-        failed.fetch_add(1, Relaxed);
+    let took = started.elapsed();
+    let own_errors = spec.full_name != "exec" && out.error_count() != errors;
+    count(server, spec, took, result.is_err() || own_errors);
+    if !spec.has(Flags::SKIP_SLOWLOG) {
+        note_slow(server, core, session, spec, args, took);
     }
-    if core.settings.slowlog_slower_than_us >= 0
-        && micros as i64 >= core.settings.slowlog_slower_than_us
-        && !spec.has(Flags::SKIP_SLOWLOG)
-    {
-        let about = session.client.about.lock().name.clone();
-        server.slowlog.lock().add(
-            args,
-            micros,
-            core.settings.slowlog_len_max,
-            &session.client.addr,
-            &about,
-        );
+    if server.monitors.watched() && !spec.has(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
+        let hidden = super::monitor::redacted(spec.full_name, args);
+        let shown = hidden.as_deref().unwrap_or(args);
+        server
+            .monitors
+            .tell(wall_us(), db, &session.client.addr, shown);
     }
     blocked.map_or(Step::Replied { wait }, Step::Blocked)
+}
+
+fn count(server: &Server, spec: &Spec, took: Duration, is_failure: bool) {
+    let [calls, usec, failed, _] = server.counters.calls.of(spec.id);
+    calls.fetch_add(1, Relaxed);
+    usec.fetch_add(took.as_micros() as u64, Relaxed);
+    if is_failure {
+        failed.fetch_add(1, Relaxed);
+    }
+    server.stats.took(spec.id, took);
+}
+
+/// Notes a command in the slow log and the latency monitor where it took long enough.
+fn note_slow(
+    server: &Server,
+    core: &Core,
+    session: &Session,
+    spec: &Spec,
+    args: Args<'_>,
+    took: Duration,
+) {
+    let (micros, ms) = (took.as_micros() as u64, took.as_millis() as u64);
+    let threshold = core.settings.latency_monitor_ms;
+    if threshold > 0 && ms >= threshold {
+        let event = if spec.has(Flags::FAST) {
+            "fast-command"
+        } else {
+            "command"
+        };
+        server.stats.event(event, ms, wall_us() / 1_000_000);
+    }
+    let slow = core.settings.slowlog_slower_than_us;
+    if slow >= 0 && micros as i64 >= slow {
+        let hidden = super::monitor::redacted(spec.full_name, args);
+        let shown = hidden.as_deref().unwrap_or(args);
+        let name = session.client.about.lock().name.clone();
+        let max = core.settings.slowlog_len_max;
+        server
+            .slowlog
+            .lock()
+            .add(shown, micros, max, &session.client.addr, &name);
+    }
+}
+
+/// Microseconds since 1970, for what is shown to people.
+pub fn wall_us() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| d.as_micros() as u64)
 }
 
 /// What a node that does not lead does with a command; `None`: run it here.
@@ -306,7 +428,7 @@ fn at_standby(
             "STALE this standby's data is {staleness} ms behind and at most {} ms is allowed: read at the primary (READWRITE)",
             server.options.staleness_ms
         );
-        return Some(refuse(session, out, &Fail::text(text)));
+        return Some(refuse(server, session, Some(spec), out, &Fail::text(text)));
     }
     if !server.options.redirect {
         return Some(Step::NeedsPrimary);
@@ -319,7 +441,7 @@ fn at_standby(
                 .map_or(0, |key| slot::of(args[key.at]));
             let text = format!("MOVED {slot} {}", leader.announced);
             drop(view);
-            Some(refuse(session, out, &Fail::text(text)))
+            Some(refuse(server, session, Some(spec), out, &Fail::text(text)))
         }
         _ => Some(Step::NeedsPrimary),
     }
@@ -357,11 +479,19 @@ fn while_subscribed(name: &str) -> bool {
     )
 }
 
-fn refuse_unknown(session: &mut Session, out: &mut Out, unknown: Unknown, args: Args<'_>) -> Step {
+fn refuse_unknown(
+    server: &Server,
+    session: &mut Session,
+    out: &mut Out,
+    unknown: Unknown,
+    args: Args<'_>,
+) -> Step {
+    let text = unknown.message(args);
+    server.stats.error(&text);
     if let Some(multi) = &mut session.multi {
         multi.aborted = true;
     }
-    out.error_bytes(&unknown.message(args));
+    out.error_bytes(&text);
     REPLIED
 }
 

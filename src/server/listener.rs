@@ -1,6 +1,7 @@
 //! Accepting clients: TLS handshakes and admission, on the threads that then serve the connections.
 
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -97,11 +98,13 @@ async fn serve(job: Job, server: Arc<Server>, tls: TlsAcceptor, handshakes: Arc<
         Job::Relayed(stream) => relay::accept(server, stream).await,
         Job::Plain(tcp, addr) => {
             let laddr = tcp.local_addr().map(|a| a.to_string()).unwrap_or_default();
+            let fd = tcp.as_raw_fd();
             let _ = tcp.set_nodelay(true);
-            admit(tcp, addr, laddr, server).await;
+            admit(tcp, addr, laddr, fd, server).await;
         }
         Job::Client(tcp, addr) => {
             let laddr = tcp.local_addr().map(|a| a.to_string()).unwrap_or_default();
+            let fd = tcp.as_raw_fd();
             let _ = tcp.set_nodelay(true);
             let Ok(permit) = handshakes.acquire().await else {
                 return;
@@ -111,7 +114,7 @@ async fn serve(job: Job, server: Arc<Server>, tls: TlsAcceptor, handshakes: Arc<
                     .await;
             drop(permit);
             match shaken {
-                Ok(Ok(stream)) => admit(stream, addr, laddr, server).await,
+                Ok(Ok(stream)) => admit(stream, addr, laddr, fd, server).await,
                 Ok(Err(e)) => tracing::debug!("TLS handshake with {addr} failed: {e}"),
                 Err(_) => tracing::debug!(
                     "TLS handshake with {addr} was not finished in {HANDSHAKE_SECONDS_MAX} s"
@@ -125,13 +128,12 @@ async fn admit<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     mut stream: S,
     addr: SocketAddr,
     laddr: String,
+    fd: i32,
     server: Arc<Server>,
 ) {
     server.counters.connections.fetch_add(1, Relaxed);
-    let Some(client) = server
-        .clients
-        .add(addr.to_string(), laddr, server.options.maxclients)
-    else {
+    let max = server.live.maxclients.load(Relaxed);
+    let Some(client) = server.clients.add(addr.to_string(), laddr, fd, max) else {
         server.counters.rejected.fetch_add(1, Relaxed);
         let _ = stream.write_all(TOO_MANY).await;
         let _ = stream.shutdown().await;

@@ -11,19 +11,27 @@ pub mod conn;
 pub mod dispatch;
 pub mod held;
 pub mod listener;
+pub mod live;
+pub mod monitor;
 pub mod pubsub;
 pub mod relay;
 pub mod session;
+pub mod stats;
+#[cfg(test)]
+pub mod testing;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use crate::engine::Engine;
 
 pub use clients::Clients;
+pub use live::Live;
+pub use monitor::Monitors;
 pub use pubsub::Hub;
 pub use session::Session;
+pub use stats::Stats;
 
 /// What the cluster looks like from here; the raft module keeps it up to date.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +79,9 @@ pub struct Server {
     pub relay: Arc<dyn relay::Dial>,
     pub started: Instant,
     pub counters: Counters,
+    pub stats: Stats,
+    pub live: Live,
+    pub monitors: Monitors,
     pub slowlog: parking_lot::Mutex<commands::slowlog::Slowlog>,
     /// Facts for INFO that other modules own: `section -> lines`.
     pub facts: Arc<dyn Fn() -> Facts + Send + Sync>,
@@ -105,6 +116,14 @@ pub struct Counters {
     pub bytes_out: AtomicU64,
     pub errors: AtomicU64,
     pub relayed: AtomicU64,
+    /// Reads and writes of sockets.
+    pub reads: AtomicU64,
+    pub writes: AtomicU64,
+    /// Refused passwords, and commands refused by policy.
+    pub denied_auth: AtomicU64,
+    pub denied_command: AtomicU64,
+    /// Clients that wait: held back by CLIENT PAUSE, or in a blocking command. A gauge.
+    pub blocked: AtomicU64,
     pub calls: CommandCounters,
 }
 
@@ -125,5 +144,35 @@ impl CommandCounters {
     /// The counters of a command: calls, microseconds, failed calls, rejected calls.
     pub fn of(&self, id: crate::command::table::CommandId) -> &[AtomicU64; 4] {
         &self.0[id as usize]
+    }
+
+    fn reset(&self) {
+        self.0.iter().flatten().for_each(|n| n.store(0, Relaxed));
+    }
+}
+
+impl Counters {
+    /// Commands, bytes in and bytes out: what rates are made of.
+    pub fn rated(&self) -> [u64; 3] {
+        [&self.commands, &self.bytes_in, &self.bytes_out].map(|n| n.load(Relaxed))
+    }
+
+    /// Back to zero, as CONFIG RESETSTAT does; the gauge stays.
+    pub fn reset(&self) {
+        let all = [
+            &self.connections,
+            &self.rejected,
+            &self.commands,
+            &self.bytes_in,
+            &self.bytes_out,
+            &self.errors,
+            &self.relayed,
+            &self.reads,
+            &self.writes,
+            &self.denied_auth,
+            &self.denied_command,
+        ];
+        all.into_iter().for_each(|n| n.store(0, Relaxed));
+        self.calls.reset();
     }
 }

@@ -139,10 +139,8 @@ pub async fn accept(server: Arc<Server>, mut stream: Stream) {
         Ok(Err(e)) => return tracing::warn!("a relayed connection was refused: {e}"),
         Err(_) => return tracing::warn!("a relayed connection sent no preamble in time"),
     };
-    let Some(client) = server
-        .clients
-        .add(preamble.addr, preamble.laddr, server.options.maxclients)
-    else {
+    let max = server.live.maxclients.load(Relaxed);
+    let Some(client) = server.clients.add(preamble.addr, preamble.laddr, -1, max) else {
         server.counters.rejected.fetch_add(1, Relaxed);
         let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, super::listener::TOO_MANY).await;
         return;

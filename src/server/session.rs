@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -28,6 +29,8 @@ pub struct Multi {
     pub bytes: usize,
     /// A command was refused while queueing: EXEC aborts.
     pub aborted: bool,
+    /// Some command of it writes: CLIENT PAUSE WRITE holds its EXEC back.
+    pub writes: bool,
 }
 
 /// The keys that a session watches.
@@ -67,6 +70,23 @@ pub struct Session {
     pub closing: bool,
     /// Inside EXEC: blocking and the like behave as if nothing could be waited for.
     pub in_exec: bool,
+    /// The last command, by its full name.
+    pub last_command: &'static str,
+    /// Inside MONITOR.
+    pub monitor: bool,
+    /// A DEBUG SLEEP that is under way: when it began and when it ends.
+    pub asleep: Option<(Instant, Instant)>,
+    /// Bytes in the input buffer and free in it, of the request, and of held replies: for CLIENT LIST.
+    pub memory: Memory,
+}
+
+/// Bytes that a connection holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Memory {
+    pub input: usize,
+    pub input_free: usize,
+    pub args: usize,
+    pub output: usize,
 }
 
 impl Session {
@@ -85,6 +105,10 @@ impl Session {
             shards: BTreeSet::new(),
             closing: false,
             in_exec: false,
+            last_command: "NULL",
+            monitor: false,
+            asleep: None,
+            memory: Memory::default(),
         }
     }
 
@@ -125,6 +149,7 @@ impl Session {
         self.readonly = false;
         self.no_touch = false;
         self.reply = ReplyMode::On;
+        self.monitor = false;
         self.client.proto.store(2, Ordering::Relaxed);
         let mut about = self.client.about.lock();
         about.name.clear();
@@ -133,15 +158,24 @@ impl Session {
     }
 
     /// Shows the session's state in CLIENT LIST.
-    pub fn show(&self, last_command: &'static str, now_ms: u64) {
+    pub fn show(&self) {
         let mut about = self.client.about.lock();
         about.db = self.db;
-        about.last_command = last_command;
-        about.last_ms = now_ms;
+        about.last_command = self.last_command;
+        about.last_ms = self.client.since.elapsed().as_millis() as u64;
         about.subscriptions = self.channels.len();
         about.patterns = self.patterns.len();
         about.shard_subscriptions = self.shards.len();
         about.multi = self.multi.as_ref().map_or(-1, |m| m.queue.len() as i64);
+        about.multi_bytes = self.multi.as_ref().map_or(0, |m| m.bytes);
+        about.dirty = self.watch.dirty();
+        about.closing = self.closing;
+        about.monitor = self.monitor;
+        about.readonly = self.readonly;
         about.no_touch = self.no_touch;
+        about.args_bytes = self.memory.args;
+        about.input = self.memory.input;
+        about.input_free = self.memory.input_free;
+        about.output = self.memory.output;
     }
 }

@@ -33,6 +33,7 @@ fn login(x: &mut Exec<'_>, user: &[u8], password: &[u8]) -> Result<(), Fail> {
         x.session.authenticated = true;
         Ok(())
     } else {
+        x.server.counters.denied_auth.fetch_add(1, Relaxed);
         Err(WRONG_PASS)
     }
 }
@@ -176,6 +177,7 @@ fn quit(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
 }
 
 fn reset(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    x.server.monitors.remove(x.session.client.id);
     x.session.reset(&x.server.hub);
     x.session.authenticated = x.server.options.password.is_empty();
     out.set_proto(Proto::Resp2);

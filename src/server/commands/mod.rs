@@ -1,16 +1,23 @@
 //! Commands about connections, transactions, subscriptions and the server itself.
 
+pub mod acl;
 pub mod client;
 pub mod cluster;
 pub mod commandinfo;
 pub mod config;
 pub mod connection;
 pub mod debug;
+pub mod help;
 pub mod info;
+pub mod latency;
+pub mod memory;
 pub mod pubsub;
 pub mod server;
 pub mod slowlog;
 pub mod transaction;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::LazyLock;
 
@@ -21,6 +28,7 @@ use super::dispatch::Handler;
 static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
     let mut handlers = vec![None; table::COUNT];
     let families = [
+        acl::COMMANDS,
         client::COMMANDS,
         cluster::COMMANDS,
         commandinfo::COMMANDS,
@@ -28,6 +36,8 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
         connection::COMMANDS,
         debug::COMMANDS,
         info::COMMANDS,
+        latency::COMMANDS,
+        memory::COMMANDS,
         pubsub::COMMANDS,
         server::COMMANDS,
         slowlog::COMMANDS,

@@ -1,5 +1,200 @@
-//! server commands.
+//! TIME, ROLE, WAIT, MONITOR and the like; and refusals of commands of Redis's own persistence and
+//! replication, each with what to do instead.
 
-use crate::server::dispatch::Handler;
+use crate::base::number;
+use crate::command::{Args, Fail, args};
+use crate::resp::Out;
+use crate::server::dispatch::{Exec, Handler, wall_us};
 
-pub const COMMANDS: &[(&str, Handler)] = &[];
+use super::help;
+use super::info::REDIS_VERSION;
+
+pub const COMMANDS: &[(&str, Handler)] = &[
+    ("time", time),
+    ("role", role),
+    ("lolwut", lolwut),
+    ("wait", wait),
+    ("waitaof", waitaof),
+    ("lastsave", lastsave),
+    ("monitor", monitor),
+    ("module|list", |_, _, out| {
+        out.array(0);
+        Ok(())
+    }),
+    ("module|help", module_help),
+    ("module|load", no_modules),
+    ("module|loadex", no_modules),
+    ("module|unload", no_modules),
+    ("save", no_rdb),
+    ("bgsave", no_rdb),
+    ("bgrewriteaof", |_, _, _| {
+        Err(Fail::new(
+            "ERR there is no AOF to rewrite: the log is shortened by itself",
+        ))
+    }),
+    ("shutdown", |_, _, _| {
+        Err(Fail::new(
+            "ERR a node is stopped by its operator (SIGTERM), not by a client",
+        ))
+    }),
+    ("replicaof", no_replication),
+    ("slaveof", no_replication),
+    ("psync", no_replication),
+    ("sync", no_replication),
+    ("replconf", no_replication),
+    ("failover", |_, _, _| {
+        Err(Fail::new(
+            "ERR a failover is the operator's to ask for (pontoon admin)",
+        ))
+    }),
+    ("migrate", |_, _, _| {
+        Err(Fail::new(
+            "ERR MIGRATE is not available here: copy with DUMP and RESTORE",
+        ))
+    }),
+];
+
+fn no_rdb(_: &mut Exec<'_>, _: Args<'_>, _: &mut Out) -> Result<(), Fail> {
+    Err(Fail::new(
+        "ERR there is no RDB file to save: every write is on disk before its reply",
+    ))
+}
+
+fn no_replication(_: &mut Exec<'_>, _: Args<'_>, _: &mut Out) -> Result<(), Fail> {
+    Err(Fail::new(
+        "ERR standbys follow the service's own log: members are the operator's to change (pontoon admin)",
+    ))
+}
+
+fn no_modules(_: &mut Exec<'_>, _: Args<'_>, _: &mut Out) -> Result<(), Fail> {
+    Err(Fail::new("ERR modules are not available here"))
+}
+
+fn module_help(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    help::reply(out, "MODULE", &[("LIST", "Empty: there are no modules.")]);
+    Ok(())
+}
+
+fn time(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    let us = wall_us();
+    out.array(2);
+    out.bulk_uint(us / 1_000_000);
+    out.bulk_uint(us % 1_000_000);
+    Ok(())
+}
+
+fn role(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    let facts = (x.server.facts)();
+    let split = |announced: &str| -> (String, String) {
+        let (host, port) = announced.rsplit_once(':').unwrap_or((announced, "0"));
+        (host.into(), port.into())
+    };
+    if x.leading() {
+        let online: Vec<_> = facts.followers.iter().filter(|f| f.2).collect();
+        out.array(3);
+        out.bulk(b"master");
+        out.int(facts.applied as i64);
+        out.array(online.len());
+        for (announced, matched, _) in online {
+            let (host, port) = split(announced);
+            out.array(3);
+            out.bulk(host.as_bytes());
+            out.bulk(port.as_bytes());
+            out.bulk_uint(*matched);
+        }
+        return Ok(());
+    }
+    let leader = x.server.view.borrow().leader.clone();
+    let (host, port) = split(leader.as_ref().map_or("", |l| &l.announced));
+    out.array(5);
+    out.bulk(b"slave");
+    out.bulk(host.as_bytes());
+    out.int(number::parse_i64(port.as_bytes()).unwrap_or(0));
+    out.bulk(if leader.is_some() {
+        b"connected"
+    } else {
+        b"connect"
+    });
+    out.int(facts.applied as i64);
+    Ok(())
+}
+
+fn lolwut(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    if args.get(1).is_some_and(|a| args::is(a, "version")) && args.len() > 2 {
+        args::int(args[2])?;
+    }
+    let text = format!(
+        "  ___________________\n  \\                 /\n~~~|===============|~~~~~\n   (__)         (__)\n\nPontoon {}, Redis ver. {REDIS_VERSION}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    out.verbatim(*b"txt", text.as_bytes());
+    Ok(())
+}
+
+fn timeout(arg: &[u8]) -> Result<(), Fail> {
+    match number::parse_i64(arg) {
+        None => Err(Fail::new("ERR timeout is not an integer or out of range")),
+        Some(ms) if ms < 0 => Err(Fail::new("ERR timeout is negative")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Standbys that have what was executed before, by the time the reply leaves: it waits for the last batch,
+/// which a majority then has.
+fn matched(x: &mut Exec<'_>) -> usize {
+    let facts = (x.server.facts)();
+    let last = x.core.gate.all();
+    if last == 0 {
+        let applied = x.core.applied.0;
+        return facts.followers.iter().filter(|f| f.1 >= applied).count();
+    }
+    x.wait = x.wait.max(last);
+    facts.followers.len().div_ceil(2)
+}
+
+fn wait(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    args::int(args[1])?;
+    timeout(args[2])?;
+    let n = matched(x);
+    out.len_int(n);
+    Ok(())
+}
+
+fn waitaof(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    let local = args::int(args[1])?;
+    if !(0..=1).contains(&local) {
+        return Err(Fail::new(
+            "ERR value is out of range, value must between 0 and 1",
+        ));
+    }
+    if args::int(args[2])? < 0 {
+        return Err(Fail::OUT_OF_RANGE_POSITIVE);
+    }
+    timeout(args[3])?;
+    let n = matched(x);
+    out.array(2);
+    // What is committed is synced here: the log does both at once.
+    out.int(1);
+    out.len_int(n);
+    Ok(())
+}
+
+fn lastsave(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    // Every write is saved before its reply.
+    out.int((wall_us() / 1_000_000) as i64);
+    Ok(())
+}
+
+fn monitor(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    if x.session.in_exec {
+        return Err(Fail::new(
+            "ERR MONITOR isn't allowed for DENY BLOCKING client",
+        ));
+    }
+    if !x.session.monitor && !x.server.monitors.add(&x.session.client) {
+        return Err(Fail::new("ERR too many clients monitor already"));
+    }
+    x.session.monitor = true;
+    out.ok();
+    Ok(())
+}

@@ -70,10 +70,12 @@ fn exec(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         if let Some(fail) =
             dispatch::restricted(server, spec.container.map_or(spec, |id| id.spec()), spec)
         {
+            server.stats.error(fail.as_str().as_bytes());
             out.error(fail.as_str());
             continue;
         }
         if spec.has(table::Flags::DENYOOM) && !core.make_room() {
+            server.stats.error(b"OOM ");
             out.error(Fail::OOM.as_str());
             continue;
         }

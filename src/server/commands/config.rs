@@ -1,5 +1,0 @@
-//! config commands.
-
-use crate::server::dispatch::Handler;
-
-pub const COMMANDS: &[(&str, Handler)] = &[];

@@ -1,0 +1,58 @@
+//! Settings that connections read without the engine's lock, and the stall that DEBUG SLEEP makes.
+//! Always: a value here equals what CONFIG GET shows, but for the bounds of `base/limits.rs`.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use crate::base::limits::{BULK_LEN_MAX, REQUEST_LEN_MAX};
+
+/// What CONFIG SET changed for connections.
+pub struct Live {
+    pub maxclients: AtomicUsize,
+    /// Idle clients are disconnected after this many seconds; 0: never.
+    pub timeout_s: AtomicU64,
+    /// proto-max-bulk-len, bytes.
+    pub bulk_len_max: AtomicUsize,
+    /// client-query-buffer-limit, bytes.
+    pub request_len_max: AtomicUsize,
+    /// 40 hexadecimal digits, new at each start.
+    pub run_id: String,
+    started: Instant,
+    /// Milliseconds after `started` until which no command runs; 0: not asleep.
+    asleep_until: AtomicU64,
+}
+
+impl Live {
+    /// The settings at the start.
+    pub fn new(maxclients: usize) -> Live {
+        let id: [u8; 20] = rand::random();
+        Live {
+            maxclients: AtomicUsize::new(maxclients),
+            timeout_s: AtomicU64::new(0),
+            bulk_len_max: AtomicUsize::new(BULK_LEN_MAX),
+            request_len_max: AtomicUsize::new(REQUEST_LEN_MAX),
+            run_id: hex::encode(id),
+            started: Instant::now(),
+            asleep_until: AtomicU64::new(0),
+        }
+    }
+
+    /// No command runs until then. Raft and the log go on.
+    pub fn sleep_until(&self, deadline: Instant) {
+        let ms = deadline.saturating_duration_since(self.started).as_millis() as u64;
+        self.asleep_until.fetch_max(ms.max(1), Relaxed);
+    }
+
+    /// Until when no command runs, where that is in the future.
+    pub fn asleep(&self) -> Option<Instant> {
+        let until = match self.asleep_until.load(Relaxed) {
+            0 => return None,
+            ms => self.started + Duration::from_millis(ms),
+        };
+        if until > Instant::now() {
+            return Some(until);
+        }
+        self.asleep_until.store(0, Relaxed);
+        None
+    }
+}
