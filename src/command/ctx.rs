@@ -105,6 +105,7 @@ impl Ctx<'_> {
             return Err(Fail::READONLY);
         }
         let fresh = evict::fresh(self.now, &self.settings.eviction);
+        let created = self.creates(&m);
         self.ks
             .apply(&m, &mut self.turn.effects)
             .map_err(|e| Fail::text(format!("ERR internal error: {e}")))?;
@@ -130,7 +131,24 @@ impl Ctx<'_> {
                 }
             }
         }
+        if let Some((db, key)) = created {
+            self.notify_in(notify::NEW, "new", db, key);
+        }
         Ok(())
+    }
+
+    /// The key that a mutation makes where there was none, if anybody wants to know.
+    fn creates<'m>(&self, m: &Mutation<'m>) -> Option<(u32, &'m [u8])> {
+        if self.settings.notify & notify::NEW == 0 {
+            return None;
+        }
+        let (db, key) = match *m {
+            Mutation::Del { .. } => return None,
+            Mutation::Rename { to_db, to, .. } | Mutation::Copy { to_db, to, .. } => (to_db, to),
+            _ => m.key()?,
+        };
+        let absent = db < self.ks.databases() && self.ks.entry(db, key).is_none();
+        absent.then_some((db, key))
     }
 
     fn wrote(&mut self, db: u32, key: &[u8]) {
@@ -274,6 +292,17 @@ impl Ctx<'_> {
             key,
             value,
             expire_at,
+        })
+    }
+
+    /// Writes bytes into a string from `offset` on; it grows, zero-filled, where it is shorter or
+    /// absent. Its expiry stays. The caller has checked its type and length.
+    pub fn set_range(&mut self, key: &[u8], offset: usize, bytes: &[u8]) -> Result<(), Fail> {
+        self.apply(Mutation::StrRange {
+            db: self.db,
+            key,
+            offset: offset as u64,
+            bytes,
         })
     }
 

@@ -18,6 +18,33 @@ impl Fail {
     pub const NAN_OR_INF: Fail = Fail::new("ERR increment would produce NaN or Infinity");
     pub const STRING_TOO_LONG: Fail =
         Fail::new("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    pub const OFFSET_OUT_OF_RANGE: Fail = Fail::new("ERR offset is out of range");
+    pub const DECREMENT_OVERFLOW: Fail = Fail::new("ERR decrement would overflow");
+    pub const LCS_NOT_STRINGS: Fail =
+        Fail::new("ERR The specified keys must contain string values");
+    pub const LCS_LEN_AND_IDX: Fail =
+        Fail::new("ERR If you want both the length and indexes, please just use IDX.");
+    pub const LCS_TOO_LONG: Fail = Fail::new("ERR String too long for LCS");
+    pub const LCS_TABLE_TOO_LARGE: Fail =
+        Fail::new("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
+    pub const LCS_NO_MEMORY: Fail =
+        Fail::new("ERR Insufficient memory, failed allocating transient memory for LCS");
+    pub const BIT_OFFSET: Fail = Fail::new("ERR bit offset is not an integer or out of range");
+    pub const BIT_VALUE: Fail = Fail::new("ERR bit is not an integer or out of range");
+    pub const BIT_ARGUMENT: Fail = Fail::new("ERR The bit argument must be 1 or 0.");
+    pub const BITOP_NOT_ONE_KEY: Fail =
+        Fail::new("ERR BITOP NOT must be called with a single source key.");
+    pub const BITFIELD_TYPE: Fail = Fail::new(
+        "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
+    );
+    pub const BITFIELD_OVERFLOW_TYPE: Fail = Fail::new("ERR Invalid OVERFLOW type specified");
+    pub const BITFIELD_READ_ONLY: Fail =
+        Fail::new("ERR BITFIELD_RO only supports the GET subcommand");
+    pub const HLL_WRONG_TYPE: Fail =
+        Fail::new("WRONGTYPE Key is not a valid HyperLogLog string value.");
+    pub const HLL_CORRUPT: Fail = Fail::new("INVALIDOBJ Corrupted HLL object detected");
+    pub const HLL_NO_KEY: Fail = Fail::new("ERR The specified key does not exist");
+    pub const HLL_NOT_SPARSE: Fail = Fail::new("ERR HLL encoding is not sparse");
     pub const OUT_OF_RANGE_POSITIVE: Fail =
         Fail::new("ERR value is out of range, must be positive");
     pub const OUT_OF_RANGE: Fail = Fail::new("ERR value is out of range");

@@ -15,6 +15,7 @@ pub mod error;
 pub mod gate;
 pub mod generic;
 pub mod hash;
+pub mod hyperloglog;
 pub mod list;
 pub mod set;
 pub mod settings;
@@ -50,6 +51,7 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
     let families = [
         string::COMMANDS,
         bitmap::COMMANDS,
+        hyperloglog::COMMANDS,
         hash::COMMANDS,
         set::COMMANDS,
         zset::COMMANDS,

@@ -33,6 +33,8 @@ pub struct Settings {
     pub notify: u32,
     /// proto-max-bulk-len, bytes: also the longest string a command may build.
     pub bulk_len_max: u64,
+    /// hll-sparse-max-bytes: a sparse HyperLogLog that would grow beyond becomes dense.
+    pub hll_sparse_bytes_max: usize,
     /// DEBUG SET-ACTIVE-EXPIRE 0 turns the background deletion of expired keys off.
     pub active_expire: bool,
     /// slowlog-log-slower-than, microseconds; negative: off.
@@ -56,6 +58,7 @@ impl Default for Settings {
             eviction: evict::Settings::default(),
             notify: 0,
             bulk_len_max: crate::base::limits::BULK_LEN_MAX as u64,
+            hll_sparse_bytes_max: 3000,
             active_expire: true,
             slowlog_slower_than_us: 10_000,
             slowlog_len_max: 128,
