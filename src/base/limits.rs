@@ -134,3 +134,5 @@ pub const GATEWAY_FILES_RESERVED: u64 = 128;
 pub const GATEWAY_SPARE: u64 = 512;
 /// Gateway processes that `pontoon dev` starts at most.
 pub const GATEWAY_PROCESSES_MAX: usize = 16;
+/// Members that ZRANDMEMBER with a negative count picks. Beyond: "ERR value is out of range".
+pub const RANDOM_PICKS_MAX: usize = 16 * 1024 * 1024;
