@@ -144,3 +144,5 @@ pub const DEBUG_SLEEP_LOCKED_MAX: std::time::Duration = std::time::Duration::fro
 pub const DEBUG_POPULATE_MAX: u64 = 10_000_000;
 /// Clients that MONITOR at once. Beyond: refused.
 pub const MONITORS_MAX: usize = 64;
+/// Members that ZRANDMEMBER with a negative count picks. Beyond: "ERR value is out of range".
+pub const RANDOM_PICKS_MAX: usize = 16 * 1024 * 1024;

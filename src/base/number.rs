@@ -137,6 +137,29 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     }
 }
 
+/// A double as strtod takes it where nobody looks for errors, as in the bounds of ranges of scores:
+/// space before it is skipped, it ends at a zero byte, what overflows is infinite, what vanishes is
+/// zero, an empty text is zero.
+pub fn parse_bound(text: &[u8]) -> Option<f64> {
+    let end = text.iter().position(|&b| b == 0).unwrap_or(text.len());
+    let text = &text[..end];
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let start = text
+        .iter()
+        .position(|b| !matches!(b, b' ' | b'\t'..=b'\r'))?;
+    let text = &text[start..];
+    match Form::of(text)? {
+        Form::Infinity => parse_f64(text),
+        Form::Decimal { .. } => std::str::from_utf8(text).ok()?.parse().ok(),
+        Form::Hexadecimal => {
+            let parsed = hexadecimal::<Double>(text)?.value;
+            Some(f64::from_bits(parsed.to_bits() as u64))
+        }
+    }
+}
+
 /// The shape of a number's text.
 #[derive(Debug, PartialEq, Eq)]
 enum Form {
@@ -202,11 +225,15 @@ impl Form {
 
 /// A hexadecimal text, already of that form. None where it overflows or vanishes.
 fn parse_hexadecimal<F: Float>(text: &[u8]) -> Option<F> {
+    in_range(hexadecimal(text)?)
+}
+
+fn hexadecimal<F: Float>(text: &[u8]) -> Option<rustc_apfloat::StatusAnd<F>> {
     let mut text = std::str::from_utf8(text).ok()?.to_owned();
     if !text.contains(['p', 'P']) {
         text.push_str("p0");
     }
-    in_range(F::from_str_r(&text, rustc_apfloat::Round::NearestTiesToEven).ok()?)
+    F::from_str_r(&text, rustc_apfloat::Round::NearestTiesToEven).ok()
 }
 
 /// The value, unless it overflowed to infinity or underflowed to zero.

@@ -433,19 +433,26 @@ fn unpause(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     Ok(())
 }
 
-fn unblock(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    match args.get(3) {
-        None => {}
-        Some(reason) if is(reason, "timeout") || is(reason, "error") => {}
+fn unblock(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    let error = match args.get(3) {
+        None => false,
+        Some(reason) if is(reason, "timeout") => false,
+        Some(reason) if is(reason, "error") => true,
         Some(_) => {
             return Err(Fail::new(
                 "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
             ));
         }
-    }
-    args::int(args[2])?;
-    // No command waits yet, so there is nobody to unblock.
-    out.int(0);
+    };
+    let id = args::int(args[2])?;
+    let done = x.core.unblock(id as u64, |out| {
+        if error {
+            out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        } else {
+            out.null_array();
+        }
+    });
+    out.int(done.into());
     Ok(())
 }
 
