@@ -15,6 +15,8 @@ pub mod gate;
 pub mod generic;
 pub mod hash;
 pub mod list;
+pub mod random;
+pub mod scan;
 pub mod set;
 pub mod settings;
 pub mod string;
