@@ -160,7 +160,7 @@ fn until(what: &str, f: impl Fn() -> bool) {
     let start = std::time::Instant::now();
     while !f() {
         assert!(start.elapsed().as_secs() < 20, "{what} did not come about");
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 
