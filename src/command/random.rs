@@ -95,11 +95,7 @@ pub fn distinct<K: Hash + Eq + Copy, V>(
 }
 
 /// Writes `count` replies by `write`. Fails where the replies would exceed [`RANDOM_REPLY_LEN_MAX`].
-pub fn repeated(
-    out: &mut Out,
-    count: usize,
-    mut write: impl FnMut(&mut Out),
-) -> Result<(), Fail> {
+pub fn repeated(out: &mut Out, count: usize, mut write: impl FnMut(&mut Out)) -> Result<(), Fail> {
     const REPLY_LEN_MIN: usize = b"$0\r\n\r\n".len();
     let start = out.len();
     if count > RANDOM_REPLY_LEN_MAX / REPLY_LEN_MIN {

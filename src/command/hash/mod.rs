@@ -4,9 +4,9 @@
 //! of it, as with Redis.
 
 mod read;
-mod write;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use super::Handler;
 

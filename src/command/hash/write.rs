@@ -108,7 +108,9 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> 
     let hash = ctx.hash_write(key)?;
     let made = hash.is_none();
     let was = match hash.and_then(|h| h.get(field)) {
-        Some(value) => LongDouble::parse(value).ok_or(Fail::new("ERR hash value is not a float"))?,
+        Some(value) => {
+            LongDouble::parse(value).ok_or(Fail::new("ERR hash value is not a float"))?
+        }
         None => LongDouble::ZERO,
     };
     let value = was + increment;
