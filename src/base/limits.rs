@@ -24,6 +24,9 @@ pub const EXPIRE_PER_TICK_MAX: usize = 200;
 pub const SUBSCRIBER_BACKLOG_MAX: usize = 32 * 1024 * 1024;
 /// Reply bytes held for one connection above which no further request of it is read.
 pub const REPLY_BACKLOG_MAX: usize = 1024 * 1024;
+/// Reply bytes of HRANDFIELD, SRANDMEMBER or ZRANDMEMBER with a negative count, which may ask for more than
+/// there is. Beyond: "ERR value is out of range".
+pub const RANDOM_REPLY_LEN_MAX: usize = 256 * 1024 * 1024;
 /// Commands of one connection run under one hold of the engine's lock.
 pub const COMMANDS_PER_TURN_MAX: usize = 128;
 /// Commands queued in one MULTI. Beyond: the transaction is discarded with an error.

@@ -17,6 +17,8 @@ pub mod generic;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
+pub mod random;
+pub mod scan;
 pub mod set;
 pub mod settings;
 pub mod string;

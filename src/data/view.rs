@@ -82,6 +82,12 @@ impl PartialEq for View<'_> {
 
 impl Eq for View<'_> {}
 
+impl std::hash::Hash for View<'_> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
 impl PartialOrd for View<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
