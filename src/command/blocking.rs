@@ -232,8 +232,8 @@ impl Blocking {
 
 /// Reads a timeout in seconds, as BLPOP takes it; milliseconds, 0 for none. A part of a millisecond counts as a whole.
 pub fn timeout_seconds(arg: &[u8]) -> Result<u64, Fail> {
-    let seconds = number::parse_f64(arg)
-        .ok_or(Fail::new("ERR timeout is not a float or out of range"))?;
+    let seconds =
+        number::parse_f64(arg).ok_or(Fail::new("ERR timeout is not a float or out of range"))?;
     let ms = (seconds * 1000.0).ceil();
     if ms < 0.0 {
         return Err(Fail::new("ERR timeout is negative"));
@@ -247,9 +247,8 @@ pub fn timeout_seconds(arg: &[u8]) -> Result<u64, Fail> {
 
 /// Reads a timeout in milliseconds, as XREAD BLOCK takes it.
 pub fn timeout_ms(arg: &[u8]) -> Result<u64, Fail> {
-    let ms = number::parse_i64(arg).ok_or(Fail::new(
-        "ERR timeout is not an integer or out of range",
-    ))?;
+    let ms =
+        number::parse_i64(arg).ok_or(Fail::new("ERR timeout is not an integer or out of range"))?;
     u64::try_from(ms).map_err(|_| Fail::new("ERR timeout is negative"))
 }
 
@@ -265,7 +264,9 @@ mod tests {
     fn waiter(client: u64, keys: &[&str]) -> Waiter {
         Waiter {
             client,
-            command: super::super::table::resolve(&[b"blpop", b"k", b"0"]).unwrap().id,
+            command: super::super::table::resolve(&[b"blpop", b"k", b"0"])
+                .unwrap()
+                .id,
             args: Vec::new(),
             db: 0,
             proto: Proto::Resp2,
@@ -313,7 +314,10 @@ mod tests {
         ] {
             assert_eq!(text(timeout_seconds(arg.as_bytes())), Err(error.into()));
         }
-        assert_eq!(text(timeout_ms(b"-1")), Err("ERR timeout is negative".into()));
+        assert_eq!(
+            text(timeout_ms(b"-1")),
+            Err("ERR timeout is negative".into())
+        );
         assert_eq!(text(timeout_ms(b"15")), Ok(15));
     }
 }

@@ -34,9 +34,9 @@ impl Core {
         let now = self.now_ms();
         let present = |e: &&Entry| !e.expired(now);
         let entry = self.ks.entry(db, key).filter(present);
-        self.blocking.get(client).is_some_and(|w| {
-            w.block.on_gone || entry.is_some_and(|e| w.block.kind.is(&e.value))
-        })
+        self.blocking
+            .get(client)
+            .is_some_and(|w| w.block.on_gone || entry.is_some_and(|e| w.block.kind.is(&e.value)))
     }
 
     fn serve(&mut self, waiter: Waiter) {
@@ -49,6 +49,7 @@ impl Core {
         ctx.no_touch = waiter.no_touch;
         let result = handler(&mut ctx, &args, &mut out);
         let (wait, block) = (ctx.wait, ctx.block.take());
+        drop(args);
         match (result, block) {
             (Err(fail), _) => {
                 out.clear();

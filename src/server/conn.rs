@@ -167,7 +167,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Poll::Pending => {}
             }
             let gone = self.eof && self.blocked.is_some();
-            if (self.session.closing || self.eof) && self.held.is_empty() && !self.flushing || gone {
+            if (self.session.closing || self.eof) && self.held.is_empty() && !self.flushing || gone
+            {
                 return Poll::Ready(Event::Closed);
             }
             if self.stuck {

@@ -160,6 +160,7 @@ impl Shell {
             }
             Step::NeedsPrimary => return "(needs the primary)".into(),
             Step::Held { .. } => return "(held)".into(),
+            Step::Blocked(_) => return "(blocked)".into(),
         }
         let mut replies = Vec::new();
         let mut rest = out.as_slice();

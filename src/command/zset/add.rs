@@ -63,7 +63,7 @@ fn parse(
         }
     }
     let rest = cursor.rest();
-    if rest.is_empty() || rest.len() % 2 != 0 {
+    if rest.is_empty() || !rest.len().is_multiple_of(2) {
         return Err(Fail::SYNTAX);
     }
     options.check(rest.len() / 2)?;
