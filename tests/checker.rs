@@ -177,7 +177,7 @@ fn generated(rng: &mut StdRng, count: usize, clients: usize) -> Vec<Operation> {
                 let fresh = format!("v{now}").into_bytes();
                 let op = match rng.random_range(0..10) {
                     0..4 => Op::Get,
-                    _ if kind == 0 => Op::Add(rng.random_range(-3..4)),
+                    _ if kind == 0 => Op::Add(rng.random_range(-1_000_000..1_000_000)),
                     _ if kind == 1 => Op::Append(fresh),
                     4..7 => Op::Set(fresh),
                     _ => Op::Exchange {

@@ -283,7 +283,8 @@ impl Stage<'_> {
                 if kill { "kill" } else { "deposition" },
                 leader.id
             ),
-            struck: sent && next.id != leader.id && in_flight > 0,
+            // A killed leader may come back first: it has the longest log.
+            struck: sent && in_flight > 0 && (kill || next.id != leader.id),
             in_flight,
             other_leads: next.id != leader.id,
             gap: self.load.first_ack_sent_after(time).map(|t| t - time),

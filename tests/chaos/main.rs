@@ -254,8 +254,11 @@ pub fn print(found: &Findings) {
         found.lost,
         found.slowest.as_millis()
     );
-    for wrong in &found.wrong {
+    for wrong in found.wrong.iter().take(10) {
         println!("  WRONG: {wrong}");
+    }
+    if found.wrong.len() > 10 {
+        println!("  and {} more", found.wrong.len() - 10);
     }
 }
 
