@@ -358,7 +358,7 @@ impl Worker {
                 (request([b"SET", &name, &value]), Op::Set(value))
             }
             Kind::Counter => {
-                let by = 
+                let by =
                     // Seldom the same sum in two ways: then a total says which of those of unknown outcome took effect.
                     self.rng.random_range(-1_000_000..=1_000_000i64);
                 let text = by.to_string();
