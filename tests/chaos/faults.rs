@@ -325,13 +325,13 @@ impl Stage<'_> {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let in_flight = self.in_flight()?;
         let flag = self.rng.random_range(1..=2);
-        let time = self.load.clock.now();
         // Nobody begins the nodes again before their disks are back.
         signal(self.cluster.supervisor(), Signal::STOP);
         let cut = disks.cut(&ids, flag);
         for pid in &pids {
             signal(*pid, Signal::KILL);
         }
+        let time = self.load.clock.now();
         let back = wait_for("the end of the nodes", PATIENCE, || {
             pids.iter().all(|p| ended(*p)).then_some(())
         })
