@@ -329,6 +329,9 @@ impl Core {
         // Unique: a term has one leader, and it counts its attempts.
         let epoch = (term << 16) | (self.opened & 0xffff);
         self.role = Role::Opening { epoch };
+        if crate::base::planted::is("early-execution") {
+            self.start_leading(epoch);
+        }
         let seed: [u64; 2] = rand::random();
         encode_open(epoch, (wall_us() / 1000).max(self.sequence.time_ms), seed).into()
     }

@@ -215,7 +215,14 @@ impl Group {
                     .store(self.clock.boottime_ms(), Ordering::Relaxed);
                 for payload in proposal.payloads {
                     let (responder, done) = ProgressResponder::complete_only();
-                    if self
+                    if proposal.batch % 100 == 0 && crate::base::planted::staged("refused-proposal")
+                    {
+                        // As Raft may: it refuses this one and takes the next before that is known.
+                        tokio::spawn(async move {
+                            tokio::time::sleep(Duration::from_millis(20)).await;
+                            drop(responder);
+                        });
+                    } else if self
                         .raft
                         .client_write_ff(Payload(payload), Some(responder))
                         .await

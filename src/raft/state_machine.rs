@@ -190,6 +190,9 @@ impl RaftStateMachine<Config> for StateMachine {
                 self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
             }
+            if crate::base::planted::staged("slow-apply") && !self.engine.leading() {
+                tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+            }
             let garbage = {
                 let mut core = self.engine.lock();
                 let applied = match &entry.payload {

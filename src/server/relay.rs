@@ -18,6 +18,7 @@ use crate::base::limits::RELAY_WAIT_SECONDS_MAX;
 use crate::resp::Proto;
 
 use super::conn::Conn;
+use super::session::Multi;
 use super::{Server, Session};
 
 /// Bytes both ways.
@@ -83,6 +84,10 @@ pub struct Preamble {
     pub lib_name: String,
     pub lib_ver: String,
     pub no_touch: bool,
+    /// Keys were watched: nobody guarded them on the way here.
+    pub watching: bool,
+    /// A MULTI was open: what it had queued stays behind.
+    pub multi: bool,
 }
 
 /// A preamble longer than this is refused, bytes.
@@ -103,6 +108,8 @@ impl Preamble {
             lib_name: about.lib_name.clone(),
             lib_ver: about.lib_ver.clone(),
             no_touch: session.no_touch,
+            watching: !session.watch.keys.is_empty() || session.watch.dirty(),
+            multi: session.multi.is_some(),
         }
     }
 
@@ -159,5 +166,11 @@ pub async fn accept(server: Arc<Server>, mut stream: Stream) {
     session.db = preamble.db;
     session.readonly = preamble.readonly;
     session.no_touch = preamble.no_touch;
+    // The next EXEC is refused: for the watch by a null reply, for the lost queue by EXECABORT.
+    session.watch.dirty.store(preamble.watching, Relaxed);
+    session.multi = preamble.multi.then(|| Multi {
+        aborted: true,
+        ..Multi::default()
+    });
     Conn::new(stream, server, session).run().await;
 }

@@ -1,0 +1,146 @@
+//! The harness is believed because it catches these: each planted bug under its fault, and nothing without it.
+//!
+//! Always: both runs have the same faults and the same staged mishap; a bug that is not caught fails, and so does a clean run
+//! in which anything is found.
+
+use std::path::Path;
+
+use anyhow::ensure;
+use rand::rngs::StdRng;
+
+use crate::cluster::Setup;
+use crate::{Fault, Place, disk, print};
+
+/// A bug, and what brings it to light.
+struct Case {
+    bug: &'static str,
+    mishap: Option<&'static str>,
+    faults: &'static [Fault],
+    /// Rounds within which it must be caught.
+    rounds: usize,
+}
+
+const CASES: [Case; 6] = [
+    Case {
+        bug: "reply-before-sync",
+        mishap: None,
+        faults: &[Fault::CutAll],
+        rounds: 2,
+    },
+    Case {
+        bug: "stale-read-after-pause",
+        mishap: None,
+        faults: &[Fault::PauseLong],
+        rounds: 3,
+    },
+    Case {
+        bug: "apply-twice",
+        mishap: None,
+        faults: &[Fault::Transfer],
+        rounds: 1,
+    },
+    Case {
+        bug: "apply-over-gap",
+        mishap: Some("refused-proposal"),
+        faults: &[Fault::KillLeader, Fault::KillLeader],
+        rounds: 3,
+    },
+    Case {
+        bug: "skip-undo",
+        mishap: None,
+        faults: &[Fault::HoldAndDepose],
+        rounds: 3,
+    },
+    Case {
+        bug: "early-execution",
+        mishap: Some("slow-apply"),
+        faults: &[Fault::KillLeader, Fault::KillLeader],
+        rounds: 3,
+    },
+];
+
+/// Runs all, or those named.
+///
+/// # Errors
+/// When one is not caught, or found where it is not.
+pub fn run(bin: &Path, only: &[String], rng: &mut StdRng) -> anyhow::Result<()> {
+    ensure!(
+        cfg!(feature = "planted-bugs"),
+        "built without the feature planted-bugs: there is nothing to catch"
+    );
+    for name in only {
+        ensure!(
+            CASES.iter().any(|c| c.bug == name),
+            "no bug is called {name}"
+        );
+    }
+    let mut failed = Vec::new();
+    for case in CASES
+        .iter()
+        .filter(|c| only.is_empty() || only.iter().any(|o| o == c.bug))
+    {
+        let disks = case
+            .faults
+            .iter()
+            .any(|f| matches!(f, Fault::CutAll | Fault::CutLeader));
+        if disks && !disk::possible() {
+            ensure!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "{} needs root",
+                case.bug
+            );
+            println!("SKIPPED: {}: power cuts need root", case.bug);
+            continue;
+        }
+        println!("{}: planted", case.bug);
+        let (caught, rounds) = rounds(bin, case, Some(case.bug), disks, case.rounds, rng)?;
+        if !caught {
+            failed.push(format!("{} was not caught", case.bug));
+        }
+        println!("{}: not planted", case.bug);
+        let (found, _) = self::rounds(bin, case, None, disks, rounds, rng)?;
+        if found {
+            failed.push(format!("something was found without {}", case.bug));
+        }
+    }
+    ensure!(failed.is_empty(), "{}", failed.join("; "));
+    Ok(())
+}
+
+/// Rounds until something is found. Says whether something was, and in how many rounds.
+fn rounds(
+    bin: &Path,
+    case: &Case,
+    bug: Option<&'static str>,
+    disks: bool,
+    most: usize,
+    rng: &mut StdRng,
+) -> anyhow::Result<(bool, usize)> {
+    let setup = Setup {
+        bug,
+        mishap: case.mishap,
+    };
+    let mut place = Place::open(bin, &setup, disks)?;
+    for round in 1..=most {
+        match place.round(case.faults, rng) {
+            Ok((strikes, found)) => {
+                print(&found);
+                ensure!(
+                    strikes.iter().all(|s| s.1.struck),
+                    "the fault did not strike"
+                );
+                if !found.wrong.is_empty() {
+                    return Ok((true, round));
+                }
+            }
+            // A cluster that does not come back is a finding too, where a bug is planted.
+            Err(e) if bug.is_some() => {
+                println!("  WRONG: {e:#}");
+                return Ok((true, round));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    place.cluster.stop()?;
+    Ok((false, most))
+}
