@@ -222,6 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     fn execute(&mut self, cx: &mut Context<'_>) -> bool {
         let mut core = self.server.engine.lock();
         core.tick();
+        let run = self.held.begin_run();
         let mut ran = 0;
         let mut at = 0;
         while ran < COMMANDS_PER_TURN_MAX && !self.session.closing {
@@ -266,10 +267,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             at += request.consumed;
             ran += 1;
         }
-        // Checked after the reads: under a lease that holds now, what they saw was current when they were asked.
-        if self.held.has_free() && core.leading_role() && !self.server.engine.lease_valid() {
+        // Checked after the reads: under a lease that holds now, what they saw was current when they were asked. Without
+        // one, only a batch that is proposed from now on proves it. One that is in flight already does not: while this
+        // process was stopped, the next leader may have committed it and overwritten what it wrote.
+        if core.leading_role()
+            && self.held.unproven(run, core.batch())
+            && !self.server.engine.lease_valid()
+        {
             let (era, batch) = (core.era(), core.want_mark());
-            self.held.hold_back(era, batch);
+            self.held.hold_back(run, era, batch);
         }
         for batch in self.held.waits_for(core.era()) {
             core.wait(batch, cx.waker());
