@@ -10,6 +10,7 @@ use crate::base::slot;
 use crate::command::table::{self, Flags, Spec, Unknown};
 use crate::command::{self, Args, Fail};
 use crate::engine::{Core, Role};
+use crate::log::Space;
 use crate::resp::{Out, Proto};
 
 use super::session::{Multi, ReplyMode};
@@ -22,6 +23,8 @@ pub enum Step {
     Replied { wait: u64 },
     /// Only the primary can answer this: nothing was done.
     NeedsPrimary,
+    /// The primary must be asked first how far this standby has to be: nothing was done.
+    NeedsReadIndex,
 }
 
 /// The world of a command about the connection or the server.
@@ -135,10 +138,26 @@ fn gates(
     if spec.has(Flags::DENYOOM) && !core.make_room() && session.multi.is_none() {
         return refuse(session, out, &Fail::OOM);
     }
+    if let Some(fail) = no_room(server.disk.get(), spec) {
+        return refuse(session, out, &fail);
+    }
     if session.multi.is_some() && !transaction_word {
         return queue(session, spec, args, out);
     }
     execute(server, core, session, spec, args, out)
+}
+
+/// Why a command cannot run for lack of disk.
+fn no_room(space: Space, spec: &Spec) -> Option<Fail> {
+    match space {
+        Space::Low if spec.has(Flags::DENYOOM) => Some(Fail::new(
+            "MISCONF the disk is nearly full: commands that need more of it are refused; deleting frees some",
+        )),
+        Space::Full if spec.has(Flags::WRITE) => Some(Fail::new(
+            "MISCONF the disk is full: nothing is written until the operator makes room",
+        )),
+        _ => None,
+    }
 }
 
 fn queue(session: &mut Session, spec: &Spec, args: Args<'_>, out: &mut Out) -> Step {
@@ -257,6 +276,14 @@ fn at_standby(
         && !spec.has(Flags::BLOCKING)
         && command::handler(spec.id).is_some();
     if session.readonly && reads && session.multi.is_none() {
+        if server.options.linearizable {
+            // Looked at again here: the data may have been loaded anew from an earlier point since.
+            if session.read_index.is_none_or(|i| core.applied.0 < i) {
+                return Some(Step::NeedsReadIndex);
+            }
+            core.tick();
+            return None;
+        }
         let staleness = core.staleness_ms();
         if staleness <= server.options.staleness_ms {
             core.tick();
