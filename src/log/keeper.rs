@@ -87,6 +87,12 @@ impl Keeper {
         }
     }
 
+    /// Whether no segment can be made for lack of space, whatever the disk says is free.
+    fn starved(&self) -> bool {
+        let error = &self.desk.lock().error;
+        matches!(error, Some((io::ErrorKind::StorageFull, _)))
+    }
+
     pub fn close(&self) {
         self.desk.lock().closing = true;
         self.wake.notify_all();
@@ -203,7 +209,7 @@ pub(super) fn check_space(shared: &Shared) {
     let below = |mark: u64, set: bool| free < if set { mark + mark / 4 } else { mark };
     let now = if below(mark / 8, was == Space::Full) {
         Space::Full
-    } else if below(mark, was != Space::Ok) {
+    } else if below(mark, was != Space::Ok) || shared.keeper.starved() {
         Space::Low
     } else {
         Space::Ok
