@@ -22,7 +22,7 @@ use crate::raft::group::{Group, Options};
 use crate::raft::peers::Peers;
 use crate::raft::state_machine::StateMachine;
 use crate::raft::types::Member;
-use crate::raft::{listener, peer_service};
+use crate::raft::{listener, peer_service, recovery};
 use crate::server::listener::{Job, Pool};
 use crate::server::relay::{Dial, Stream};
 use crate::server::{self, Clients, Counters, Facts, Hub, Peer, Server, View};
@@ -32,6 +32,9 @@ use crate::tls;
 /// How often certificate files are looked at for renewal.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(2);
 
+/// How long handing over leadership may hold up a stop.
+const HAND_OVER_MAX: Duration = Duration::from_secs(3);
+
 /// Runs the node that `config` describes until `shutdown` is ready, then stops it in order.
 ///
 /// # Errors
@@ -39,6 +42,7 @@ const CERTIFICATES_EVERY: Duration = Duration::from_secs(2);
 pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("making the data folder {}", config.data_dir.display()))?;
+    recovery::claim(&config.data_dir, &config.cluster_id)?;
     let (fatal, mut stopped) = mpsc::channel::<String>(4);
 
     // Clients are listened to first: while the data loads they get LOADING, not silence.
@@ -69,6 +73,9 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
         let segment_len = config.log_segment_bytes as u32;
         let options = log::Options {
             segment_len,
+            space_low: config.disk_low_mib << 20,
+            ballast_len: config.disk_ballast_mib << 20,
+            space: server.disk.clone(),
             on_fatal: Some(on_fatal),
             ..Default::default()
         };
@@ -77,7 +84,12 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     };
     let (store, position) = {
         let fatal = fatal.clone();
-        let options = crate::store::Options::new(config.data_dir.join("store"));
+        let options = crate::store::Options {
+            window_bytes: config.store_window_bytes as usize,
+            backlog_bytes: config.store_backlog_bytes as usize,
+            flush_interval: Duration::from_millis(config.store_flush_interval_ms),
+            ..crate::store::Options::new(config.data_dir.join("store"))
+        };
         tokio::task::spawn_blocking(move || {
             Store::open(
                 options,
@@ -147,7 +159,8 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
         group.lease.clone(),
         group.gate.clone(),
         incoming,
-    )?;
+    )?
+    .refusing_entries_on_a_full(server.disk.clone());
     let (relays, mut relayed) =
         mpsc::channel::<listener::Relayed>(crate::base::limits::RELAYS_QUEUED_MAX);
     let (stop, stopping) = watch::channel(false);
@@ -188,7 +201,10 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     tracing::info!(id = config.node_id, clients = %config.client_addr, peers = %config.peer_addr, "the node serves");
 
     let ended = tokio::select! {
-        () = shutdown => Ok(()),
+        () = shutdown => {
+            group.step_down(HAND_OVER_MAX).await;
+            Ok(())
+        }
         why = stopped.recv() => Err(anyhow::anyhow!(why.unwrap_or_default())),
         why = raft_stopped(&group) => Err(anyhow::anyhow!("Raft stopped: {why}")),
     };
@@ -233,6 +249,7 @@ fn server_of(
             maxclients: config.maxclients() as usize,
             redirect: config.redirect,
             staleness_ms: config.standby_staleness_ms,
+            linearizable: config.standby_reads == config::StandbyReads::Linearizable,
             port: config.client_addr.port(),
             databases: config.databases as u32,
         },
@@ -247,6 +264,7 @@ fn server_of(
         monitors: Default::default(),
         slowlog: Default::default(),
         facts,
+        disk: Arc::default(),
         reload: {
             let group = group.clone();
             Arc::new(move || match group.get() {
@@ -375,7 +393,7 @@ fn facts(group: &Group) -> Facts {
     }
 }
 
-/// Opens relay connections through the group's peers.
+/// Reaches other nodes through the group.
 struct Relay(Arc<OnceLock<Arc<Group>>>);
 
 impl Dial for Relay {
@@ -399,6 +417,13 @@ impl Dial for Relay {
             let addr =
                 addr.ok_or_else(|| std::io::Error::other(format!("node {node} is no member")))?;
             Ok(Box::new(group.peers.open_relay(node, &addr).await?) as Stream)
+        })
+    }
+
+    fn read_index(&self) -> Pin<Box<dyn Future<Output = Result<u64, String>> + Send + '_>> {
+        Box::pin(async move {
+            let group = self.0.get().ok_or("the node has not started yet")?;
+            group.read_index().await
         })
     }
 }

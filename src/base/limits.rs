@@ -16,6 +16,8 @@ pub const DATABASES_MAX: usize = 16384;
 pub const IN_FLIGHT_ENTRIES_MAX: usize = 2;
 /// Ended eras whose last committed batch is remembered for replies that are still held.
 pub const ERAS_REMEMBERED: usize = 64;
+/// Applied entries whose digest a node can still tell, so that nodes are compared while writes go on.
+pub const DIGESTS_REMEMBERED: usize = 8192;
 /// Keys evicted on behalf of one command. Beyond: the next command goes on.
 pub const EVICT_PER_COMMAND_MAX: usize = 1000;
 /// Expired keys deleted under one hold of the engine's lock.
@@ -39,6 +41,8 @@ pub const HANDSHAKE_SECONDS_MAX: u64 = 10;
 pub const HANDSHAKES_MAX: usize = 1024;
 /// Seconds that a command at a standby waits for a leader to relay to. Beyond: "CLUSTERDOWN".
 pub const RELAY_WAIT_SECONDS_MAX: u64 = 5;
+/// How long a linearizable read at a standby waits for the primary's read index, and to have applied it. Beyond: "STALE".
+pub const READ_INDEX_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(2);
 /// Connections that only the operator may use beyond maxclients, so that a full service can be looked at.
 pub const CLIENTS_RESERVED: u64 = 32;
 /// Files that a node needs besides those of its clients: log, store, peers, certificates.
@@ -73,7 +77,8 @@ pub const LOG_WRITE_LEN: usize = 4 * 1024 * 1024;
 pub const LOG_READ_LEN: u32 = 1024 * 1024;
 /// A saved vote as the log stores it, bytes.
 pub const LOG_VOTE_LEN: usize = 256;
-/// Below this much free disk, commands that grow the data are refused, bytes.
+/// Below this much free disk, commands that grow the data are refused, bytes; below an eighth of it, all writes, and a
+/// standby takes no entries.
 pub const LOG_SPACE_LOW: u64 = 512 * 1024 * 1024;
 /// Disk set aside so that the log can still roll when the disk is full, bytes.
 pub const LOG_BALLAST_LEN: u64 = 64 * 1024 * 1024;

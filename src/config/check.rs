@@ -186,6 +186,8 @@ impl Node {
             8 << 20,
             1 << 50,
         );
+        within("disk_low_mib", self.disk_low_mib, 0, 1 << 20);
+        within("disk_ballast_mib", self.disk_ballast_mib, 0, 1 << 20);
         within(
             "store_window_bytes",
             self.store_window_bytes,
@@ -258,6 +260,14 @@ impl Node {
             }
         }
     }
+}
+
+/// Checks a cluster's id.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_cluster_id(id: &str) -> Result<(), String> {
+    cluster_id_wrong(id).map_or(Ok(()), Err)
 }
 
 fn cluster_id_wrong(id: &str) -> Option<String> {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::load::{Problem, take};
-use super::types::{Eviction, Key, Kind, Member, Secret};
+use super::types::{Eviction, Key, Kind, Member, Secret, StandbyReads};
 use crate::base::limits;
 
 macro_rules! keys {
@@ -99,6 +99,9 @@ keys! {
     /// What a standby does with a client: false relays it to the primary, true answers -MOVED with the primary's
     /// announced address and opens the read-only subcommands of CLUSTER and COMMAND, which cluster drivers need.
     redirect: bool, Switch, false, "";
+    /// What a client that sent READONLY reads at a standby: stale (what the standby has, at most standby_staleness_ms
+    /// old) or linearizable (the primary is asked first how far the standby must be: a round trip, nothing is missed).
+    standby_reads: StandbyReads, Text, StandbyReads::Stale, "";
     /// How stale a standby's answer to a client that sent READONLY may be, ms. Staler: the read is refused.
     standby_staleness_ms: u64, Number, 1000, "";
     /// Closes the connection of a client that was silent this long, s. 0: never.
@@ -121,6 +124,10 @@ keys! {
     log_segment_bytes: u64, Number, 64 << 20, "";
     /// The most disk that the log may use, bytes. Beyond it, nodes that hold back its purge are given up (alarm).
     log_disk_cap_bytes: u64, Number, 8 << 30, "";
+    /// Free disk below which commands that need more of it are refused, MiB. Below an eighth of this nothing is written.
+    disk_low_mib: u64, Number, limits::LOG_SPACE_LOW >> 20, "";
+    /// Disk set aside, MiB, and given up when the disk is nearly full, so that deletes and the log can go on.
+    disk_ballast_mib: u64, Number, limits::LOG_BALLAST_LEN >> 20, "";
     /// Committed changes that are gathered in memory before they are written to the store as one sorted run, bytes.
     /// More coalesces better, and costs memory twice.
     store_window_bytes: u64, Number, limits::STORE_WINDOW_BYTES as u64, "";

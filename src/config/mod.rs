@@ -13,12 +13,13 @@ mod load;
 mod print;
 mod types;
 
+pub use check::check_cluster_id;
 pub(crate) use check::is_host_port;
 pub use files::{ensure_open_files, open_files_limit};
 pub use keys::{KEYS, Node, RESTRICTED, maxclients};
 pub use load::{Error, Problem};
 pub use print::documented;
-pub use types::{Eviction, Key, Kind, Member, Secret};
+pub use types::{Eviction, Key, Kind, Member, Secret, StandbyReads};
 
 #[cfg(test)]
 mod tests;

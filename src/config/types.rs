@@ -155,6 +155,17 @@ impl Eviction {
     }
 }
 
+/// How a standby answers the reads of a client that sent READONLY.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StandbyReads {
+    /// From what it has, refused beyond a bound on its age.
+    #[default]
+    Stale,
+    /// After the primary has said how far it must be: nothing acknowledged before is missed.
+    Linearizable,
+}
+
 /// A password: compared and sent, never shown.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]

@@ -48,22 +48,25 @@ impl Core {
     /// Applies a committed entry of ours at a log position.
     pub fn apply(&mut self, index: u64, term: u64, payload: &Bytes) -> Result<Applied, ApplyError> {
         self.applied = (index, term);
-        match decode(payload)? {
+        let applied = match decode(payload)? {
             Entry::Open {
                 epoch,
                 time_ms,
                 seed,
             } => {
                 self.open(epoch, time_ms, seed);
-                Ok(self.nothing())
+                self.nothing()
             }
-            Entry::Batch(header, mutations) => self.apply_batch(&header, payload, mutations),
-        }
+            Entry::Batch(header, mutations) => self.apply_batch(&header, payload, mutations)?,
+        };
+        self.remember_digest();
+        Ok(applied)
     }
 
     /// An entry of Raft's own (blank or membership) was committed at a log position.
     pub fn apply_other(&mut self, index: u64, term: u64) -> Applied {
         self.applied = (index, term);
+        self.remember_digest();
         self.nothing()
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
-use crate::base::limits::{ERAS_REMEMBERED, IN_FLIGHT_ENTRIES_MAX};
+use crate::base::limits::{DIGESTS_REMEMBERED, ERAS_REMEMBERED, IN_FLIGHT_ENTRIES_MAX};
 use crate::command::ctx::{Stats, Watches};
 use crate::command::turn::{Event, Mark};
 use crate::command::{Blocking, Ctx, Gate, Settings, Turn};
@@ -69,6 +69,8 @@ pub struct Core {
     pub(super) sink: Option<EventSink>,
     ready: Vec<Event>,
     pub(super) committed_digest: u128,
+    /// The digests after the last entries, by their index.
+    digests: VecDeque<(u64, u128)>,
     pub(super) committed_gen: u64,
     waiters: BTreeMap<u64, Vec<Waker>>,
     ended: VecDeque<(u64, u64)>,
@@ -113,6 +115,7 @@ impl Core {
             sink: None,
             ready: Vec::new(),
             committed_digest: 0,
+            digests: VecDeque::new(),
             committed_gen: 1,
             waiters: BTreeMap::new(),
             ended: VecDeque::new(),
@@ -132,6 +135,8 @@ impl Core {
         self.committed_gen = self.ks.next_gen();
         self.sequence = sequence;
         self.applied = applied;
+        self.digests.clear();
+        self.remember_digest();
         self.parts.clear();
         self.role = Role::Standby;
         self.next_era();
@@ -155,6 +160,23 @@ impl Core {
     /// Digest and position of what is committed: the same at all nodes that applied the same entries.
     pub fn committed_digest(&self) -> (u64, u128) {
         (self.applied.0, self.committed_digest)
+    }
+
+    /// The digest of what was committed by an index; none where that is not applied, or too long ago.
+    pub fn digest_at(&self, index: u64) -> Option<u128> {
+        let at = self
+            .digests
+            .binary_search_by_key(&index, |(i, _)| *i)
+            .ok()?;
+        Some(self.digests[at].1)
+    }
+
+    pub(super) fn remember_digest(&mut self) {
+        if self.digests.len() >= DIGESTS_REMEMBERED {
+            self.digests.pop_front();
+        }
+        self.digests
+            .push_back((self.applied.0, self.committed_digest));
     }
 
     /// The generation counter where the turn that is forming began.
@@ -193,6 +215,14 @@ impl Core {
     /// Batches in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// The last batch that is executed and not committed, if there is one.
+    pub fn unsettled(&self) -> Option<u64> {
+        match self.turn.is_empty() && !self.mark_wanted {
+            true => self.in_flight.back().map(|b| b.batch),
+            false => Some(self.turn.batch),
+        }
     }
 
     /// The number of the batch that the turn becomes.

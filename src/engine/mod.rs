@@ -15,6 +15,7 @@ pub mod blocked;
 pub mod clock;
 pub mod core;
 pub mod evictor;
+pub mod pause;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use tokio::sync::Notify;
 
 pub use self::apply::{Applied, ApplyError};
 pub use self::core::{Core, Proposal, Role};
+pub use self::pause::Pause;
 
 use crate::command::turn::Event;
 use crate::keyspace::Keyspace;
@@ -38,6 +40,8 @@ pub struct Engine {
     core: Mutex<Core>,
     /// Rung when there is something to propose or room to propose it.
     pub propose: Notify,
+    /// Holds up sessions while the data or the leader is exchanged.
+    pub pause: Pause,
     /// Counts roles and epochs: a reply waits within one era.
     era: AtomicU64,
     committed: AtomicU64,
@@ -63,6 +67,7 @@ impl Engine {
         Arc::new(Engine {
             core: Mutex::new(Core::new(ks, settings)),
             propose: Notify::new(),
+            pause: Pause::default(),
             era: AtomicU64::new(0),
             committed: AtomicU64::new(0),
             leading: AtomicBool::new(false),

@@ -2,7 +2,7 @@
 //! more, and watches the space. A thread of its own, so that no reply waits for it.
 
 use super::segment::{self, Header};
-use super::{Shared, recover};
+use super::{Shared, Space, recover};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -10,8 +10,10 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How often the space is looked at.
+/// How often what failed is tried again.
 const TICK: Duration = Duration::from_secs(1);
+/// How often the space is looked at: a fast disk takes many MiB in that time.
+const LOOK: Duration = Duration::from_millis(100);
 /// How long the writer waits for a segment on a full disk before it gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -85,6 +87,12 @@ impl Keeper {
         }
     }
 
+    /// Whether no segment can be made for lack of space, whatever the disk says is free.
+    fn starved(&self) -> bool {
+        let error = &self.desk.lock().error;
+        matches!(error, Some((io::ErrorKind::StorageFull, _)))
+    }
+
     pub fn close(&self) {
         self.desk.lock().closing = true;
         self.wake.notify_all();
@@ -116,10 +124,10 @@ pub(super) fn run(shared: &Shared) {
                     break Task::Make(desk.next);
                 } else if let Some(seq) = desk.doomed.front().filter(|_| may_try) {
                     break Task::Delete(*seq);
-                } else if looked.elapsed() >= TICK {
+                } else if looked.elapsed() >= LOOK {
                     break Task::Look;
                 }
-                keeper.wake.wait_for(&mut desk, TICK);
+                keeper.wake.wait_for(&mut desk, LOOK);
             }
         };
         let done = match task {
@@ -152,8 +160,12 @@ fn make(shared: &Shared, seq: u32) -> io::Result<()> {
         .as_ref()
         .is_err_and(|e| e.kind() == io::ErrorKind::StorageFull)
     {
-        shared.low.store(true, Ordering::Relaxed);
-        if release_ballast(shared) {
+        let now = match release_ballast(shared) {
+            true => Space::Low,
+            false => Space::Full,
+        };
+        shared.options.space.set(now);
+        if now == Space::Low {
             made = segment::create(disk, &shared.dir, seq, len);
         }
     }
@@ -181,7 +193,7 @@ fn delete(shared: &Shared, seq: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Looks at the free space and sets the mark. It is lifted a quarter higher than it is set.
+/// Looks at the free space and says what it means.
 pub(super) fn check_space(shared: &Shared) {
     let free = match shared.options.disk.free(&shared.dir) {
         Ok(free) => free,
@@ -192,13 +204,22 @@ pub(super) fn check_space(shared: &Shared) {
     };
     shared.counters.free.store(free, Ordering::Relaxed);
     let mark = shared.options.space_low;
-    let was = shared.low.load(Ordering::Relaxed);
-    let low = free < if was { mark + mark / 4 } else { mark };
-    if low != was {
-        shared.low.store(low, Ordering::Relaxed);
-        match low {
-            true => tracing::error!(free, mark, "the disk is nearly full; data may not grow"),
-            false => tracing::info!(free, mark, "the disk has room again"),
+    let was = shared.options.space.get();
+    // A mark is lifted a quarter higher than it is set.
+    let below = |mark: u64, set: bool| free < if set { mark + mark / 4 } else { mark };
+    let now = if below(mark / 8, was == Space::Full) {
+        Space::Full
+    } else if below(mark, was != Space::Ok) || shared.keeper.starved() {
+        Space::Low
+    } else {
+        Space::Ok
+    };
+    if now != was {
+        shared.options.space.set(now);
+        match now {
+            Space::Full => tracing::error!(free, mark, "the disk is full; nothing is written"),
+            Space::Low => tracing::error!(free, mark, "the disk is nearly full; data may not grow"),
+            Space::Ok => tracing::info!(free, mark, "the disk has room again"),
         }
     }
 }

@@ -21,6 +21,7 @@ mod read;
 pub mod record;
 mod recover;
 mod segment;
+mod space;
 mod state;
 mod stats;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod tests;
 mod writer;
 
 pub use error::Error;
+pub use space::{Space, SpaceNow};
 pub use stats::Stats;
 
 use crate::base::limits;
@@ -40,7 +42,6 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 /// An entry's place in the history: ordered by term, then index.
@@ -81,6 +82,8 @@ pub struct Options {
     pub ballast_len: u64,
     /// The disk, or a simulated one.
     pub disk: Arc<dyn Disk>,
+    /// Where the space is written down.
+    pub space: Arc<SpaceNow>,
     /// Told when the log stops.
     pub on_fatal: Option<Fatal>,
 }
@@ -93,18 +96,10 @@ impl Default for Options {
             space_low: limits::LOG_SPACE_LOW,
             ballast_len: limits::LOG_BALLAST_LEN,
             disk: Arc::new(disk::Os),
+            space: Arc::default(),
             on_fatal: None,
         }
     }
-}
-
-/// Whether the disk has room for data to grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Space {
-    /// It has.
-    Ok,
-    /// Commands that grow must be refused; deletes, votes and compaction still have room.
-    Low,
 }
 
 /// A segment that holds records.
@@ -178,7 +173,6 @@ struct Shared {
     room: tokio::sync::Notify,
     keeper: keeper::Keeper,
     counters: stats::Counters,
-    low: Arc<AtomicBool>,
     /// Holds the lock on the directory.
     _lock: File,
 }
@@ -273,7 +267,6 @@ impl Log {
             room: tokio::sync::Notify::new(),
             keeper,
             counters: stats::Counters::default(),
-            low: Arc::default(),
             _lock: lock,
         });
         keeper::check_space(&shared);
@@ -474,17 +467,9 @@ impl Log {
         read::read_memory(&self.shared, range, max)
     }
 
-    /// Whether the disk has room, as of the last second.
+    /// Whether the disk has room, as of the last look.
     pub fn space(&self) -> Space {
-        match self.shared.low.load(Ordering::Relaxed) {
-            true => Space::Low,
-            false => Space::Ok,
-        }
-    }
-
-    /// True while space is low: for those that look at each command.
-    pub fn space_low(&self) -> Arc<AtomicBool> {
-        self.shared.low.clone()
+        self.shared.options.space.get()
     }
 
     /// What the log did and has.

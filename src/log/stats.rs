@@ -55,7 +55,7 @@ pub struct Stats {
     pub memory: usize,
     /// Waiting for the writer, bytes.
     pub queued: usize,
-    /// Free space of the disk, bytes, as of the last second.
+    /// Free space of the disk, bytes, as of the last look.
     pub free: u64,
     /// fdatasyncs of the log since it was opened.
     pub syncs: u64,

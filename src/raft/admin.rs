@@ -11,6 +11,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use crate::engine::Role;
+use crate::log::Space;
 use crate::proto::admin_server::Admin;
 use crate::proto::{
     AddRequest, ChangeReply, DigestReply, DigestRequest, Empty, LogStatusReply,
@@ -23,6 +24,8 @@ use super::types::{Member, NodeId};
 
 /// How far a learner may lag and still be promoted, log entries, unless the operator says otherwise.
 const LAG_MAX: u64 = 1000;
+/// How long a voter may take to lead after it was told to.
+const HAND_OVER: Duration = Duration::from_secs(5);
 /// How long a replacement may take to catch up, unless the operator says otherwise.
 const REPLACE_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -90,6 +93,8 @@ impl Service {
             .collect();
         let state = match &m.running_state {
             Ok(()) if loading => "loading".to_string(),
+            Ok(()) if g.log.space() == Space::Full => "disk full".to_string(),
+            Ok(()) if g.log.space() == Space::Low => "disk low".to_string(),
             Ok(()) => "running".to_string(),
             Err(e) => format!("stopped: {e}"),
         };
@@ -355,30 +360,11 @@ impl Admin for Service {
             }
             Some(_) => {}
         }
-        self.0.lease.revoke();
         self.0
-            .raft
-            .trigger()
-            .transfer_leader(id)
+            .hand_over(id, HAND_OVER)
             .await
-            .map_err(|e| refused(e.to_string()))?;
-        let mut metrics = self.0.raft.server_metrics();
-        let wait = async {
-            loop {
-                if metrics.borrow_watched().current_leader == Some(id) {
-                    return true;
-                }
-                if metrics.changed().await.is_err() {
-                    return false;
-                }
-            }
-        };
-        match tokio::time::timeout(Duration::from_secs(5), wait).await {
-            Ok(true) => done(0, format!("node {id} leads")),
-            _ => Err(Status::deadline_exceeded(format!(
-                "node {id} did not take over within 5 s; see the status"
-            ))),
-        }
+            .map_err(|e| Status::deadline_exceeded(format!("{e}; see the status")))?;
+        done(0, format!("node {id} leads"))
     }
 
     async fn replace(
@@ -455,7 +441,12 @@ impl Admin for Service {
             {
                 let core = self.0.engine.lock();
                 let (applied, digest) = core.committed_digest();
-                if applied >= r.at {
+                // The very index that was asked for, where it is still known.
+                let found = match core.digest_at(r.at).filter(|_| r.at > 0) {
+                    Some(then) => Some((r.at, then)),
+                    None => (applied >= r.at).then_some((applied, digest)),
+                };
+                if let Some((applied, digest)) = found {
                     let keys = core.ks.len() as u64;
                     return Ok(Response::new(DigestReply {
                         applied,

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::base::clock::Clock;
 use crate::engine::{Engine, Role};
-use crate::log::Log;
+use crate::log::{Log, Space};
 use crate::store::Store;
 
 use super::lease::Lease;
@@ -22,6 +22,7 @@ use super::log_storage::LogStorage;
 use super::network::Factory;
 use super::peer_service::VoteGate;
 use super::peers::Peers;
+use super::reads::Reads;
 use super::state_machine::StateMachine;
 use super::types::{Config, Member, NodeId, Payload};
 
@@ -51,7 +52,10 @@ pub struct Group {
     pub gate: VoteGate,
     pub incoming: PathBuf,
     pub started: Instant,
-    reopen: Notify,
+    pub(super) factory: Factory,
+    pub(super) reads: Reads,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) reopen: Notify,
     last_proposal_ms: AtomicU64,
     clock: Clock,
     options: Options,
@@ -96,7 +100,7 @@ impl Group {
         let restarted = log.vote().is_some();
         let storage = LogStorage::new(log.clone());
         let factory = Factory::new(options.id, peers.clone(), lease.clone());
-        let raft = Raft::new(options.id, config, factory, storage, sm).await?;
+        let raft = Raft::new(options.id, config, factory.clone(), storage, sm).await?;
         let voters = raft.voter_ids().count();
         let gate = if restarted && voters > 1 {
             VoteGate::closed_for(clock.clone(), options.election_timeout_max)
@@ -119,6 +123,9 @@ impl Group {
             gate,
             incoming,
             started: Instant::now(),
+            factory,
+            reads: Reads::default(),
+            runtime: tokio::runtime::Handle::current(),
             reopen: Notify::new(),
             last_proposal_ms: AtomicU64::new(0),
             clock,
@@ -248,7 +255,7 @@ impl Group {
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             every.tick().await;
-            if !self.engine.leading() {
+            if !self.engine.leading() || self.engine.pause.active() {
                 continue;
             }
             while self.engine.lock().expire_due() {
@@ -270,7 +277,9 @@ impl Group {
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             every.tick().await;
-            if self.log.stats().bytes < self.options.log_keep_bytes {
+            // Where the disk is short of room, the log gives up what it need not keep.
+            if self.log.stats().bytes < self.options.log_keep_bytes && self.log.space() == Space::Ok
+            {
                 continue;
             }
             if let Err(e) = self.purge_once().await {
@@ -344,12 +353,6 @@ impl Group {
         member == self.id || self.answers(member)
     }
 
-    /// Drops the data in memory and loads it again from store and log, as DEBUG RELOAD asks. What is executed
-    /// meanwhile waits.
-    pub fn reload(&self) -> Result<(), String> {
-        Err("DEBUG RELOAD is not available on this node".into())
-    }
-
     /// Stops Raft; what was committed stays to be found at the next start.
     pub async fn stop(&self) {
         self.engine.lock().end_epoch();
@@ -359,3 +362,6 @@ impl Group {
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

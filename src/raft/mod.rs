@@ -6,12 +6,16 @@
 pub mod admin;
 pub mod codec;
 pub mod group;
+pub mod handover;
 pub mod lease;
 pub mod listener;
 pub mod log_storage;
 pub mod network;
 pub mod peer_service;
 pub mod peers;
+pub mod reads;
+pub mod recovery;
+pub mod reload;
 pub mod snapshot_stream;
 pub mod state_machine;
 pub mod types;

@@ -10,6 +10,7 @@ use super::snapshot_stream::{Error as SnapshotError, Progress, Receiver, Snapsho
 use super::types::{Config, LogId, NodeId, SnapshotMeta, Vote};
 use super::wire;
 use crate::base::{clock::Clock, limits};
+use crate::log::{Space, SpaceNow};
 use crate::proto::{Frame, SnapshotChunk, peer_server::Peer, snapshot_chunk::Part};
 use crate::tls::Identity;
 use bytes::Bytes;
@@ -188,6 +189,7 @@ pub struct Service<R> {
     receiving: Arc<tokio::sync::Mutex<()>>,
     received: AtomicU64,
     progress: Arc<Mutex<Option<Arc<Progress>>>>,
+    disk: Arc<SpaceNow>,
 }
 
 impl<R: RaftHandle> Service<R> {
@@ -207,7 +209,15 @@ impl<R: RaftHandle> Service<R> {
             receiving: Arc::default(),
             received: AtomicU64::new(0),
             progress: Arc::default(),
+            disk: Arc::default(),
         })
+    }
+
+    /// Refuses entries while this disk is full, so that no append can fail: one that does stops the node. Heartbeats
+    /// are taken: the node goes on following, and stands for nothing.
+    pub fn refusing_entries_on_a_full(mut self, disk: Arc<SpaceNow>) -> Self {
+        self.disk = disk;
+        self
     }
 
     /// A view of the snapshot that is being received; `None` while there is none.
@@ -231,6 +241,13 @@ fn speaks_for(vote: &Vote, sender: NodeId) -> Result<(), Status> {
         node => Err(Status::permission_denied(format!(
             "node {sender} sent a message in the name of node {node}"
         ))),
+    }
+}
+
+fn has_room(disk: &SpaceNow, append: &AppendEntriesRequest<Config>) -> Result<(), Status> {
+    match append.entries.is_empty() || disk.get() != Space::Full {
+        true => Ok(()),
+        false => Err(Status::resource_exhausted("this node's disk is full")),
     }
 }
 
@@ -258,17 +275,20 @@ impl<R: RaftHandle> Peer for Service<R> {
         let frames = request.into_inner();
         // Raft reads the requests; what ends them early is told after the answers to those before.
         let trouble: Arc<Mutex<Option<Status>>> = Arc::default();
-        let state = (frames, self.lease.clone(), trouble.clone());
-        let input = stream::unfold(state, move |(mut frames, lease, trouble)| async move {
+        let (shared, disk) = (self.lease.clone(), self.disk.clone());
+        let state = (frames, (shared, disk), trouble.clone());
+        let input = stream::unfold(state, move |(mut frames, shared, trouble)| async move {
+            let (lease, disk) = &shared;
             let read = match frames.message().await {
                 Ok(None) => return None,
                 Ok(Some(frame)) => wire::decode_append(frame.body).map_err(unreadable),
                 Err(status) => Err(status),
             };
-            match read.and_then(|r| speaks_for(&r.vote, sender).map(|()| r)) {
+            let read = read.and_then(|r| speaks_for(&r.vote, sender).map(|()| r));
+            match read.and_then(|r| has_room(disk, &r).map(|()| r)) {
                 Ok(request) => {
                     lease.observe_term(request.vote.leader_id.term);
-                    Some((request, (frames, lease, trouble)))
+                    Some((request, (frames, shared, trouble)))
                 }
                 Err(status) => {
                     *trouble.lock() = Some(status);
@@ -294,6 +314,7 @@ impl<R: RaftHandle> Peer for Service<R> {
         let sender = sender(&request)?;
         let append = wire::decode_append(request.into_inner().body).map_err(unreadable)?;
         speaks_for(&append.vote, sender)?;
+        has_room(&self.disk, &append)?;
         self.lease.observe_term(append.vote.leader_id.term);
         let answer = self.raft.append(append).await.map_err(stopped)?;
         reply(wire::encode_append_reply(&answer))

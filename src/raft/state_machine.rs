@@ -12,11 +12,14 @@ use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, RaftSnapshotBuilder};
 
+use crate::base::limits;
 use crate::engine::{Engine, Role};
 use crate::keyspace::load::{self, Part, Recorded};
 use crate::keyspace::{Keyspace, RowOp, Sequence};
+use crate::log::Log;
 use crate::store::{Position, Rows, Store};
 
+use super::codec;
 use super::snapshot_stream::SnapshotDir;
 use super::types::{Applied, Config, LogId, SnapshotMeta, StoredMembership};
 
@@ -129,6 +132,44 @@ impl StateMachine {
             time_ms: at.service_time_ms,
         };
         self.engine.lock().reset(ks, sequence, (at.index, at.term));
+        Ok(())
+    }
+
+    /// Drops the data in memory and loads it again: what the store has, then what the log has beyond that. Comes
+    /// between two entries, so nothing is applied meanwhile.
+    ///
+    /// # Errors
+    /// What could not be read. The engine then has no data, and the node must stop.
+    pub async fn reload(&mut self, log: &Log) -> anyhow::Result<()> {
+        let (membership, bytes) = (self.membership.clone(), self.membership_bytes.clone());
+        let applied = self.applied;
+        self.engine.lock().begin_loading();
+        // What is written stands still while it is read: nothing is submitted here.
+        let at = self.store.flush().await?;
+        let first = at.as_ref().map_or(0, |p| p.index + 1);
+        tokio::task::block_in_place(|| -> anyhow::Result<()> {
+            self.load(at)?;
+            let mut next = first;
+            while applied.as_ref().is_some_and(|id| next <= id.index) {
+                let upto = applied.as_ref().map_or(0, |id| id.index + 1);
+                for e in log.read(next..upto, limits::LOG_READ_LEN as usize)? {
+                    next = e.id.index + 1;
+                    let id = LogId::new_term_index(e.id.term, e.id.index);
+                    let mut core = self.engine.lock();
+                    match codec::entry_of_parts(id, e.kind, e.body)?.payload {
+                        // A store that was flushed lacks only the parts of a batch whose last is still to come.
+                        EntryPayload::Normal(payload) => {
+                            let applied = core.apply(e.id.index, e.id.term, &payload.0)?;
+                            anyhow::ensure!(applied.rows.is_empty(), "the store lacks a batch");
+                        }
+                        _ => drop(core.apply_other(e.id.index, e.id.term)),
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        (self.membership, self.membership_bytes) = (membership, bytes);
+        self.applied = applied;
         Ok(())
     }
 

@@ -32,8 +32,17 @@ thread_local! {
 /// Why `drive` returned.
 enum Event {
     Closed,
-    /// The next request in the buffer is for the primary, and this node is not it.
-    NeedsPrimary,
+    /// The next request in the buffer needs something first.
+    Needs(Need),
+}
+
+/// What a request needs that this node does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// The primary, and this node is not it.
+    Primary,
+    /// The primary's word on how far this standby must be.
+    ReadIndex,
 }
 
 /// A connection's state.
@@ -46,8 +55,6 @@ pub struct Conn<S> {
     held: Held,
     eof: bool,
     flushing: bool,
-    /// The request in the buffer was found to need the primary.
-    stuck: bool,
     /// The last request waits for a key.
     blocked: Option<Waiting>,
     /// The next request is held back until then; see `dispatch::Step::Held`.
@@ -56,6 +63,10 @@ pub struct Conn<S> {
     counted: bool,
     timer: Option<Pin<Box<tokio::time::Sleep>>>,
     last_read: Instant,
+    /// The request in the buffer was found to need something first.
+    stuck: Option<Need>,
+    /// This much of the buffer was there before the primary was asked for the read index that follows.
+    asked: (usize, u64),
 }
 
 /// A request that waits, and until when.
@@ -80,12 +91,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             held: Held::new(proto),
             eof: false,
             flushing: false,
-            stuck: false,
             blocked: None,
             paused: None,
             counted: false,
             timer: None,
             last_read: Instant::now(),
+            stuck: None,
+            asked: (0, 0),
         }
     }
 
@@ -94,17 +106,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         loop {
             match poll_fn(|cx| self.drive(cx)).await {
                 Event::Closed => break,
-                Event::NeedsPrimary => match relay::primary(&self.server).await {
-                    relay::Primary::Here => self.stuck = false,
+                Event::Needs(Need::Primary) => match relay::primary(&self.server).await {
+                    relay::Primary::Here => self.stuck = None,
                     relay::Primary::At(stream) => {
                         let _ = self.relay(stream).await;
                         break;
                     }
                     relay::Primary::None => {
-                        self.stuck = false;
-                        self.refuse_next();
+                        self.stuck = None;
+                        self.refuse_next(
+                            "CLUSTERDOWN no primary is known at this moment: try again",
+                        );
                     }
                 },
+                Event::Needs(Need::ReadIndex) => {
+                    self.stuck = None;
+                    // A request that arrives from here on may follow a write that the answer does not cover.
+                    let asked = self.input.len();
+                    match self.server.relay.read_index().await {
+                        Ok(index) => self.asked = (asked, index),
+                        Err(why) => self.refuse_next(&format!(
+                            "STALE the primary was not heard, and a linearizable read needs its word: {why}"
+                        )),
+                    }
+                }
             }
         }
         if self.blocked.is_some() {
@@ -134,14 +159,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
     }
 
-    /// No primary was found in time: the request is refused, so that the client learns of it.
-    fn refuse_next(&mut self) {
+    /// What the next request needs was not had in time: it is refused, so that the client learns of it.
+    fn refuse_next(&mut self, error: &str) {
         if let Ok(Some(request)) = self.parser.next(&self.input, self.session.authenticated) {
             let consumed = request.consumed;
             self.input.advance(consumed);
-            self.held
-                .out
-                .error("CLUSTERDOWN no primary is known at this moment: try again");
+            self.held.out.error(error);
             self.held.mark(0, 0);
         }
     }
@@ -150,6 +173,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         for _ in 0..ROUNDS_MAX {
             if self.session.client.killed() {
                 return Poll::Ready(Event::Closed);
+            }
+            if self.server.engine.pause.holds(cx.waker()) {
+                return Poll::Pending;
             }
             let mut progress = false;
             while let Some(message) = self.session.client.receive(cx.waker()) {
@@ -171,9 +197,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             {
                 return Poll::Ready(Event::Closed);
             }
-            if self.stuck {
-                return if self.held.is_empty() {
-                    Poll::Ready(Event::NeedsPrimary)
+            if let Some(need) = self.stuck {
+                return if self.held.is_empty() && !self.flushing {
+                    Poll::Ready(Event::Needs(need))
                 } else {
                     Poll::Pending
                 };
@@ -181,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             if self.held.len() < REPLY_BACKLOG_MAX && !self.session.closing {
                 if !self.input.is_empty() && self.blocked.is_none() {
                     progress |= self.execute(cx);
-                    if self.stuck {
+                    if self.stuck.is_some() {
                         continue;
                     }
                 }
@@ -337,7 +363,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         self.session.memory.output = 0;
         self.paused = None;
         let mut core = self.server.engine.lock();
+        if self.server.engine.pause.holds(cx.waker()) {
+            return false;
+        }
         core.tick();
+        let run = self.held.begin_run();
         let mut ran = 0;
         let mut at = 0;
         while ran < COMMANDS_PER_TURN_MAX && !self.session.closing && self.blocked.is_none() {
@@ -362,6 +392,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 .map(|span| &bytes[span.range()])
                 .collect();
             if !args.is_empty() {
+                let (covered, index) = self.asked;
+                self.session.read_index = (at < covered).then_some(index);
                 match dispatch::run(
                     &self.server,
                     &mut core,
@@ -381,7 +413,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                         });
                     }
                     Step::NeedsPrimary => {
-                        self.stuck = true;
+                        self.stuck = Some(Need::Primary);
+                        break;
+                    }
+                    Step::NeedsReadIndex => {
+                        self.stuck = Some(Need::ReadIndex);
                         break;
                     }
                     Step::Held { until } => {
@@ -392,11 +428,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             }
             at += request.consumed;
             ran += 1;
+            if self.server.engine.pause.active() {
+                break;
+            }
         }
-        // Checked after the reads: under a lease that holds now, what they saw was current when they were asked.
-        if self.held.has_free() && core.leading_role() && !self.server.engine.lease_valid() {
+        // Checked after the reads: under a lease that holds now, what they saw was current when they were asked. Without
+        // one, only a batch that is proposed from now on proves it. One that is in flight already does not: while this
+        // process was stopped, the next leader may have committed it and overwritten what it wrote.
+        if core.leading_role()
+            && self.held.unproven(run, core.batch())
+            && !self.server.engine.lease_valid()
+        {
             let (era, batch) = (core.era(), core.want_mark());
-            self.held.hold_back(era, batch);
+            self.held.hold_back(run, era, batch);
         }
         for batch in self.held.waits_for(core.era()) {
             core.wait(batch, cx.waker());
@@ -407,6 +451,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         drop(core);
         self.count_blocked(self.paused.is_some() && !asleep || self.blocked.is_some());
         self.input.advance(at);
+        self.asked.0 = self.asked.0.saturating_sub(at);
         if self.input.is_empty() && self.input.capacity() > READ_LEN {
             self.input = BytesMut::new();
         }
@@ -414,6 +459,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         self.session.memory.input_free = self.input.capacity() - self.input.len();
         self.session.memory.output = self.held.len();
         self.session.show();
-        ran > 0 || self.stuck
+        ran > 0 || self.stuck.is_some()
     }
 }

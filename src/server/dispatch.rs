@@ -12,6 +12,7 @@ use crate::command::blocking::{self, Parcel, Waiter};
 use crate::command::table::{self, Flags, Spec, Unknown};
 use crate::command::{self, Args, Fail};
 use crate::engine::{Core, Role};
+use crate::log::Space;
 use crate::resp::{Out, Proto};
 
 use super::session::{Multi, ReplyMode};
@@ -28,6 +29,8 @@ pub enum Step {
     Blocked(Blocked),
     /// Nothing was done: the command may run at that time, or earlier where the pause is ended.
     Held { until: Instant },
+    /// The primary must be asked first how far this standby has to be: nothing was done.
+    NeedsReadIndex,
 }
 
 /// A session's side of a command that waits.
@@ -177,6 +180,9 @@ fn gates(
     if spec.has(Flags::DENYOOM) && !core.make_room() && session.multi.is_none() {
         return refuse(server, session, Some(spec), out, &Fail::OOM);
     }
+    if let Some(fail) = no_room(server.disk.get(), spec) {
+        return refuse(server, session, Some(spec), out, &fail);
+    }
     if session.multi.is_some() && !transaction_word {
         return queue(server, session, spec, args, out);
     }
@@ -184,6 +190,19 @@ fn gates(
         return Step::Held { until };
     }
     execute(server, core, session, spec, args, out)
+}
+
+/// Why a command cannot run for lack of disk.
+fn no_room(space: Space, spec: &Spec) -> Option<Fail> {
+    match space {
+        Space::Low if spec.has(Flags::DENYOOM) => Some(Fail::new(
+            "MISCONF the disk is nearly full: commands that need more of it are refused; deleting frees some",
+        )),
+        Space::Full if spec.has(Flags::WRITE) => Some(Fail::new(
+            "MISCONF the disk is full: nothing is written until the operator makes room",
+        )),
+        _ => None,
+    }
 }
 
 /// Until when a command waits: for CLIENT PAUSE, or for a DEBUG SLEEP of some client.
@@ -419,6 +438,14 @@ fn at_standby(
         && !spec.has(Flags::BLOCKING)
         && command::handler(spec.id).is_some();
     if session.readonly && reads && session.multi.is_none() {
+        if server.options.linearizable {
+            // Looked at again here: the data may have been loaded anew from an earlier point since.
+            if session.read_index.is_none_or(|i| core.applied.0 < i) {
+                return Some(Step::NeedsReadIndex);
+            }
+            core.tick();
+            return None;
+        }
         let staleness = core.staleness_ms();
         if staleness <= server.options.staleness_ms {
             core.tick();

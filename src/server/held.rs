@@ -26,6 +26,8 @@ pub struct Held {
     pub out: Out,
     stretches: VecDeque<Stretch>,
     marked: usize,
+    /// The next reply begins a stretch of its own.
+    apart: bool,
     /// Replies that may leave.
     pub ready: BytesMut,
 }
@@ -36,6 +38,7 @@ impl Held {
             out: Out::new(proto),
             stretches: VecDeque::new(),
             marked: 0,
+            apart: false,
             ready: BytesMut::new(),
         }
     }
@@ -46,7 +49,7 @@ impl Held {
         self.marked = self.out.len();
         match self.stretches.back_mut() {
             // A later batch includes the earlier one: replies behind it can only leave after it anyway.
-            Some(s) if s.era == era && s.batch >= batch => {
+            Some(s) if s.era == era && s.batch >= batch && !self.apart => {
                 s.len += len;
                 s.replies += 1;
             }
@@ -57,18 +60,26 @@ impl Held {
                 replies: 1,
             }),
         }
+        self.apart = false;
     }
 
-    /// Replies since `from` stretches that wait for nothing shall wait for a batch: there is no lease.
-    pub fn hold_back(&mut self, era: u64, batch: u64) {
-        for s in self.stretches.iter_mut().filter(|s| s.batch == 0) {
-            (s.era, s.batch) = (era, batch);
+    /// Begins a run of replies that [`Held::unproven`] and [`Held::hold_back`] are asked about; answers its start.
+    pub fn begin_run(&mut self) -> usize {
+        self.apart = true;
+        self.stretches.len()
+    }
+
+    /// Replies of the run that began at `from` shall wait for a batch at least: there is no lease.
+    pub fn hold_back(&mut self, from: usize, era: u64, batch: u64) {
+        for s in self.stretches.iter_mut().skip(from) {
+            (s.era, s.batch) = (era, s.batch.max(batch));
         }
     }
 
-    /// Whether a reply waits for nothing but the lease.
-    pub fn has_free(&self) -> bool {
-        self.stretches.iter().any(|s| s.batch == 0)
+    /// Whether a reply of the run that began at `from` waits for no batch as late as `batch`, the one that is forming.
+    /// The commit of an earlier batch proves nothing about now: another leader may have committed it, and more.
+    pub fn unproven(&self, from: usize, batch: u64) -> bool {
+        self.stretches.iter().skip(from).any(|s| s.batch < batch)
     }
 
     /// Moves what may leave to `ready`.
@@ -139,6 +150,33 @@ mod tests {
 
     fn text(h: &Held) -> String {
         String::from_utf8_lossy(&h.ready).into_owned()
+    }
+
+    #[test]
+    fn only_the_run_is_held_back() {
+        let mut h = Held::new(Proto::Resp2);
+        let from = h.begin_run();
+        h.out.int(1);
+        h.mark(1, 5);
+        assert!(!h.unproven(from, 5) && h.unproven(from, 6));
+        let from = h.begin_run();
+        for (reply, batch) in [(2, 0), (3, 5), (4, 7)] {
+            h.out.int(reply);
+            h.mark(1, batch);
+        }
+        assert!(h.unproven(from, 6));
+        h.hold_back(from, 1, 6);
+        assert!(!h.unproven(from, 6));
+        let upto = |n| {
+            move |_, b| match b <= n {
+                true => Outcome::Committed,
+                false => Outcome::Pending,
+            }
+        };
+        h.release(upto(5));
+        assert_eq!(text(&h), ":1\r\n");
+        h.release(upto(6));
+        assert_eq!(text(&h), ":1\r\n:2\r\n:3\r\n");
     }
 
     #[test]

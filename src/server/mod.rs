@@ -19,6 +19,8 @@ pub mod session;
 pub mod stats;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -64,6 +66,8 @@ pub struct Options {
     pub redirect: bool,
     /// The most that a standby's data may lag for a READONLY read, milliseconds.
     pub staleness_ms: u64,
+    /// A READONLY read at a standby asks the primary how far it must be, and is linearizable.
+    pub linearizable: bool,
     /// Port of the RESP listener, for INFO.
     pub port: u16,
     pub databases: u32,
@@ -85,6 +89,8 @@ pub struct Server {
     pub slowlog: parking_lot::Mutex<commands::slowlog::Slowlog>,
     /// Facts for INFO that other modules own: `section -> lines`.
     pub facts: Arc<dyn Fn() -> Facts + Send + Sync>,
+    /// How much room the disk has.
+    pub disk: Arc<crate::log::SpaceNow>,
     /// Does what DEBUG RELOAD asks: drop memory and load it from store and log.
     pub reload: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }

@@ -28,11 +28,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 /// A connection to another node.
 pub type Stream = Box<dyn Io>;
 
-/// Opens relay connections to other nodes.
+/// Reaches other nodes.
 pub trait Dial: Send + Sync {
     /// Connects to a node.
     fn dial(&self, node: u64)
     -> Pin<Box<dyn Future<Output = std::io::Result<Stream>> + Send + '_>>;
+
+    /// Asks the primary for an index that makes a read linearizable, and waits until this node has applied it. The
+    /// error says why there is none.
+    fn read_index(&self) -> Pin<Box<dyn Future<Output = Result<u64, String>> + Send + '_>>;
 }
 
 /// Where the primary is.

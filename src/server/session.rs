@@ -59,6 +59,8 @@ pub struct Session {
     pub authenticated: bool,
     /// READONLY was sent: a standby may answer reads.
     pub readonly: bool,
+    /// What this node must have applied so that a read of the request that is being run is linearizable, where known.
+    pub read_index: Option<u64>,
     pub no_touch: bool,
     pub reply: ReplyMode,
     pub multi: Option<Multi>,
@@ -96,6 +98,7 @@ impl Session {
             db: 0,
             authenticated: false,
             readonly: false,
+            read_index: None,
             no_touch: false,
             reply: ReplyMode::On,
             multi: None,

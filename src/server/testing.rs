@@ -29,6 +29,10 @@ impl Dial for NoRelay {
     fn dial(&self, _: u64) -> Pin<Box<dyn Future<Output = std::io::Result<Stream>> + Send + '_>> {
         Box::pin(async { Err(std::io::Error::other("a test has no other nodes")) })
     }
+
+    fn read_index(&self) -> Pin<Box<dyn Future<Output = Result<u64, String>> + Send + '_>> {
+        Box::pin(async { Err("a test has no other nodes".into()) })
+    }
 }
 
 /// The port that the server says it listens to.
@@ -48,6 +52,7 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         maxclients: 1000,
         redirect: false,
         staleness_ms: 1000,
+        linearizable: false,
         port: PORT,
         databases: 16,
     };
@@ -82,6 +87,7 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
             followers: vec![("10.0.0.2:6379".into(), 7, true)],
             ..Facts::default()
         }),
+        disk: Arc::default(),
         reload: Arc::new(|| Ok(())),
     })
 }
@@ -161,6 +167,7 @@ impl Shell {
             Step::NeedsPrimary => return "(needs the primary)".into(),
             Step::Held { .. } => return "(held)".into(),
             Step::Blocked(_) => return "(blocked)".into(),
+            Step::NeedsReadIndex => return "(needs a read index)".into(),
         }
         let mut replies = Vec::new();
         let mut rest = out.as_slice();

@@ -198,7 +198,9 @@ impl<'a> Search<'a> {
         let mut steps = 0u64;
         while left > 0 {
             steps += 1;
-            if cache.len() >= CACHE_MAX || (steps % LOOK_EVERY == 0 && Instant::now() >= deadline) {
+            if cache.len() >= CACHE_MAX
+                || (steps.is_multiple_of(LOOK_EVERY) && Instant::now() >= deadline)
+            {
                 return Verdict::Undecided;
             }
             let Event { op, call } = self.events[at];

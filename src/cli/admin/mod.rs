@@ -3,10 +3,11 @@
 //! - Each command does one thing, once. What is refused is shown with its reason; nothing is tried again silently.
 //! - A change goes to the leader, which is found by asking the nodes. Where none is known, the answers of all are shown.
 //!
-//! `target` finds nodes and the leader; `look` shows; `change` changes.
+//! `target` finds nodes and the leader; `look` shows; `change` changes; `recover` works on a stopped node's disk.
 
 mod change;
 mod look;
+mod recover;
 mod target;
 
 use clap::Subcommand;
@@ -69,12 +70,22 @@ enum Action {
     /// Shows the state of every node's log, or of one
     #[command(after_help = "Example:\n  pontoon admin log --dir ./cluster")]
     Log(look::Which),
+    /// Makes one stopped survivor a new cluster of its own, after a majority was lost for good
+    ///
+    /// Without --confirm it changes nothing and prints what would be given up.
+    #[command(
+        after_help = "Example:\n  pontoon admin recover --config /etc/pontoon/node.toml\n  pontoon admin recover --config /etc/pontoon/node.toml --confirm node-2@7-1234"
+    )]
+    Recover(recover::Recover),
 }
 
 /// Carries it out.
 pub fn run(args: Args) -> anyhow::Result<Answer> {
     super::runtime(1)?.block_on(async {
         let output = args.output;
+        if let Action::Recover(recover) = &args.action {
+            return recover::run(recover, args.place.dir(), output);
+        }
         let cluster = args.place.open()?;
         match args.action {
             Action::Status => look::status(&cluster, output).await,
@@ -87,6 +98,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
             Action::Remove(one) => change::remove(&cluster, one.id, output).await,
             Action::Transfer(transfer) => change::transfer(&cluster, &transfer, output).await,
             Action::Replace(replace) => change::replace(&cluster, replace, output).await,
+            Action::Recover(_) => Ok(Answer::No),
         }
     })
 }

@@ -1,7 +1,7 @@
 //! Which nodes an operator's command talks to, and which of them leads.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +48,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// The folder that was given.
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
     /// Reads the certificates; connects to nothing yet.
     pub fn open(self) -> anyhow::Result<Cluster> {
         let timeout = Duration::from_millis(self.timeout_ms.max(1));

@@ -188,6 +188,28 @@ impl Folder {
         Ok(())
     }
 
+    /// The cluster is node `id` alone from now on, under another name: what was issued for the old one goes, and what
+    /// the new one needs is made. The other nodes' folders stay, and are never used again.
+    ///
+    /// # Errors
+    /// When a file cannot be written; then it can be done again.
+    pub fn become_one(mut self, id: u64, cluster: &str) -> anyhow::Result<()> {
+        self.spec.cluster_id = cluster.to_string();
+        self.spec.nodes.retain(|n| n.id == id);
+        for name in ["admin".to_string(), format!("node-{id}")] {
+            for end in ["pem", "key"] {
+                let path = self.dir.join(format!("{name}.{end}"));
+                match std::fs::remove_file(&path) {
+                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(e).with_context(|| path.display().to_string());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.prepare()
+    }
+
     /// A node's own folder.
     pub fn node_dir(&self, id: u64) -> PathBuf {
         self.dir.join(format!("node-{id}"))
@@ -262,6 +284,30 @@ impl Folder {
     pub fn credentials(&self) -> Files {
         credentials(&self.dir)
     }
+}
+
+/// The folder of a cluster that does not run, held so that it does not start meanwhile.
+///
+/// # Errors
+/// When it runs, or there is none.
+pub fn hold(dir: &Path) -> anyhow::Result<Folder> {
+    if read_spec(dir)?.is_none() {
+        bail!("{} holds no cluster", dir.display());
+    }
+    let dir = dir.canonicalize()?;
+    let lock = lock(&dir)?.ok_or_else(|| {
+        anyhow!(
+            "the cluster of {0} is running: stop it first with `pontoon dev stop --dir {0}`",
+            dir.display()
+        )
+    })?;
+    let spec = read_spec(&dir)?.with_context(|| format!("{} holds no cluster", dir.display()))?;
+    Ok(Folder {
+        dir,
+        spec,
+        settings: Vec::new(),
+        _lock: lock,
+    })
 }
 
 /// The operator's certificate in a cluster's folder.

@@ -25,7 +25,7 @@ use super::{Answer, LogFormat, Output};
 use crate::telemetry;
 
 use folder::Folder;
-pub use folder::{credentials, read_spec};
+pub use folder::{credentials, hold, read_spec};
 
 /// Runs a whole cluster on this machine: one or three nodes, and a gateway at the stable address.
 ///

@@ -8,6 +8,7 @@ use super::disk::{Disk, Os};
 use super::*;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 /// A real disk, seen through: it knows what was synced and what was only written.
@@ -107,6 +108,7 @@ fn options(disk: &Arc<Seen>) -> Options {
         space_low: 1 << 20,
         ballast_len: 0,
         disk: disk.clone(),
+        space: Arc::default(),
         on_fatal: None,
     }
 }
