@@ -1,10 +1,9 @@
-//! Fills a server with keys whose values can be told later, and asks for some of them.
+//! Fills a server with keys whose values can be told later.
 
 use std::time::{Duration, Instant};
 
 use super::client::{Client, Target, request};
-use super::mix::{Random, key, value_of};
-use super::progress;
+use super::mix::{key, value_of};
 
 /// Keys sent at once on a connection.
 const BATCH: u64 = 128;
@@ -59,27 +58,6 @@ pub async fn fill(target: &Target, name: &str, keys: u64, value_size: usize) -> 
             }
         }
     }
-}
-
-/// GETs `count` random keys. Answers the first whose value is missing or another than it was given.
-///
-/// # Errors
-/// When an answer does not come.
-pub async fn check(
-    client: &mut Client,
-    random: &mut Random,
-    count: u64,
-    keys: u64,
-    value_size: usize,
-) -> anyhow::Result<Option<u64>> {
-    for _ in 0..count {
-        let number = random.below(keys);
-        let answer = client.ask(&[b"GET", &key(number)]).await?;
-        if answer.as_bytes() != Some(&value_of(number, value_size)) {
-            return Ok(Some(number));
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(test)]

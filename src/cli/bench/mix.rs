@@ -81,7 +81,14 @@ impl Mix {
 
     /// What a server without data would answer to it, of about the real size.
     pub fn reply(self, value_size: usize) -> Vec<u8> {
-        let bulk = || [format!("${value_size}\r\n").as_bytes(), &vec![b'v'; value_size], b"\r\n"].concat();
+        let bulk = || {
+            [
+                format!("${value_size}\r\n").as_bytes(),
+                &vec![b'v'; value_size],
+                b"\r\n",
+            ]
+            .concat()
+        };
         match self {
             Mix::Set | Mix::Mset => b"+OK\r\n".to_vec(),
             Mix::Get | Mix::Get90 => bulk(),
@@ -205,8 +212,8 @@ impl Requests {
             }
             Mix::Mset => {
                 let begin = Template::begin(1 + 2 * KEYS_OF_MANY).word(b"MSET");
-                let many = (0..KEYS_OF_MANY)
-                    .fold(begin, |t, _| t.key(b"key:", keys).value(value_size));
+                let many =
+                    (0..KEYS_OF_MANY).fold(begin, |t, _| t.key(b"key:", keys).value(value_size));
                 vec![(100, many)]
             }
             Mix::Mget => {
@@ -273,9 +280,7 @@ mod tests {
     fn every_mix_is_well_formed_requests_of_known_commands() {
         for mix in Mix::value_variants() {
             for words in requests(*mix, 200) {
-                let spec = crate::command::table::by_full_name(
-                    &words[0].to_ascii_lowercase(),
-                );
+                let spec = crate::command::table::by_full_name(&words[0].to_ascii_lowercase());
                 assert!(spec.is_some(), "{:?}", String::from_utf8_lossy(&words[0]));
             }
             let reply = mix.reply(100);

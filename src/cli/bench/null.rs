@@ -122,8 +122,6 @@ pub async fn generator_limit(shape: Shape) -> anyhow::Result<Measured> {
         ..shape
     };
     let mut load = Load::begin(null.target.clone(), shape, 1)?;
-    load.began()
-        .await
-        .context("the generator against itself")?;
+    load.began().await.context("the generator against itself")?;
     load.done().await.context("the generator against itself")
 }

@@ -10,7 +10,6 @@ use anyhow::{Context, anyhow, bail, ensure};
 use super::client::{Target, tls_config};
 use super::process::Process;
 use crate::cli::dev::{self, Plan, Service};
-use crate::config;
 use crate::gateway::operator;
 use crate::proto::{Empty, LogStatusReply};
 use crate::tls::peer::Credentials;
@@ -35,9 +34,9 @@ pub struct Wanted {
 /// A cluster that runs.
 pub struct Pontoon {
     dir: PathBuf,
-    process: Process,
     credentials: Arc<Credentials>,
-    plan: Plan,
+    /// Stopped when this is dropped: it stops the nodes and gateways in order.
+    _process: Process,
 }
 
 /// What the logs and stores say.
@@ -97,9 +96,8 @@ impl Pontoon {
         let credentials = Credentials::open(&service.cluster_id, dev::credentials(dir))?;
         Ok(Pontoon {
             dir: dir.to_path_buf(),
-            process,
             credentials,
-            plan: wanted.plan,
+            _process: process,
         })
     }
 
@@ -139,17 +137,6 @@ impl Pontoon {
         })
     }
 
-    /// The nodes' processes: id, role, pid.
-    ///
-    /// # Errors
-    /// When the cluster's file cannot be read.
-    pub fn nodes(&self) -> anyhow::Result<Vec<(u64, String, u32)>> {
-        let nodes = self.service()?.nodes.into_iter();
-        Ok(nodes
-            .filter_map(|n| Some((n.id, n.role, n.pid?)))
-            .collect())
-    }
-
     /// The pids of nodes, and of gateways where `gateways` says so.
     ///
     /// # Errors
@@ -158,25 +145,7 @@ impl Pontoon {
         let service = self.service()?;
         let nodes = service.nodes.iter().filter_map(|n| n.pid);
         let gateway_pids = service.gateways.iter().filter_map(|g| g.pid);
-        Ok(nodes
-            .chain(gateway_pids.filter(|_| gateways))
-            .collect())
-    }
-
-    /// Waits until all nodes run and one of them leads.
-    ///
-    /// # Errors
-    /// When that takes too long.
-    pub async fn whole(&mut self) -> anyhow::Result<()> {
-        let began = Instant::now();
-        while !self.service().is_ok_and(|s| serves(&s, self.plan)) {
-            self.process.check()?;
-            if began.elapsed() > PATIENCE {
-                bail!("not all nodes of Pontoon run after {} s", PATIENCE.as_secs());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        Ok(())
+        Ok(nodes.chain(gateway_pids.filter(|_| gateways)).collect())
     }
 
     /// Asks every node for its log and store.
@@ -215,25 +184,14 @@ impl Pontoon {
         let began = Instant::now();
         while self.counts().await?.backlog_bytes > BACKLOG_SETTLED {
             if began.elapsed() > PATIENCE {
-                bail!("Pontoon's store has a backlog after {} s", PATIENCE.as_secs());
+                bail!(
+                    "Pontoon's store has a backlog after {} s",
+                    PATIENCE.as_secs()
+                );
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         Ok(())
-    }
-
-    /// The timeouts in force, ms: heartbeat, election from and to.
-    ///
-    /// # Errors
-    /// When the configuration cannot be read.
-    pub fn timeouts(&self, settings: &[(String, String)]) -> anyhow::Result<(u64, u64, u64)> {
-        let file = self.dir.join("node-1/node.toml");
-        let node = config::Node::load(Some(&file), &[], settings)?;
-        Ok((
-            node.heartbeat_ms,
-            node.election_timeout_min_ms,
-            node.election_timeout_max_ms,
-        ))
     }
 }
 

@@ -113,19 +113,6 @@ pub fn signal_pid(pid: u32, signal: Signal) {
     }
 }
 
-/// Resident memory now and at its highest, bytes; `None` where the process is gone.
-pub fn resident(pid: u32) -> Option<(u64, u64)> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    Some((field(&status, "VmRSS:")?, field(&status, "VmHWM:")?))
-}
-
-/// A field of `/proc/PID/status` that is in kB, as bytes.
-fn field(status: &str, name: &str) -> Option<u64> {
-    let rest = status.lines().find_map(|l| l.strip_prefix(name))?;
-    let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
-}
-
 /// The processor time that processes have used, seconds.
 pub fn cpu_seconds(pids: &[u32]) -> f64 {
     let ticks: u64 = pids.iter().filter_map(|pid| cpu_ticks(*pid)).sum();
@@ -147,15 +134,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_and_time_of_a_process_are_read() {
-        let status = "Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\n";
-        assert_eq!(field(status, "VmRSS:"), Some(1024 * 1024));
-        assert_eq!(field(status, "VmHWM:"), Some(2048 * 1024));
-        assert_eq!(field(status, "VmSwap:"), None);
-        let (now, most) = resident(std::process::id()).unwrap();
-        assert!(now > 0 && most >= now);
+    fn the_time_of_a_process_is_read() {
         assert!(cpu_ticks(std::process::id()).is_some());
-        assert_eq!(resident(0), None);
+        assert_eq!(cpu_ticks(0), None);
     }
 
     #[test]
@@ -177,6 +158,6 @@ mod tests {
         runs.check().unwrap();
         let pid = runs.pid();
         drop(runs);
-        assert_eq!(resident(pid), None);
+        assert_eq!(cpu_ticks(pid), None);
     }
 }

@@ -19,7 +19,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// One server that runs.
 pub struct Redis {
-    program: PathBuf,
     dir: PathBuf,
     port: u16,
     target: Target,
@@ -51,7 +50,6 @@ impl Redis {
         };
         let process = begin(program, dir)?;
         let mut redis = Redis {
-            program: program.to_path_buf(),
             dir: dir.to_path_buf(),
             port,
             target,
@@ -101,16 +99,6 @@ impl Redis {
         .await
     }
 
-    /// Kills it, as by kill -9, and begins it again at once.
-    ///
-    /// # Errors
-    /// When it cannot be begun.
-    pub fn kill_and_restart(&mut self) -> anyhow::Result<()> {
-        self.process.kill();
-        self.process = begin(&self.program, &self.dir)?;
-        Ok(())
-    }
-
     async fn answers(&mut self) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
@@ -143,12 +131,18 @@ impl Redis {
                 .filter_map(|l| l.trim().split_once(':'))
                 .filter_map(|(field, value)| Some(wanted(field)? == value))
                 .collect::<Vec<bool>>();
-            ensure!(!fits.is_empty(), "redis-server's INFO cannot tell whether {what}");
+            ensure!(
+                !fits.is_empty(),
+                "redis-server's INFO cannot tell whether {what}"
+            );
             if fits.iter().all(|f| *f) {
                 return Ok(());
             }
             if began.elapsed() > PATIENCE {
-                bail!("redis-server: not after {} s that {what}", PATIENCE.as_secs());
+                bail!(
+                    "redis-server: not after {} s that {what}",
+                    PATIENCE.as_secs()
+                );
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -163,13 +157,7 @@ fn begin(program: &Path, dir: &Path) -> anyhow::Result<Process> {
 }
 
 /// The configuration. What is not in it is as Redis has it: io-threads and the rewriting of the log among them.
-fn settings(
-    dir: &Path,
-    tls_dir: &Path,
-    port: u16,
-    password: &str,
-    primary: Option<u16>,
-) -> String {
+fn settings(dir: &Path, tls_dir: &Path, port: u16, password: &str, primary: Option<u16>) -> String {
     let (dir, tls) = (dir.display(), tls_dir.display());
     let mut text = format!(
         "bind 127.0.0.1\nport 0\ntls-port {port}\ndaemonize no\ndir \"{dir}\"\n\
@@ -179,9 +167,9 @@ fn settings(
     );
     text.push_str(&match primary {
         None => "appendonly yes\nappendfsync always\n".to_string(),
-        Some(primary) => format!(
-            "appendonly no\nreplicaof 127.0.0.1 {primary}\nmasterauth {password}\n"
-        ),
+        Some(primary) => {
+            format!("appendonly no\nreplicaof 127.0.0.1 {primary}\nmasterauth {password}\n")
+        }
     });
     text
 }

@@ -141,10 +141,7 @@ mod tests {
     fn every_kind_of_reply_counts_once_however_it_is_cut() {
         for size in 1..=STREAM.len() {
             let mut counter = Counter::default();
-            let whole: u64 = STREAM
-                .chunks(size)
-                .map(|c| counter.feed(c).unwrap())
-                .sum();
+            let whole: u64 = STREAM.chunks(size).map(|c| counter.feed(c).unwrap()).sum();
             assert_eq!((whole, counter.errors()), (REPLIES, 2), "pieces of {size}");
             assert_eq!(counter.first_error(), Some("ERR no"));
         }
