@@ -1,4 +1,4 @@
-//! The command line: `pontoon node`, `dev`, `admin`, `gateway`, `certs`, `health`, `version`.
+//! The command line: `pontoon node`, `dev`, `admin`, `gateway`, `bench`, `certs`, `health`, `version`.
 //!
 //! - What a command answers goes to standard output, everything else to standard error.
 //! - Exit codes: 0 done; 1 it could not be done, with the reason; 2 the command line was wrong; 3 it was done and the
@@ -6,6 +6,7 @@
 //! - Nothing is retried silently.
 
 mod admin;
+mod bench;
 mod certs;
 mod dev;
 mod gateway;
@@ -44,6 +45,8 @@ enum Command {
     Admin(admin::Args),
     /// Serves a cluster's stable address: forwards connections to the primary
     Gateway(gateway::Args),
+    /// Measures Pontoon against Redis on this machine
+    Bench(bench::Args),
     /// Makes a CA, certificates and a password for a cluster
     Certs(certs::Args),
     /// Asks a listener whether it answers: a health check
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Dev(args) => dev::run(args),
         Command::Admin(args) => admin::run(args),
         Command::Gateway(args) => gateway::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Certs(args) => certs::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Version { output } => {

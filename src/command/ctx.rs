@@ -95,6 +95,8 @@ pub struct Ctx<'a> {
     pub wait: u64,
     /// What the command, which then has written no reply, waits for.
     pub block: Option<Block>,
+    /// The key that this command deleted last, where anybody wants to know of new keys.
+    pub deleted: Option<(u32, Box<[u8]>)>,
 }
 
 impl Ctx<'_> {
@@ -138,15 +140,22 @@ impl Ctx<'_> {
     }
 
     /// The key that a mutation makes where there was none, if anybody wants to know.
-    fn creates<'m>(&self, m: &Mutation<'m>) -> Option<(u32, &'m [u8])> {
+    fn creates<'m>(&mut self, m: &Mutation<'m>) -> Option<(u32, &'m [u8])> {
         if self.settings.notify & notify::NEW == 0 {
             return None;
         }
         let (db, key) = match *m {
-            Mutation::Del { .. } => return None,
+            Mutation::Del { db, key } => {
+                self.deleted = Some((db, key.into()));
+                return None;
+            }
             Mutation::Rename { to_db, to, .. } | Mutation::Copy { to_db, to, .. } => (to_db, to),
             _ => m.key()?,
         };
+        // A value that is replaced as a whole is deleted first: its key is not new.
+        if matches!(&self.deleted, Some((d, k)) if *d == db && **k == *key) {
+            return None;
+        }
         let absent = db < self.ks.databases() && self.ks.entry(db, key).is_none();
         absent.then_some((db, key))
     }

@@ -137,6 +137,7 @@ impl Shell {
             no_touch: false,
             wait: 0,
             block: None,
+            deleted: None,
         };
         if let Err(fail) = run(&mut ctx, args, &mut out) {
             out.clear();

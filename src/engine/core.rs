@@ -247,6 +247,7 @@ impl Core {
             no_touch: false,
             wait: 0,
             block: None,
+            deleted: None,
         }
     }
 

@@ -515,6 +515,7 @@ impl Admin for Service {
             sync_p50_us: s.sync_us.value_at_quantile(0.5),
             sync_p99_us: s.sync_us.value_at_quantile(0.99),
             durable_in_store: self.0.store.durable().map_or(0, |p| p.index),
+            store_backlog_bytes: self.0.store.backlog() as u64,
         }))
     }
 }

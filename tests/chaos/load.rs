@@ -425,10 +425,8 @@ impl Worker {
         let count = commands.len();
         requests.extend(commands);
         requests.push(request([b"EXEC"]));
-        if self.client.is_none() {
-            // A new connection watches nothing: what was watched on the old one is not guarded any more.
-            return None;
-        }
+        // A new connection watches nothing: what was watched on the old one is not guarded any more.
+        self.client.as_ref()?;
         let out = self.send(&requests, true)?;
         let Some(mut replies) = out.replies else {
             return Some((out.call, out.end, None));

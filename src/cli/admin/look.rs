@@ -395,6 +395,7 @@ pub async fn log(cluster: &Cluster, which: &Which, output: Output) -> anyhow::Re
                     "id": id, "first": l.first, "last": l.last, "purged": l.purged, "bytes": l.bytes,
                     "segments": l.segments, "syncs": l.syncs, "sync_p50_us": l.sync_p50_us,
                     "sync_p99_us": l.sync_p99_us, "durable_in_store": l.durable_in_store,
+                    "store_backlog_bytes": l.store_backlog_bytes,
                 })
             };
             json!({ "nodes": logs.iter().map(node).collect::<Vec<_>>() })

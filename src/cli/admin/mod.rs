@@ -13,6 +13,7 @@ mod target;
 use clap::Subcommand;
 
 use super::{Answer, Output};
+pub use look::table;
 use target::Place;
 
 /// Looks at a cluster and changes it, over mutual TLS with an operator's certificate.

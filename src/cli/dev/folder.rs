@@ -432,6 +432,18 @@ fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
     })
 }
 
+/// `count` ports of the loopback address that nobody listens on.
+///
+/// # Errors
+/// When there are too few.
+pub fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
+    let mut taken = Vec::new();
+    for _ in 0..count {
+        free_port(Ipv4Addr::LOCALHOST.into(), &mut taken)?;
+    }
+    Ok(taken)
+}
+
 /// A port that nobody listens on now, and that the kernel gives to no outgoing connection later.
 fn free_port(bind: IpAddr, taken: &mut Vec<u16>) -> anyhow::Result<u16> {
     let range =

@@ -25,7 +25,8 @@ use super::{Answer, LogFormat, Output};
 use crate::telemetry;
 
 use folder::Folder;
-pub use folder::{credentials, hold, read_spec};
+pub use folder::{credentials, free_ports, hold, read_spec, replace};
+pub use service::Service;
 
 /// Runs a whole cluster on this machine: one or three nodes, and a gateway at the stable address.
 ///
@@ -113,14 +114,16 @@ pub enum Plan {
 }
 
 impl Plan {
-    fn nodes(self) -> u64 {
+    /// How many nodes it has.
+    pub fn nodes(self) -> u64 {
         match self {
             Plan::Hobbyist | Plan::Startup => 1,
             Plan::Premium => 3,
         }
     }
 
-    fn name(self) -> &'static str {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
         match self {
             Plan::Hobbyist => "hobbyist",
             Plan::Startup => "startup",
@@ -129,7 +132,8 @@ impl Plan {
     }
 }
 
-fn parse_setting(text: &str) -> Result<(String, String), String> {
+/// `KEY=VALUE` of the command line.
+pub fn parse_setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text
         .split_once('=')
         .ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;

@@ -6,11 +6,6 @@ use crate::command::{Args, Ctx, Fail, args as arg};
 use crate::mutation::Mutation;
 use crate::resp::Out;
 
-/// Looks at the key for writing and says whether it is absent, so that writing makes it.
-fn absent(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<bool, Fail> {
-    Ok(ctx.hash_write(key)?.is_none())
-}
-
 /// Sets a field; says whether it is new. The key was looked at.
 fn set_field(ctx: &mut Ctx<'_>, key: &[u8], field: &[u8], value: &[u8]) -> Result<bool, Fail> {
     let db = ctx.db;
@@ -32,11 +27,8 @@ fn set_field(ctx: &mut Ctx<'_>, key: &[u8], field: &[u8], value: &[u8]) -> Resul
     Ok(new)
 }
 
-/// The notifications of a write: that the key is new, where it is, and the event itself.
-fn wrote(ctx: &mut Ctx<'_>, key: &[u8], made: bool, event: &'static str) {
-    if made {
-        ctx.notify(notify::NEW, "new", key);
-    }
+/// The notification of a write.
+fn wrote(ctx: &mut Ctx<'_>, key: &[u8], event: &'static str) {
     ctx.notify(notify::HASH, event, key);
 }
 
@@ -58,25 +50,24 @@ fn set_fields(ctx: &mut Ctx<'_>, args: Args<'_>, name: &str) -> Result<i64, Fail
         return Err(Fail::arity(name));
     }
     let key = args[1];
-    let made = absent(ctx, key)?;
+    ctx.hash_write(key)?;
     let mut new = 0;
     for [field, value] in pairs {
         new += i64::from(set_field(ctx, key, field, value)?);
     }
-    wrote(ctx, key, made, "hset");
+    wrote(ctx, key, "hset");
     Ok(new)
 }
 
 pub(super) fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let (key, field, value) = (args[1], args[2], args[3]);
     let hash = ctx.hash_write(key)?;
-    let made = hash.is_none();
     if hash.is_some_and(|h| h.contains(field)) {
         out.int(0);
         return Ok(());
     }
     set_field(ctx, key, field, value)?;
-    wrote(ctx, key, made, "hset");
+    wrote(ctx, key, "hset");
     out.int(1);
     Ok(())
 }
@@ -85,7 +76,6 @@ pub(super) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Resul
     let (key, field) = (args[1], args[2]);
     let increment = arg::int(args[3])?;
     let hash = ctx.hash_write(key)?;
-    let made = hash.is_none();
     let was = match hash.and_then(|h| h.get(field)) {
         Some(value) => {
             number::parse_i64(value).ok_or(Fail::new("ERR hash value is not an integer"))?
@@ -94,7 +84,7 @@ pub(super) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Resul
     };
     let value = was.checked_add(increment).ok_or(Fail::OVERFLOW)?;
     set_field(ctx, key, field, &number::format_i64(value))?;
-    wrote(ctx, key, made, "hincrby");
+    wrote(ctx, key, "hincrby");
     out.int(value);
     Ok(())
 }
@@ -106,7 +96,6 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> 
         return Err(Fail::new("ERR value is NaN or Infinity"));
     }
     let hash = ctx.hash_write(key)?;
-    let made = hash.is_none();
     let was = match hash.and_then(|h| h.get(field)) {
         Some(value) => {
             LongDouble::parse(value).ok_or(Fail::new("ERR hash value is not a float"))?
@@ -119,7 +108,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> 
     }
     let text = value.to_human();
     set_field(ctx, key, field, text.as_bytes())?;
-    wrote(ctx, key, made, "hincrbyfloat");
+    wrote(ctx, key, "hincrbyfloat");
     out.bulk(text.as_bytes());
     Ok(())
 }

@@ -131,9 +131,6 @@ fn store(
         ctx.apply(Mutation::SetAdd { db, key, member })?;
     }
     if !result.is_empty() {
-        if !replaced {
-            ctx.notify(notify::NEW, "new", key);
-        }
         ctx.notify(notify::SET, event, key);
     } else if replaced {
         ctx.notify(notify::GENERIC, "del", key);

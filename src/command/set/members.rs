@@ -40,13 +40,10 @@ pub(super) fn removed(ctx: &mut Ctx<'_>, key: &[u8], event: &'static str) {
 
 pub(super) fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let key = args[1];
-    let made = ctx.set_write(key)?.is_none();
+    ctx.set_write(key)?;
     let mut added = 0;
     for member in &args[2..] {
         added += i64::from(add(ctx, key, member)?);
-    }
-    if made {
-        ctx.notify(notify::NEW, "new", key);
     }
     if added > 0 {
         ctx.notify(notify::SET, "sadd", key);
@@ -78,7 +75,7 @@ pub(super) fn smove(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<
         out.int(0);
         return Ok(());
     }
-    let made = ctx.peek_set(to)?.is_none();
+    ctx.peek_set(to)?;
     if from == to || !contains(ctx, from, member)? {
         out.int(contains(ctx, from, member)?.into());
         return Ok(());
@@ -86,9 +83,6 @@ pub(super) fn smove(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<
     remove(ctx, from, member)?;
     removed(ctx, from, "srem");
     if add(ctx, to, member)? {
-        if made {
-            ctx.notify(notify::NEW, "new", to);
-        }
         ctx.notify(notify::SET, "sadd", to);
     }
     out.int(1);

@@ -1,0 +1,75 @@
+//! Fills a server with keys whose values can be told later.
+
+use std::time::{Duration, Instant};
+
+use super::client::{Client, Target, request};
+use super::mix::{key, value_of};
+
+/// Keys sent at once on a connection.
+const BATCH: u64 = 128;
+/// Connections that fill.
+const CONNECTIONS: u64 = 8;
+/// Coprime to every number of keys up to its own size: multiplied by it, the keys come in no order.
+const STRIDE: u64 = 1_000_000_007;
+/// The most keys, so that `STRIDE` is coprime to every number of them.
+pub const KEYS_MAX: u64 = 100_000_000;
+
+/// SETs keys 0 to `keys` - 1, each once, in no order.
+///
+/// # Errors
+/// When one is refused.
+pub async fn fill(target: &Target, name: &str, keys: u64, value_size: usize) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let done = std::sync::atomic::AtomicU64::new(0);
+    let one = |part: u64| {
+        let done = &done;
+        async move {
+            let mut client = Client::connect(target).await?;
+            let mut at = part * BATCH;
+            while at < keys {
+                let until = (at + BATCH).min(keys);
+                let mut batch = Vec::new();
+                for n in at..until {
+                    let number = n * STRIDE % keys;
+                    let value = value_of(number, value_size);
+                    batch.extend_from_slice(&request(&[b"SET", &key(number), &value]));
+                }
+                client.ask_many(&batch, until - at).await?;
+                done.fetch_add(until - at, std::sync::atomic::Ordering::Relaxed);
+                at += BATCH * CONNECTIONS;
+            }
+            anyhow::Ok(())
+        }
+    };
+    let all = futures_util::future::try_join_all((0..CONNECTIONS).map(one));
+    tokio::pin!(all);
+    let mut ticks = tokio::time::interval(Duration::from_secs(2));
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            ended = &mut all => {
+                ended?;
+                progress!("{name}: {keys} keys set in {:.1} s", began.elapsed().as_secs_f64());
+                return Ok(());
+            }
+            _ = ticks.tick() => {
+                let n = done.load(std::sync::atomic::Ordering::Relaxed);
+                progress!("{name}: {n} of {keys} keys set");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_set_once() {
+        for keys in [1, 2, 7, 1000, 4096] {
+            let mut seen: Vec<u64> = (0..keys).map(|n| n * STRIDE % keys).collect();
+            seen.sort_unstable();
+            assert!(seen.into_iter().eq(0..keys), "{keys}");
+        }
+    }
+}

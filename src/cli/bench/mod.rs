@@ -1,0 +1,59 @@
+//! `pontoon bench`: Pontoon and Redis side by side, on this machine, over TLS, on one disk.
+//!
+//! - Only ratios of runs that followed each other count: a machine's speed changes more than a few percent by itself.
+//! - Both sides meet the same client, the same cipher suite, the same kind of certificate, and sync before they answer.
+//! - Everything that is begun listens on loopback, is stopped by its pid, and its folder is removed.
+//!
+//! `load` is the generator (`mix` what it sends, `pipe` and `replies` how it reads), `null` measures its own limit;
+//! `pontoon` and `redis` are the sides; `versus` compares them.
+
+/// Tells whoever waits what goes on, on standard error.
+macro_rules! progress {
+    ($($text:tt)*) => { eprintln!("bench: {}", format_args!($($text)*)) };
+}
+
+mod client;
+mod fill;
+mod load;
+mod mix;
+mod null;
+mod pipe;
+mod place;
+mod pontoon;
+mod process;
+mod redis;
+mod replies;
+mod stats;
+mod syncs;
+mod versus;
+
+use anyhow::bail;
+
+use super::{Answer, told_to_stop};
+
+/// Measures Pontoon against Redis on this machine: the same load on both in alternation, over TLS, on one disk.
+///
+/// Each row is a mix with a pipeline. In each pair Redis and Pontoon are measured one after the other; the ratio is the
+/// median over the pairs, with its least and greatest. A row does not count, and the exit code is 3, where the
+/// generator could not drive 1.3 times the fastest rate of the row, or the store's backlog grew by more than a window.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pontoon bench                                          SET and GET, pipeline 1 and 16: an hour and a half
+  pontoon bench --mix set --pipeline 16 --duration 10 --warm-up 3 --pairs 3
+  pontoon bench --plan premium --peer redis-replicas --dir /var/tmp --output json")]
+pub struct Args {
+    #[command(flatten)]
+    versus: versus::Args,
+}
+
+/// Carries it out.
+pub fn run(args: Args) -> anyhow::Result<Answer> {
+    super::runtime(1)?.block_on(async {
+        tokio::select! {
+            done = versus::run(&args.versus) => done,
+            // What was begun is stopped as its values are dropped.
+            told = told_to_stop() => { told?; bail!("told to stop") }
+        }
+    })
+}
