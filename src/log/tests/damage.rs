@@ -105,8 +105,12 @@ fn a_tail_torn_at_any_byte_is_cut_or_refused_never_believed() {
             if record::is_zero(&f.data[tail]) {
                 // Only padding was zeroed: nothing changed.
                 assert_eq!(result.unwrap(), 3, "byte {at}");
-            } else if at == from || at % record::SECTOR == 0 || loses_a_sector(at) {
-                // A disk can stop between sectors. Where it lost a whole one, it is torn whatever
+            } else if record::is_zero(&f.data[from as usize..at as usize])
+                || at % record::SECTOR == 0
+                || loses_a_sector(at)
+            {
+                // Nothing but zeros is left of it, be it that its first byte happens to be one. Or:
+                // a disk can stop between sectors. Where it lost a whole one, it is torn whatever
                 // else is missing, as long as the head is there.
                 assert_eq!(result.unwrap(), 2, "byte {at}");
                 cut += 1;

@@ -9,6 +9,7 @@ use super::*;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
+use std::time::Duration;
 
 /// A real disk, seen through: it knows what was synced and what was only written.
 #[derive(Default)]
