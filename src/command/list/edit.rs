@@ -127,7 +127,10 @@ fn remove(ctx: &mut Ctx<'_>, key: &[u8], len: usize, places: &[usize]) -> Result
     // The first and the last element stay, so the key lives on whichever end is taken off.
     let (first, last) = (first - head, last - head);
     let (front, back) = (last + 1, len - first);
-    let moves: usize = places.iter().map(|p| (p - head).min(len - (p - head))).sum();
+    let moves: usize = places
+        .iter()
+        .map(|p| (p - head).min(len - (p - head)))
+        .sum();
     if moves <= MOVES_PER_REWRITE * 2 * front.min(back) {
         for place in places.iter().rev() {
             ctx.apply(Mutation::ListRemove {

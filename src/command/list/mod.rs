@@ -149,10 +149,6 @@ fn range(start: i64, stop: i64, len: usize) -> (usize, usize) {
 
 /// The element that an index means, negative ones counting from the end.
 fn index(index: i64, len: usize) -> Option<usize> {
-    let index = if index < 0 {
-        len as i64 + index
-    } else {
-        index
-    };
+    let index = if index < 0 { len as i64 + index } else { index };
     usize::try_from(index).ok().filter(|&i| i < len)
 }
