@@ -87,6 +87,34 @@ pub fn int(arg: &[u8]) -> Result<i64, Fail> {
     number::parse_i64(arg).ok_or(Fail::NOT_INTEGER)
 }
 
+/// An argument as an integer within bounds; beyond them the error names both.
+pub fn int_between(arg: &[u8], min: i64, max: i64) -> Result<i64, Fail> {
+    let value = int(arg)?;
+    if (min..=max).contains(&value) {
+        return Ok(value);
+    }
+    Err(Fail::text(format!(
+        "ERR value is out of range, value must between {min} and {max}"
+    )))
+}
+
+/// An argument as an integer of at least `min`; the one error for whatever else it is.
+pub fn int_from(arg: &[u8], min: i64, otherwise: Fail) -> Result<i64, Fail> {
+    match number::parse_i64(arg) {
+        Some(value) if value >= min => Ok(value),
+        _ => Err(otherwise),
+    }
+}
+
+/// An argument as the number of a database, of which there are `databases`.
+pub fn database(arg: &[u8], databases: u32) -> Result<u32, Fail> {
+    let number = int_between(arg, i64::from(i32::MIN), i64::from(i32::MAX))?;
+    u32::try_from(number)
+        .ok()
+        .filter(|&db| db < databases)
+        .ok_or(Fail::DB_INDEX)
+}
+
 /// An argument as a float, as Redis reads one; NaN is refused.
 pub fn float(arg: &[u8]) -> Result<f64, Fail> {
     number::parse_f64(arg).ok_or(Fail::NOT_FLOAT)

@@ -14,54 +14,7 @@ use super::settings::notify;
 use super::turn::{Event, Turn};
 use super::{Block, Blocking, Fail, Gate, Settings};
 
-/// A session's mark that something it watches has changed.
-type Flag = std::sync::Weak<std::sync::atomic::AtomicBool>;
-
-/// Keys that sessions watch.
-#[derive(Default)]
-pub struct Watches {
-    keys: hashbrown::HashMap<(u32, Box<[u8]>), Vec<Flag>>,
-}
-
-impl Watches {
-    /// A session watches a key: its flag is raised when the key changes.
-    pub fn add(
-        &mut self,
-        db: u32,
-        key: &[u8],
-        dirty: &std::sync::Arc<std::sync::atomic::AtomicBool>,
-    ) {
-        let flags = self.keys.entry((db, key.into())).or_default();
-        flags.retain(|f| f.strong_count() > 0);
-        flags.push(std::sync::Arc::downgrade(dirty));
-    }
-
-    /// A key changed.
-    pub fn touch(&mut self, db: u32, key: &[u8]) {
-        if !self.keys.is_empty() {
-            self.raise(|k| k.0 == db && *k.1 == *key);
-        }
-    }
-
-    /// A database changed as a whole.
-    pub fn touch_db(&mut self, db: u32) {
-        self.raise(|k| k.0 == db);
-    }
-
-    fn raise(&mut self, which: impl Fn(&(u32, Box<[u8]>)) -> bool) {
-        self.keys.retain(|key, flags| {
-            if which(key) {
-                flags
-                    .iter()
-                    .filter_map(std::sync::Weak::upgrade)
-                    .for_each(|f| f.store(true, std::sync::atomic::Ordering::Relaxed));
-                return false;
-            }
-            flags.retain(|f| f.strong_count() > 0);
-            !flags.is_empty()
-        });
-    }
-}
+pub use super::watch::{State, Watches};
 
 /// Counters of INFO that commands move.
 #[derive(Debug, Default, Clone)]
@@ -107,6 +60,7 @@ impl Ctx<'_> {
             return Err(Fail::READONLY);
         }
         let fresh = evict::fresh(self.now, &self.settings.eviction);
+        self.before(&m);
         let created = self.creates(&m);
         self.ks
             .apply(&m, &mut self.turn.effects)
@@ -120,16 +74,14 @@ impl Ctx<'_> {
                 self.wrote_db(a);
                 self.wrote_db(b);
             }
-            Mutation::Rename { db, key, to_db, to } | Mutation::Copy { db, key, to_db, to } => {
-                self.wrote(db, key);
-                self.wrote(to_db, to);
+            Mutation::Rename { db, key, to_db, to } => {
+                self.wrote(db, key, fresh);
+                self.wrote(to_db, to, fresh);
             }
+            Mutation::Copy { to_db, to, .. } => self.wrote(to_db, to, fresh),
             _ => {
                 if let Some((db, key)) = m.key() {
-                    self.wrote(db, key);
-                    if let Some(entry) = self.ks.entry_mut(db, key).filter(|e| e.access == 0) {
-                        entry.access = fresh;
-                    }
+                    self.wrote(db, key, fresh);
                 }
             }
         }
@@ -137,6 +89,31 @@ impl Ctx<'_> {
             self.notify_in(notify::NEW, "new", db, key);
         }
         Ok(())
+    }
+
+    /// What must be looked at before a mutation is applied: which watched keys a change of whole
+    /// databases reaches.
+    fn before(&mut self, m: &Mutation<'_>) {
+        let (ks, now) = (&*self.ks, self.now);
+        let state = |db, key: &[u8]| match ks.entry(db, key) {
+            None => State::Absent,
+            Some(entry) if entry.expired(now) => State::Expired,
+            Some(_) => State::Present,
+        };
+        match *m {
+            _ if self.watches.is_empty() => {}
+            Mutation::FlushDb { db } if db < ks.databases() => {
+                self.watches
+                    .touch_db(db, |key| (state(db, key), State::Absent));
+            }
+            Mutation::SwapDb { a, b } if a.max(b) < ks.databases() => {
+                for (db, other) in [(a, b), (b, a)] {
+                    self.watches
+                        .touch_db(db, |key| (state(db, key), state(other, key)));
+                }
+            }
+            _ => {}
+        }
     }
 
     /// The key that a mutation makes where there was none, if anybody wants to know.
@@ -149,7 +126,9 @@ impl Ctx<'_> {
                 self.deleted = Some((db, key.into()));
                 return None;
             }
-            Mutation::Rename { to_db, to, .. } | Mutation::Copy { to_db, to, .. } => (to_db, to),
+            Mutation::Rename { to_db, to, .. } | Mutation::Copy { to_db, to, .. } => {
+                return Some((to_db, to));
+            }
             _ => m.key()?,
         };
         // A value that is replaced as a whole is deleted first: its key is not new.
@@ -160,16 +139,30 @@ impl Ctx<'_> {
         absent.then_some((db, key))
     }
 
-    fn wrote(&mut self, db: u32, key: &[u8]) {
+    fn wrote(&mut self, db: u32, key: &[u8], fresh: u32) {
         self.gate.wrote(db, self.ks.seed.hash(key), self.turn.batch);
-        self.watches.touch(db, key);
+        self.touched(db, key);
         self.blocking.touch(db, key);
+        if let Some(entry) = self.ks.entry_mut(db, key).filter(|e| e.access == 0) {
+            entry.access = fresh;
+        }
     }
 
     fn wrote_db(&mut self, db: u32) {
         self.gate.wrote_db(db, self.turn.batch);
-        self.watches.touch_db(db);
         self.blocking.touch_db(db);
+    }
+
+    /// A key counts as changed for those who watch it. [`Ctx::apply`] does this; a command calls it
+    /// where Redis counts a change though the data stay as they were.
+    pub fn touched(&mut self, db: u32, key: &[u8]) {
+        if !self.watches.is_empty() {
+            let after = match self.ks.entry(db, key) {
+                Some(_) => State::Present,
+                None => State::Absent,
+            };
+            self.watches.touch(db, key, after);
+        }
     }
 
     /// The command found nothing and waits; it has written no reply and must return at once.
@@ -217,6 +210,14 @@ impl Ctx<'_> {
     /// Looks at a key for writing: notes the access, counts neither hit nor miss.
     pub fn lookup_write(&mut self, key: &[u8]) -> Option<&Entry> {
         self.look(key);
+        self.peek(self.db, key)
+    }
+
+    /// Looks at a key for reading without noting an access (EXISTS, TYPE, TTL).
+    pub fn lookup_untouched(&mut self, key: &[u8]) -> Option<&Entry> {
+        let no_touch = std::mem::replace(&mut self.no_touch, true);
+        self.lookup(key);
+        self.no_touch = no_touch;
         self.peek(self.db, key)
     }
 

@@ -26,6 +26,7 @@ pub mod table;
 #[cfg(test)]
 pub mod testing;
 pub mod turn;
+pub mod watch;
 pub mod zset;
 
 use std::sync::LazyLock;

@@ -515,6 +515,7 @@ impl Keyspace {
         }
         let mut entry = Box::new(self.entry(db, key)?.clone());
         entry.key = Small::new(to);
+        entry.access = 0;
         if entry.value.generation().is_some() {
             let generation = self.new_generation();
             entry.value.set_generation(generation);

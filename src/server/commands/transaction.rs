@@ -141,7 +141,7 @@ fn watch(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
             .wait
             .max(x.core.gate.key(db, x.core.ks.seed.hash(key)));
         watch.keys.push((db, Bytes::copy_from_slice(key), expired));
-        x.core.watches.add(db, key, &watch.dirty);
+        x.core.watches.add(db, key, expired, &watch.dirty);
     }
     out.ok();
     Ok(())
