@@ -160,13 +160,15 @@ fn make(shared: &Shared, seq: u32) -> io::Result<()> {
         .as_ref()
         .is_err_and(|e| e.kind() == io::ErrorKind::StorageFull)
     {
-        let now = match release_ballast(shared) {
-            true => Space::Low,
-            false => Space::Full,
-        };
-        shared.options.space.set(now);
-        if now == Space::Low {
+        // The mark first: whoever sees the ballast go finds it set.
+        shared
+            .options
+            .space
+            .set(Space::Low.max(shared.options.space.get()));
+        if release_ballast(shared) {
             made = segment::create(disk, &shared.dir, seq, len);
+        } else {
+            shared.options.space.set(Space::Full);
         }
     }
     let mut desk = shared.keeper.desk.lock();

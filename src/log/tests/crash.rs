@@ -59,7 +59,10 @@ struct Cut {
 fn cut_power(files: &HashMap<PathBuf, Image>, rng: &mut StdRng) -> HashMap<PathBuf, Vec<u8>> {
     let kept = rng.random_range(0..=100);
     let mut out = HashMap::new();
-    for (path, image) in files {
+    // The newest first: the keeper deletes the oldest first, meanwhile, and what is looked at in that order has no gap.
+    let mut newest_first: Vec<_> = files.iter().collect();
+    newest_first.sort_by_key(|(path, _)| std::cmp::Reverse(path.as_path()));
+    for (path, image) in newest_first {
         // What is still being made has another name, and is not there yet.
         if !path.exists() {
             continue;
