@@ -15,7 +15,7 @@ fn set_field(ctx: &mut Ctx<'_>, key: &[u8], field: &[u8], value: &[u8]) -> Resul
     let was = hash.and_then(|h| h.get(field));
     let (new, same) = (was.is_none(), was == Some(value));
     if same {
-        ctx.watches.touch(db, key);
+        ctx.touched(db, key);
     } else {
         ctx.apply(Mutation::HashSet {
             db,
