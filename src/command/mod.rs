@@ -15,6 +15,7 @@ pub mod error;
 pub mod gate;
 pub mod generic;
 pub mod hash;
+pub mod help;
 pub mod hyperloglog;
 pub mod list;
 pub mod random;
