@@ -13,8 +13,10 @@ mod random;
 pub mod range;
 mod read;
 pub mod remove;
+mod scan;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use super::settings::notify;
 use super::{Ctx, Fail, Handler};
@@ -27,6 +29,9 @@ use remove::End;
 
 /// Names and handlers.
 pub const COMMANDS: &[(&str, Handler)] = &[
+    ("bzmpop", waiting::bzmpop),
+    ("bzpopmax", |c, a, o| waiting::bzpop(c, a, o, End::Max)),
+    ("bzpopmin", |c, a, o| waiting::bzpop(c, a, o, End::Min)),
     ("zadd", add::zadd),
     ("zcard", read::zcard),
     ("zcount", query::zcount),
@@ -69,6 +74,7 @@ pub const COMMANDS: &[(&str, Handler)] = &[
         query::fixed(c, a, o, By::Score, true)
     }),
     ("zrevrank", |c, a, o| read::rank(c, a, o, true)),
+    ("zscan", scan::zscan),
     ("zscore", read::zscore),
     ("zunion", |c, a, o| algebra::reply(c, a, o, Op::Union)),
     ("zunionstore", |c, a, o| algebra::store(c, a, o, Op::Union)),
