@@ -6,6 +6,7 @@ mod keys;
 mod object;
 mod rename;
 mod scan;
+mod sort;
 
 use super::Handler;
 
@@ -36,6 +37,9 @@ pub const COMMANDS: &[(&str, Handler)] = &[
     ("keys", scan::keys),
     ("scan", scan::scan),
     ("randomkey", scan::randomkey),
+    ("sort", sort::sort),
+    ("sort_ro", sort::sort_ro),
+    ("memory|usage", object::memory_usage),
     ("object|encoding", object::encoding),
     ("object|freq", object::freq),
     ("object|idletime", object::idletime),

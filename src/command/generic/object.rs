@@ -1,6 +1,6 @@
 //! OBJECT: what is known of a key besides its value.
 
-use crate::command::{Args, Ctx, Fail, help};
+use crate::command::{Args, Ctx, Cursor, Fail, help};
 use crate::keyspace::{Entry, Value, evict};
 use crate::resp::Out;
 
@@ -66,6 +66,23 @@ pub(super) fn refcount(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Resu
         None => out.null(),
         Some(e) if shares && small(e) => out.int(i32::MAX.into()),
         Some(_) => out.int(1),
+    }
+    Ok(())
+}
+
+/// SAMPLES is read and not needed: sizes are kept as the data change.
+pub(super) fn memory_usage(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    let mut options = Cursor::from(args, 3);
+    while !options.is_empty() {
+        if options.left() < 2 || !options.keyword("samples") || options.int()? < 0 {
+            return Err(Fail::SYNTAX);
+        }
+    }
+    let db = ctx.db;
+    ctx.prepare(db, args[2]);
+    match ctx.peek(db, args[2]) {
+        Some(e) => out.int(e.bytes() as i64),
+        None => out.null(),
     }
     Ok(())
 }

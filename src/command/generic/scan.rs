@@ -40,16 +40,15 @@ pub(super) fn scan(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(
         .db(db)
         .table
         .scan(&ctx.ks.seed, cursor, options.count, |entry| {
-            let key = entry.key.as_bytes();
+            if !options.matches(entry.key.as_bytes()) {
+                return;
+            }
             let typed = options
                 .kind
                 .is_none_or(|kind| kind.eq_ignore_ascii_case(entry.value.type_name().as_bytes()));
-            if !typed || !options.matches(key) {
-                return;
-            }
             if entry.expired(now) {
                 expired.push(entry.key.clone());
-            } else {
+            } else if typed {
                 names.push(entry.key.clone());
             }
         });
