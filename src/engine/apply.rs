@@ -192,6 +192,11 @@ impl Core {
         })
     }
 
+    /// Whether it leads and its epoch's open entry was applied.
+    pub fn serves(&self) -> bool {
+        self.leading_role() && !self.runs_early()
+    }
+
     /// A planted bug: this engine executes, and its epoch's open entry was not applied yet.
     fn runs_early(&self) -> bool {
         crate::base::planted::is("early-execution")

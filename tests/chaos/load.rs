@@ -71,7 +71,6 @@ pub struct Shared {
     wrong: Mutex<Vec<String>>,
     exchanges: AtomicUsize,
     audits: AtomicUsize,
-    numbers: bool,
 }
 
 /// A running load.
@@ -89,12 +88,11 @@ impl Load {
         stable: &Access,
         nodes: &[Access],
         prefix: &str,
-        kinds: &[Kind],
         seed: u64,
     ) -> anyhow::Result<Load> {
         let shared = Arc::new(Shared {
             clock: Clock::start(),
-            keys: Keys::new(prefix, 4, kinds),
+            keys: Keys::new(prefix, 4, &[Kind::Register, Kind::Counter, Kind::Text]),
             prefix: prefix.to_string(),
             stop: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
@@ -103,7 +101,6 @@ impl Load {
             wrong: Mutex::default(),
             exchanges: AtomicUsize::new(0),
             audits: AtomicUsize::new(0),
-            numbers: kinds.contains(&Kind::Counter),
         });
         let mut setup = vec![request([b"MULTI"])];
         for i in 0..ACCOUNTS {
@@ -192,6 +189,16 @@ impl Shared {
         let acks = self.acks.lock();
         let after = acks.iter().filter(|(sent, _)| *sent > time);
         after.map(|(_, acked)| *acked).min()
+    }
+
+    /// The longest time without an acknowledgement from `time` on, until the latest.
+    pub fn silence(&self, time: u64) -> u64 {
+        let acks = self.acks.lock();
+        let ends = acks.iter().map(|(_, acked)| *acked).filter(|t| *t >= time);
+        let mut times: Vec<u64> = std::iter::once(time).chain(ends).collect();
+        times.sort_unstable();
+        let gaps = times.windows(2).map(|w| w[1] - w[0]);
+        gaps.max().unwrap_or(0)
     }
 
     /// Waits for such an acknowledgement.
@@ -488,7 +495,7 @@ impl Worker {
         let j = (i + self.rng.random_range(1..ACCOUNTS)) % ACCOUNTS;
         let (from, to) = (self.shared.account(i), self.shared.account(j));
         let amount = self.rng.random_range(1..50i64);
-        if self.shared.numbers && self.rng.random_bool(0.7) {
+        if self.rng.random_bool(0.7) {
             let text = amount.to_string();
             if self.client.is_none() {
                 self.command(request([b"PING"]), false);

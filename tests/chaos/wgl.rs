@@ -3,7 +3,7 @@
 //!
 //! Always: the answer is exact or `Undecided`; time and memory are bounded. An operation of unknown outcome may be
 //! left out, or take effect at any time after its call. Bounds on the input: 500 operations of 8 clients, so that at most
-//! 8 with an outcome are open at once, and 10 of unknown outcome, are decided within a second (`tests/checker.rs`).
+//! 8 with an outcome are open at once, and 10 of unknown outcome, are decided within seconds (`tests/checker.rs`).
 //!
 //! What keeps the search small, each without a change of the answer:
 //! - A read that may come now and fits the state comes now: it changes nothing.
@@ -34,7 +34,7 @@ pub struct Violation {
     pub explained: usize,
     /// The value at its end.
     pub held: Value,
-    /// What could not follow, and what it could have followed in time.
+    /// What could not follow, what it could have followed in time, and what needs the value later.
     pub blocked: Vec<Operation>,
 }
 
@@ -401,9 +401,21 @@ impl<'a> Search<'a> {
             }
             place = self.next[place];
         }
+        // Those that come later and keep the value from being left.
+        let held = self.values.values[state as usize].clone();
+        while self.needs.is_some() && place != self.head() {
+            let Event { op, call } = self.events[place];
+            let o = self.ops[op];
+            let needs_it = o.reply == Some(Reply::Read(held.clone()))
+                || matches!(&o.op, Op::Exchange { from, .. } if *from == held);
+            if call && needs_it {
+                blocked.push(o.clone());
+            }
+            place = self.next[place];
+        }
         Violation {
             explained,
-            held: self.values.values[state as usize].clone(),
+            held,
             blocked,
         }
     }
