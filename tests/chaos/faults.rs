@@ -186,10 +186,7 @@ impl Stage<'_> {
         let mut asked = Vec::new();
         for (i, probe) in probes.iter_mut().enumerate() {
             let keys = self.load.keys.live();
-            let gets: Vec<_> = keys
-                .iter()
-                .map(|k| request([b"GET", k.name.as_bytes()]))
-                .collect();
+            let gets: Vec<_> = keys.iter().map(|k| k.get()).collect();
             let call = self.load.clock.now();
             if probe.send(&gets).is_ok() {
                 asked.push((i, keys, call));

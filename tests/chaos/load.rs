@@ -92,7 +92,11 @@ impl Load {
     ) -> anyhow::Result<Load> {
         let shared = Arc::new(Shared {
             clock: Clock::start(),
-            keys: Keys::new(prefix, 4, &[Kind::Register, Kind::Counter, Kind::Text]),
+            keys: Keys::new(
+                prefix,
+                3,
+                &[Kind::Register, Kind::Counter, Kind::Text, Kind::List],
+            ),
             prefix: prefix.to_string(),
             stop: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
@@ -376,6 +380,11 @@ impl Worker {
                 tail.push(b' ');
                 (request([b"APPEND", &name, &tail]), Op::Append(tail))
             }
+            Kind::List => {
+                let mut element = self.fresh();
+                element.push(b' ');
+                (request([b"RPUSH", &name, &element]), Op::Push(element))
+            }
         };
         let Some((call, end, reply)) = self.command(request, true) else {
             return;
@@ -393,8 +402,7 @@ impl Worker {
 
     /// Reads a key; what it held, where that is known.
     fn read(&mut self, track: &Track) -> Option<crate::model::Value> {
-        let get = request([b"GET", track.name.as_bytes()]);
-        let (call, end, reply) = self.command(get, false)?;
+        let (call, end, reply) = self.command(track.get(), false)?;
         let held = value_of(reply?)?;
         track.note(self.id, Op::Get, Some(Reply::Read(held.clone())), call, end);
         Some(held)
@@ -536,11 +544,15 @@ impl Worker {
     }
 }
 
-/// What a GET read; `None` where the reply is no value.
+/// What a read of a key found; `None` where the reply is no value.
 pub fn value_of(reply: Value) -> Option<crate::model::Value> {
     match reply {
         Value::Null => Some(None),
         Value::Bulk(bytes) => Some(Some(bytes)),
+        Value::Array(items) => {
+            let items: Option<Vec<&[u8]>> = items.iter().map(Value::as_bytes).collect();
+            Some(Some(items?.concat()).filter(|all| !all.is_empty()))
+        }
         _ => None,
     }
 }

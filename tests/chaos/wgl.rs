@@ -53,7 +53,7 @@ pub fn check(history: &[Operation], deadline: Instant) -> Verdict {
         Op::Set(value) | Op::Exchange { to: value, .. } => seen
             .as_ref()
             .is_none_or(|seen| seen.contains(value.as_slice())),
-        Op::Add(_) | Op::Append(_) => true,
+        Op::Add(_) | Op::Append(_) | Op::Push(_) => true,
     };
     let ops: Vec<&Operation> = history.iter().filter(matters).collect();
     Search::new(&ops).run(deadline)
@@ -65,7 +65,7 @@ fn seen(history: &[Operation]) -> Option<HashSet<&[u8]>> {
     let mut seen = HashSet::new();
     for o in history {
         match (&o.op, &o.reply) {
-            (Op::Add(_) | Op::Append(_), _) => return None,
+            (Op::Add(_) | Op::Append(_) | Op::Push(_), _) => return None,
             (Op::Get, Some(Reply::Read(value))) | (Op::Exchange { from: value, .. }, Some(_)) => {
                 seen.extend(value.as_deref());
             }
@@ -138,7 +138,7 @@ impl Needs {
         let (mut needs, mut written) = (HashMap::new(), HashSet::new());
         for o in ops {
             let (needed, to) = match (&o.op, &o.reply) {
-                (Op::Add(_) | Op::Append(_), _) => return None,
+                (Op::Add(_) | Op::Append(_) | Op::Push(_), _) => return None,
                 (Op::Get, Some(Reply::Read(value))) => (Some(value), None),
                 (Op::Get, _) => (None, None),
                 (Op::Set(to), _) => (None, Some(to)),
@@ -177,7 +177,7 @@ fn longest(ops: &[&Operation]) -> Option<Vec<u8>> {
     let mut longest: &[u8] = b"";
     for o in ops {
         match (&o.op, &o.reply) {
-            (Op::Append(_), _) => {}
+            (Op::Append(_) | Op::Push(_), _) => {}
             (Op::Get, Some(Reply::Read(value))) => {
                 let value = value.as_deref().unwrap_or_default();
                 if value.len() > longest.len() {
