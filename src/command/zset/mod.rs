@@ -69,6 +69,7 @@ pub const COMMANDS: &[(&str, Handler)] = &[
         query::fixed(c, a, o, By::Score, true)
     }),
     ("zrevrank", |c, a, o| read::rank(c, a, o, true)),
+    ("zscan", read::zscan),
     ("zscore", read::zscore),
     ("zunion", |c, a, o| algebra::reply(c, a, o, Op::Union)),
     ("zunionstore", |c, a, o| algebra::store(c, a, o, Op::Union)),
