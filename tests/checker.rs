@@ -211,6 +211,11 @@ fn generated_to(rng: &mut StdRng, count: usize, clients: usize) -> (Vec<Operatio
                             .unwrap(),
                     ),
                     Op::Append(_) => Reply::Number(after.as_ref().map_or(0, Vec::len) as i64),
+                    Op::Push(_) => {
+                        let value = after.as_deref().unwrap_or_default();
+                        let count = value.iter().filter(|b| **b == b' ').count();
+                        Reply::Number(count as i64)
+                    }
                 };
                 state = after;
                 if lost {

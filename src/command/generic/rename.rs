@@ -72,11 +72,7 @@ pub(super) fn copy(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(
 
 pub(super) fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let (db, key) = (ctx.db, args[1]);
-    let number = arg::int(args[2])?;
-    let to_db = u32::try_from(number)
-        .ok()
-        .filter(|&n| n < ctx.ks.databases())
-        .ok_or(Fail::DB_INDEX)?;
+    let to_db = arg::database(args[2], ctx.ks.databases())?;
     if db == to_db {
         return Err(Fail::SAME_OBJECT);
     }

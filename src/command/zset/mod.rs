@@ -13,7 +13,6 @@ mod random;
 pub mod range;
 mod read;
 pub mod remove;
-mod scan;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -74,7 +73,7 @@ pub const COMMANDS: &[(&str, Handler)] = &[
         query::fixed(c, a, o, By::Score, true)
     }),
     ("zrevrank", |c, a, o| read::rank(c, a, o, true)),
-    ("zscan", scan::zscan),
+    ("zscan", read::zscan),
     ("zscore", read::zscore),
     ("zunion", |c, a, o| algebra::reply(c, a, o, Op::Union)),
     ("zunionstore", |c, a, o| algebra::store(c, a, o, Op::Union)),
