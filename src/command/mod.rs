@@ -14,6 +14,7 @@ pub mod ctx;
 pub mod error;
 pub mod gate;
 pub mod generic;
+pub mod geo;
 pub mod hash;
 pub mod help;
 pub mod hyperloglog;
@@ -61,6 +62,7 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
         zset::COMMANDS,
         list::COMMANDS,
         generic::COMMANDS,
+        geo::COMMANDS,
     ];
     for &(name, handler) in families.into_iter().flatten() {
         let spec = table::by_full_name(name.as_bytes());
