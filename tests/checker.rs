@@ -172,7 +172,7 @@ fn generated_to(rng: &mut StdRng, count: usize, clients: usize) -> (Vec<Operatio
     let mut open: Vec<Option<(u64, Op, Option<Reply>)>> = vec![None; clients];
     let mut unknown = 0;
     let mut ops: Vec<Operation> = Vec::new();
-    let kind = rng.random_range(0..3);
+    let kind = rng.random_range(0..4);
     while ops.len() < count {
         now += rng.random_range(1..4);
         let client = rng.random_range(0..clients);
@@ -183,6 +183,8 @@ fn generated_to(rng: &mut StdRng, count: usize, clients: usize) -> (Vec<Operatio
                     0..4 => Op::Get,
                     _ if kind == 0 => Op::Add(rng.random_range(-1_000_000..1_000_000)),
                     _ if kind == 1 => Op::Append(fresh),
+                    // A list's element ends in a space.
+                    _ if kind == 2 => Op::Push([&fresh[..], b" "].concat()),
                     4..7 => Op::Set(fresh),
                     _ => Op::Exchange {
                         from: state.clone(),
