@@ -318,6 +318,13 @@ fn stale_reads_in_long_histories_are_refused() {
                 (Op::Append(b"old".into()), Reply::Number(len + 3)),
                 (Op::Append(b"new".into()), Reply::Number(len + 6)),
             ]
+        } else if ops.iter().any(|o| matches!(o.op, Op::Push(_))) {
+            let value = held.as_deref().unwrap_or_default();
+            let count = value.iter().filter(|b| **b == b' ').count() as i64;
+            [
+                (Op::Push(b"old ".into()), Reply::Number(count + 1)),
+                (Op::Push(b"new ".into()), Reply::Number(count + 2)),
+            ]
         } else {
             [
                 (Op::Set(b"old".into()), Reply::Done),

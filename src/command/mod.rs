@@ -4,7 +4,7 @@
 //! keyspace otherwise, so whatever it does is in the log. It runs at the leader alone (reads also
 //! at a standby), once. Time, chance and settings come from the context.
 //!
-//! To add a command: its row in `table_data.rs`, a function in its family's folder, its name in the
+//! To add a command: its row in `table/data.rs`, a function in its family's folder, its name in the
 //! family's `COMMANDS`. Commands about connections and the server are in `server/`.
 
 pub mod args;
