@@ -7,6 +7,8 @@ mod object;
 mod rename;
 mod scan;
 mod sort;
+#[cfg(test)]
+mod tests;
 
 use super::Handler;
 
