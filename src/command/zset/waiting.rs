@@ -3,8 +3,7 @@
 //! Each tries what its other form does; where nothing is there it says what it waits for, and is run
 //! anew when that has come (`engine::blocked`).
 
-use super::remove::{End, mpop_arguments, pop};
-use super::{Shape, emit};
+use super::remove::{End, mpop_arguments, pop, pop_first};
 use crate::command::blocking::{Block, Kind, timeout_seconds};
 use crate::command::{Args, Ctx, Fail};
 use crate::resp::Out;
@@ -47,15 +46,8 @@ pub(super) fn bzpop(
 pub(super) fn bzmpop(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let (keys, end, count) = mpop_arguments(args, 2)?;
     let timeout_ms = timeout_seconds(args[1])?;
-    for key in keys {
-        if ctx.zset_write(key)?.is_some() {
-            let popped = pop(ctx, key, end, count)?;
-            out.array(2);
-            out.bulk(key);
-            emit(out, popped.len(), popped, Shape::Pairs);
-            return Ok(());
-        }
+    if !pop_first(ctx, keys, end, count, out)? {
+        wait(ctx, keys, timeout_ms);
     }
-    wait(ctx, keys, timeout_ms);
     Ok(())
 }
