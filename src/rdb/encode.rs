@@ -85,7 +85,7 @@ pub fn body(value: ValueRef<'_>, limits: &Limits, out: &mut Vec<u8>) {
 /// From the last to the first, so that a loader inserts at the front each time.
 fn put_zset(out: &mut Vec<u8>, zset: &ZSet) {
     put_len(out, zset.len() as u64);
-    for (member, score) in zset.range_by_rank(0, zset.len(), true) {
+    for (member, score) in zset.range_by_rank(zset.len().saturating_sub(1), zset.len(), true) {
         put_string(out, member);
         out.extend_from_slice(&score.to_le_bytes());
     }

@@ -122,7 +122,7 @@ mod tests {
                 assert_eq!(decompress(&packed, text.len()).unwrap(), text);
                 assert!(decompress(&packed, text.len() + 1).is_err());
                 if symbols == 1 && len >= 100 {
-                    assert!(packed.len() < len as usize / 20);
+                    assert!(packed.len() < len as usize / 15);
                     assert_eq!(compress(&text, packed.len() - 1), None);
                 }
             }

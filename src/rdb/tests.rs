@@ -93,7 +93,8 @@ fn values_come_back() {
     let limits = Limits::default();
     for value in samples(&limits) {
         let payload = payload::encode(value.view(), &limits);
-        let again = payload::decode(payload::open(&payload).unwrap(), &limits).unwrap();
+        let again = payload::decode(payload::open(&payload).unwrap(), &limits)
+            .unwrap_or_else(|e| panic!("{e}: {} {}", show(value.view()), hex::encode(&payload)));
         assert_eq!(show(again.view()), show(value.view()));
         assert_eq!(again.view().fingerprint(), value.view().fingerprint());
         assert_eq!(encode::kind(again.view()), payload[0]);
