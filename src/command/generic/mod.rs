@@ -2,6 +2,8 @@
 
 mod databases;
 mod dump;
+#[cfg(test)]
+mod dump_tests;
 mod expire;
 mod keys;
 mod object;

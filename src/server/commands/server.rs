@@ -47,11 +47,6 @@ pub const COMMANDS: &[(&str, Handler)] = &[
             "ERR a failover is the operator's to ask for (pontoon admin)",
         ))
     }),
-    ("migrate", |_, _, _| {
-        Err(Fail::new(
-            "ERR MIGRATE is not available here: copy with DUMP and RESTORE",
-        ))
-    }),
 ];
 
 fn no_rdb(_: &mut Exec<'_>, _: Args<'_>, _: &mut Out) -> Result<(), Fail> {
