@@ -49,7 +49,7 @@ fn each<R: Read>(
     input: &mut Input<R>,
     mut take: impl FnMut(&mut Input<R>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let count = input.len()?;
+    let count = input.count()?;
     for _ in 0..count {
         take(input)?;
     }
@@ -75,7 +75,7 @@ fn list<R: Read>(input: &mut Input<R>, kind: u8, limits: &Limits) -> Result<List
             }
             Ok(())
         })?,
-        _ => each(input, |input| match input.len()? {
+        _ => each(input, |input| match input.count()? {
             NODE_PLAIN => {
                 push(&input.string()?);
                 Ok(())
@@ -140,6 +140,12 @@ fn hash<R: Read>(input: &mut Input<R>, kind: u8, limits: &Limits) -> Result<Hash
     Ok(hash)
 }
 
+/// A score that is an entry's text.
+fn score(text: &[u8]) -> Result<f64, Error> {
+    let text = std::str::from_utf8(text).map_err(|_| SCORE)?;
+    text.parse().map_err(|_| SCORE)
+}
+
 fn zset<R: Read>(input: &mut Input<R>, kind: u8, limits: &Limits) -> Result<ZSet, Error> {
     let mut zset = ZSet::new();
     let mut add = |member: &[u8], score: f64| {
@@ -151,18 +157,12 @@ fn zset<R: Read>(input: &mut Input<R>, kind: u8, limits: &Limits) -> Result<ZSet
             Some(_) => Err(TWICE),
         }
     };
-    let add_text = |add: &mut dyn FnMut(&[u8], f64) -> Result<(), Error>, m: &[u8], s: &[u8]| {
-        let text = std::str::from_utf8(s).map_err(|_| SCORE)?;
-        add(m, text.parse().map_err(|_| SCORE)?)
-    };
     match kind {
         kind::ZSET => each(input, |input| add(&input.string()?, input.double_text()?))?,
         kind::ZSET_2 => each(input, |input| add(&input.string()?, input.double()?))?,
-        kind::ZSET_ZIPLIST => pairs(legacy::ziplist(&input.string()?)?, |m, s| {
-            add_text(&mut add, m, s)
-        })?,
+        kind::ZSET_ZIPLIST => pairs(legacy::ziplist(&input.string()?)?, |m, s| add(m, score(s)?))?,
         _ => pairs(listpack::entries(&input.string()?)?, |m, s| {
-            add_text(&mut add, m, s)
+            add(m, score(s)?)
         })?,
     }
     Ok(zset)
@@ -170,26 +170,26 @@ fn zset<R: Read>(input: &mut Input<R>, kind: u8, limits: &Limits) -> Result<ZSet
 
 /// Skips what a module wrote; the module's name.
 pub fn module<R: Read>(input: &mut Input<R>) -> Result<String, Error> {
-    let name = module_name(input.len()?);
+    let name = module_name(input.count()?);
     module_parts(input)?;
     Ok(name)
 }
 
 /// Skips what a module wrote beside the keys; the module's name.
 pub fn module_aux<R: Read>(input: &mut Input<R>) -> Result<String, Error> {
-    let name = module_name(input.len()?);
+    let name = module_name(input.count()?);
     // When it is to be read: an opcode and a number.
-    input.len()?;
-    input.len()?;
+    input.count()?;
+    input.count()?;
     module_parts(input)?;
     Ok(name)
 }
 
 fn module_parts<R: Read>(input: &mut Input<R>) -> Result<(), Error> {
     loop {
-        match input.len()? {
+        match input.count()? {
             0 => return Ok(()),
-            1 | 2 => drop(input.len()?),
+            1 | 2 => drop(input.count()?),
             3 => drop(input.array::<4>()?),
             4 => drop(input.array::<8>()?),
             5 => drop(input.string()?),

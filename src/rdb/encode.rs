@@ -106,7 +106,7 @@ fn put_list(out: &mut Vec<u8>, list: &List, limits: &Limits) {
     };
     for element in list.iter() {
         // An element takes at most 10 bytes beside its own.
-        let full = pack.len() + element.len() + 10 > bytes_max || pack.count() >= count_max;
+        let full = pack.size() + element.len() + 10 > bytes_max || pack.count() >= count_max;
         if full && pack.count() > 0 {
             close(&mut pack);
         }

@@ -105,14 +105,14 @@ impl<R: Read> Reader<R> {
                     value: self.input.string()?,
                 },
                 kind::SELECT_DB => {
-                    let db = self.input.len()?;
+                    let db = self.input.count()?;
                     self.db = u32::try_from(db).map_err(|_| Error::Corrupt("a database"))?;
                     continue;
                 }
                 kind::RESIZE_DB => Record::Size {
                     db: self.db,
-                    keys: self.input.len()?,
-                    expires: self.input.len()?,
+                    keys: self.input.count()?,
+                    expires: self.input.count()?,
                 },
                 kind::EXPIRE_S => {
                     let seconds = u32::from_le_bytes(self.input.array()?);
@@ -125,7 +125,7 @@ impl<R: Read> Reader<R> {
                     continue;
                 }
                 kind::IDLE => {
-                    idle = Some(self.input.len()?);
+                    idle = Some(self.input.count()?);
                     continue;
                 }
                 kind::FREQ => {

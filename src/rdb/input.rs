@@ -87,7 +87,7 @@ impl<R: Read> Input<R> {
         Ok(bytes)
     }
 
-    fn length(&mut self) -> Result<Length, Error> {
+    fn form(&mut self) -> Result<Length, Error> {
         let first = self.byte()?;
         let low = u64::from(first & 0x3f);
         Ok(match (first >> 6, first) {
@@ -101,8 +101,8 @@ impl<R: Read> Input<R> {
     }
 
     /// A length or a count.
-    pub fn len(&mut self) -> Result<u64, Error> {
-        match self.length()? {
+    pub fn count(&mut self) -> Result<u64, Error> {
+        match self.form()? {
             Length::Plain(len) => Ok(len),
             Length::Special(_) => Err(Error::Corrupt("a string where a length belongs")),
         }
@@ -110,7 +110,7 @@ impl<R: Read> Input<R> {
 
     /// A string in whatever form.
     pub fn string(&mut self) -> Result<Vec<u8>, Error> {
-        let int = match self.length()? {
+        let int = match self.form()? {
             Length::Plain(len) => return self.bytes(len),
             Length::Special(0) => i8::from_le_bytes(self.array()?).into(),
             Length::Special(1) => i16::from_le_bytes(self.array()?).into(),
@@ -122,7 +122,7 @@ impl<R: Read> Input<R> {
     }
 
     fn compressed(&mut self) -> Result<Vec<u8>, Error> {
-        let (packed_len, len) = (self.len()?, self.len()?);
+        let (packed_len, len) = (self.count()?, self.count()?);
         let packed = self.bytes(packed_len)?;
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         if len > BULK_LEN_MAX || len > self.room {

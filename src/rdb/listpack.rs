@@ -193,8 +193,14 @@ impl Builder {
         self.count += 1;
     }
 
+    /// Appends all entries of another.
+    pub fn append(&mut self, other: Builder) {
+        self.body.extend_from_slice(&other.body);
+        self.count += other.count;
+    }
+
     /// Bytes of the whole so far.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         HEADER + self.body.len() + 1
     }
 
@@ -205,8 +211,8 @@ impl Builder {
 
     /// The listpack.
     pub fn finish(self) -> Vec<u8> {
-        let mut blob = Vec::with_capacity(self.len());
-        blob.extend_from_slice(&(self.len() as u32).to_le_bytes());
+        let mut blob = Vec::with_capacity(self.size());
+        blob.extend_from_slice(&(self.size() as u32).to_le_bytes());
         let count = u16::try_from(self.count).unwrap_or(UNCOUNTED);
         blob.extend_from_slice(&count.to_le_bytes());
         blob.extend_from_slice(&self.body);

@@ -90,12 +90,13 @@ fn make_room(args: &Args, service: &mut Conn) -> anyhow::Result<()> {
         service.ask(&[b"FLUSHALL"])?;
         return Ok(());
     }
-    if !args.merge {
-        if let Some((db, keys, _)) = service.databases()?.first() {
-            bail!(
-                "the service holds data already (database {db}: {keys} keys): --flush empties it, --merge keeps what is there"
-            );
-        }
+    if args.merge {
+        return Ok(());
+    }
+    if let Some((db, keys, _)) = service.databases()?.first() {
+        bail!(
+            "the service holds data already (database {db}: {keys} keys): --flush empties it, --merge keeps what is there"
+        );
     }
     Ok(())
 }
