@@ -341,15 +341,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             return false;
         };
         self.blocked = None;
-        self.count_blocked(false);
         if self.session.reply == ReplyMode::On {
             self.held.out.raw(&delivery.reply);
         }
         self.held.mark(delivery.era, delivery.wait);
         let mut core = self.server.engine.lock();
+        if let Some(ran) = &delivery.ran {
+            dispatch::served(&self.server, &core, &self.session, ran);
+        }
         for batch in self.held.waits_for(core.era()) {
             core.wait(batch, cx.waker());
         }
+        drop(core);
+        self.count_blocked(false);
         true
     }
 
@@ -447,7 +451,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         let asleep = self.session.asleep.is_some();
         let counts = self.server.counters.rated();
-        self.server.stats.sample(counts, || core.ks.bytes());
+        self.server.stats.sample(counts, || core.memory());
         drop(core);
         self.count_blocked(self.paused.is_some() && !asleep || self.blocked.is_some());
         self.input.advance(at);

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::base::limits::{BATCH_LEN_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX};
 use crate::base::slot;
-use crate::command::blocking::{self, Parcel, Waiter};
+use crate::command::blocking::{self, Parcel, Ran, Waiter};
 use crate::command::table::{self, Flags, Spec, Unknown};
 use crate::command::{self, Args, Fail};
 use crate::engine::{Core, Role};
@@ -79,8 +80,15 @@ pub fn run(
         if out.error_count() != errors {
             server.counters.errors.fetch_add(1, Relaxed);
         }
+        // Confirmations of subscriptions are pushed: they come through whatever CLIENT REPLY says.
+        let pushed = session.last_command.ends_with("subscribe");
         match session.reply {
             ReplyMode::On => {}
+            ReplyMode::Off | ReplyMode::Skip if pushed && out.error_count() == errors => {
+                if session.reply == ReplyMode::Skip {
+                    session.reply = ReplyMode::On;
+                }
+            }
             ReplyMode::Off => out.truncate(from),
             ReplyMode::SkipNext => session.reply = ReplyMode::Skip,
             ReplyMode::Skip => {
@@ -107,11 +115,27 @@ fn refuse(
     if let Some(spec) = spec {
         server.counters.calls.of(spec.id)[3].fetch_add(1, Relaxed);
     }
+    if spec.is_some_and(|spec| spec.full_name == "exec") && session.multi.take().is_some() {
+        session.unwatch();
+        let why = fail.as_str();
+        out.error(&format!(
+            "EXECABORT Transaction discarded because of: {why}"
+        ));
+        return REPLIED;
+    }
     if let Some(multi) = &mut session.multi {
         multi.aborted = true;
     }
     out.error(fail.as_str());
     REPLIED
+}
+
+/// The flags of a command: of EXEC, those of what it will run.
+fn flags_of(session: &Session, spec: &Spec) -> Flags {
+    match &session.multi {
+        Some(multi) if spec.full_name == "exec" => spec.flags.union(multi.flags),
+        _ => spec.flags,
+    }
 }
 
 fn gates(
@@ -181,10 +205,11 @@ fn gates(
     }
     // What is queued takes memory too, whatever the command.
     let queues = session.multi.is_some() && !transaction_word;
-    if (queues || spec.has(Flags::DENYOOM)) && !core.make_room() {
+    let flags = flags_of(session, spec);
+    if (queues || flags.intersects(Flags::DENYOOM)) && !core.make_room() {
         return refuse(server, session, Some(spec), out, &Fail::OOM);
     }
-    if let Some(fail) = no_room(server.disk.get(), spec) {
+    if let Some(fail) = no_room(server.disk.get(), flags) {
         return refuse(server, session, Some(spec), out, &fail);
     }
     if session.multi.is_some() && !transaction_word {
@@ -197,12 +222,12 @@ fn gates(
 }
 
 /// Why a command cannot run for lack of disk.
-fn no_room(space: Space, spec: &Spec) -> Option<Fail> {
+fn no_room(space: Space, flags: Flags) -> Option<Fail> {
     match space {
-        Space::Low if spec.has(Flags::DENYOOM) => Some(Fail::new(
+        Space::Low if flags.intersects(Flags::DENYOOM) => Some(Fail::new(
             "MISCONF the disk is nearly full: commands that need more of it are refused; deleting frees some",
         )),
-        Space::Full if spec.has(Flags::WRITE) => Some(Fail::new(
+        Space::Full if flags.intersects(Flags::WRITE) => Some(Fail::new(
             "MISCONF the disk is full: nothing is written until the operator makes room",
         )),
         _ => None,
@@ -219,9 +244,7 @@ fn held_back(server: &Server, core: &Core, session: &Session, spec: &Spec) -> Op
         return None;
     }
     let writes = Flags::WRITE.union(Flags::MAY_REPLICATE);
-    let queued =
-        spec.full_name == "exec" && session.multi.as_ref().is_some_and(|multi| multi.writes);
-    let held = core.settings.pause_all || queued || spec.has(writes);
+    let held = core.settings.pause_all || flags_of(session, spec).intersects(writes);
     held.then(|| Instant::now() + Duration::from_millis(left))
 }
 
@@ -258,7 +281,7 @@ fn queue(
     let Some(multi) = &mut session.multi else {
         return REPLIED;
     };
-    multi.writes |= spec.has(Flags::WRITE.union(Flags::MAY_REPLICATE));
+    multi.flags = multi.flags.union(spec.flags);
     multi.bytes += args.iter().map(|a| a.len() + 32).sum::<usize>();
     if multi.queue.len() >= QUEUED_COMMANDS_MAX || multi.bytes > QUEUED_BYTES_MAX {
         multi.queue = Vec::new();
@@ -368,9 +391,12 @@ pub fn execute(
     wait = wait.max(core.settle_events());
     let took = started.elapsed();
     let own_errors = spec.full_name != "exec" && out.error_count() != errors;
-    count(server, spec, took, result.is_err() || own_errors);
-    if !spec.has(Flags::SKIP_SLOWLOG) {
-        note_slow(server, core, session, spec, args, took);
+    // What waits is counted when it has run: see `served`.
+    if blocked.is_none() {
+        count(server, spec, took, result.is_err() || own_errors);
+        if !spec.has(Flags::SKIP_SLOWLOG) {
+            note_slow(server, core, session, spec, args, took);
+        }
     }
     if server.monitors.watched() && !spec.has(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
         let hidden = super::monitor::redacted(spec.full_name, args);
@@ -380,6 +406,14 @@ pub fn execute(
             .tell(wall_us(), db, &session.client.addr, shown);
     }
     blocked.map_or(Step::Replied { wait }, Step::Blocked)
+}
+
+/// Counts a command that waited and was run by whoever changed its key.
+pub fn served(server: &Server, core: &Core, session: &Session, ran: &Ran) {
+    let spec = ran.command.spec();
+    count(server, spec, ran.took, ran.failed);
+    let args: SmallVec<[&[u8]; 8]> = ran.args.iter().map(|a| &a[..]).collect();
+    note_slow(server, core, session, spec, &args, ran.took);
 }
 
 fn count(server: &Server, spec: &Spec, took: Duration, is_failure: bool) {
