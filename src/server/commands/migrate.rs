@@ -9,7 +9,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -19,10 +19,10 @@ use tokio::time::timeout;
 
 use crate::base::limits::{BATCH_LEN_MAX, MIGRATIONS_MAX};
 use crate::command::args as arg;
-use crate::command::blocking::{Delivery, Parcel};
+use crate::command::blocking::{self, Delivery, Parcel, Ran};
 use crate::command::generic::view;
 use crate::command::settings::notify;
-use crate::command::{Args, Cursor, Fail};
+use crate::command::{Args, Cursor, Fail, table};
 use crate::engine::{Engine, Outcome};
 use crate::mutation::Mutation;
 use crate::rdb::payload;
@@ -196,7 +196,9 @@ fn migrate(exec: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fai
     };
     let (parcel, mut reply) = (Arc::<Parcel>::default(), Out::new(out.proto()));
     exec.parcel = Some(parcel.clone());
+    let (command, args) = (table::CommandId::Migrate, blocking::own(args));
     tokio::spawn(async move {
+        let started = Instant::now();
         let (era, wait) = match job.run().await {
             Ok(batch) => {
                 reply.ok();
@@ -207,11 +209,18 @@ fn migrate(exec: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fai
                 (0, 0)
             }
         };
+        let failed = reply.error_count() > 0;
         drop(slot);
         parcel.deliver(Delivery {
             reply: reply.take(),
             era,
             wait,
+            ran: Some(Ran {
+                command,
+                args,
+                took: started.elapsed(),
+                failed,
+            }),
         });
     });
     Ok(())
