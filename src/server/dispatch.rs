@@ -101,6 +101,7 @@ pub fn run(
 }
 
 const NO_AUTH: Fail = Fail::new("NOAUTH Authentication required.");
+const NO_REPLICAS: Fail = Fail::new("NOREPLICAS Not enough good replicas to write.");
 const REPLIED: Step = Step::Replied { wait: 0 };
 
 /// Refuses a command before it runs: the transaction that it is part of will not be executed.
@@ -211,6 +212,10 @@ fn gates(
     }
     if let Some(fail) = no_room(server.disk.get(), flags) {
         return refuse(server, session, Some(spec), out, &fail);
+    }
+    let wanted = core.settings.replicas_to_write;
+    if wanted > 0 && flags.intersects(Flags::WRITE) && server.followers_reachable() < wanted {
+        return refuse(server, session, Some(spec), out, &NO_REPLICAS);
     }
     if session.multi.is_some() && !transaction_word {
         return queue(server, session, spec, args, out);

@@ -66,7 +66,10 @@ pub static ROWS: &[Row] = &[
     row(
         "maxmemory",
         |x| x.core.settings.maxmemory.to_string(),
-        |x, v| x.core.settings.maxmemory = n(v),
+        |x, v| {
+            x.core.settings.maxmemory = n(v);
+            x.core.make_room();
+        },
     ),
     row(
         "maxmemory-policy",
@@ -87,6 +90,11 @@ pub static ROWS: &[Row] = &[
         "lfu-decay-time",
         |x| x.core.settings.eviction.lfu_decay_minutes.to_string(),
         |x, v| x.core.settings.eviction.lfu_decay_minutes = n32(v),
+    ),
+    row(
+        "min-replicas-to-write",
+        |x| x.core.settings.replicas_to_write.to_string(),
+        |x, v| x.core.settings.replicas_to_write = size(v),
     ),
     row(
         "notify-keyspace-events",
