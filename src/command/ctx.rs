@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use rand::rngs::SmallRng;
 
-use crate::data::{Hash, List, Set, Str, ZSet};
+use crate::data::{Hash, List, Set, Str, Stream, ZSet};
 use crate::keyspace::{Entry, Keyspace, Value, evict};
 use crate::mutation::Mutation;
 
@@ -262,6 +262,10 @@ impl Ctx<'_> {
         typed(self.lookup(key), as_list)
     }
 
+    pub fn stream(&mut self, key: &[u8]) -> Result<Option<&Stream>, Fail> {
+        typed(self.lookup(key), as_stream)
+    }
+
     /// The string of a key, for writing (no hit or miss is counted). Likewise the ones below.
     pub fn string_write(&mut self, key: &[u8]) -> Result<Option<&Str>, Fail> {
         typed(self.lookup_write(key), Value::as_str)
@@ -281,6 +285,10 @@ impl Ctx<'_> {
 
     pub fn list_write(&mut self, key: &[u8]) -> Result<Option<&List>, Fail> {
         typed(self.lookup_write(key), as_list)
+    }
+
+    pub fn stream_write(&mut self, key: &[u8]) -> Result<Option<&Stream>, Fail> {
+        typed(self.lookup_write(key), as_stream)
     }
 
     /// The set of a key that was looked at already; for holding several at once.
@@ -383,6 +391,14 @@ pub fn as_zset(value: &Value) -> Option<&ZSet> {
 
 pub fn as_list(value: &Value) -> Option<&List> {
     if let Value::List(c) = value {
+        Some(&c.data)
+    } else {
+        None
+    }
+}
+
+pub fn as_stream(value: &Value) -> Option<&Stream> {
+    if let Value::Stream(c) = value {
         Some(&c.data)
     } else {
         None
