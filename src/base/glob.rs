@@ -1,6 +1,6 @@
 //! Glob patterns as Redis matches them: KEYS, SCAN MATCH, PSUBSCRIBE, CONFIG GET, ACL key patterns.
 //!
-//! Invariants: work is bounded by pattern length × text length, since a star that matched once is
+//! Invariants: a pattern of more than a thousand stars matches nothing, as in Redis; work is bounded by pattern length × text length, since a star that matched once is
 //! never reconsidered after a later one; bytes are compared as bytes; the corners (an empty text,
 //! unclosed classes, escapes within them, order of range bounds, signed range bounds) are Redis's.
 
@@ -22,9 +22,20 @@ pub fn is_literal(pattern: &[u8]) -> bool {
         .any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'))
 }
 
+/// Runs of stars in a pattern beyond which Redis gives up.
+const STARS_MAX: usize = 1000;
+
+fn stars(pattern: &[u8]) -> usize {
+    let begins = |w: &[u8]| w[1] == b'*' && w[0] != b'*';
+    usize::from(pattern.first() == Some(&b'*')) + pattern.windows(2).filter(|w| begins(w)).count()
+}
+
 fn run<const NOCASE: bool>(pattern: &[u8], text: &[u8]) -> bool {
     if text.is_empty() {
         return pattern.is_empty();
+    }
+    if pattern.len() > STARS_MAX && stars(pattern) > STARS_MAX {
+        return false;
     }
     let (mut p, mut t) = (0, 0);
     // The last star seen: the pattern after it, and the text from which that is tried next.

@@ -12,8 +12,9 @@ pub const ENTRY_LEN_MAX: usize = 8 * 1024 * 1024;
 pub const BATCH_LEN_MAX: usize = 1024 * 1024 * 1024;
 /// Databases of a service, at most.
 pub const DATABASES_MAX: usize = 16384;
-/// Log entries that a leader has proposed and not seen committed. Beyond: the next batch grows.
-pub const IN_FLIGHT_ENTRIES_MAX: usize = 2;
+/// Batches that a leader has proposed and not seen committed. Beyond: the next batch grows. One: the sync is the
+/// batching clock (docs/decisions).
+pub const IN_FLIGHT_ENTRIES_MAX: usize = 1;
 /// Ended eras whose last committed batch is remembered for replies that are still held.
 pub const ERAS_REMEMBERED: usize = 64;
 /// Applied entries whose digest a node can still tell, so that nodes are compared while writes go on.

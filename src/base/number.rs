@@ -344,6 +344,48 @@ fn layout(text: &mut Text, digits: &[u8], exponent: i32) {
     }
 }
 
+/// A double with up to 17 significant digits, as C's `%.17g` writes it: what ZSCAN replies of a
+/// skiplist. Always parses back, but is seldom the shortest text that does.
+pub fn format_significant(value: f64) -> Text {
+    const DIGITS: i32 = 17;
+    if value == 0.0 || !value.is_finite() {
+        return format_double(value);
+    }
+    let exact = format!("{:.*e}", DIGITS as usize - 1, value.abs());
+    let (significand, exponent) = exact.split_once('e').expect("written with an exponent");
+    let exponent: i32 = exponent.parse().expect("an exponent is an integer");
+    let digits = significand.replace('.', "");
+    let digits = digits.trim_end_matches('0').as_bytes();
+    let mut text = Text::new();
+    if value < 0.0 {
+        text.push(b"-");
+    }
+    // How many digits stand before the point.
+    let whole = if (0..DIGITS).contains(&exponent) {
+        exponent as usize + 1
+    } else {
+        1
+    };
+    if (-4..0).contains(&exponent) {
+        text.push(b"0.");
+        text.zeros(exponent.unsigned_abs() as usize - 1);
+        text.push(digits);
+        return text;
+    }
+    let (before, after) = digits.split_at(whole.min(digits.len()));
+    text.push(before);
+    text.zeros(whole - before.len());
+    if !after.is_empty() {
+        text.push(b".");
+        text.push(after);
+    }
+    if !(0..DIGITS).contains(&exponent) {
+        text.push(if exponent < 0 { b"e-" } else { b"e+" });
+        text.push(format!("{:02}", exponent.unsigned_abs()).as_bytes());
+    }
+    text
+}
+
 /// A double with a fixed number of digits (1 to 17) after the point, as GEODIST replies. None where
 /// the scaled value leaves the range of i64.
 pub fn format_fixed(value: f64, digits: usize) -> Option<Text> {

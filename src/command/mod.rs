@@ -4,7 +4,7 @@
 //! keyspace otherwise, so whatever it does is in the log. It runs at the leader alone (reads also
 //! at a standby), once. Time, chance and settings come from the context.
 //!
-//! To add a command: its row in `table_data.rs`, a function in its family's folder, its name in the
+//! To add a command: its row in `table/data.rs`, a function in its family's folder, its name in the
 //! family's `COMMANDS`. Commands about connections and the server are in `server/`.
 
 pub mod args;
@@ -14,7 +14,9 @@ pub mod ctx;
 pub mod error;
 pub mod gate;
 pub mod generic;
+pub mod geo;
 pub mod hash;
+pub mod help;
 pub mod hyperloglog;
 pub mod list;
 pub mod random;
@@ -60,6 +62,7 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
         zset::COMMANDS,
         list::COMMANDS,
         generic::COMMANDS,
+        geo::COMMANDS,
     ];
     for &(name, handler) in families.into_iter().flatten() {
         let spec = table::by_full_name(name.as_bytes());

@@ -13,7 +13,10 @@ const fn chosen(_: &str) -> bool {
     false
 }
 
-/// Entries are reported durable before they are written, and are never synced.
+/// How long an entry may stay unsynced that was reported durable too early.
+pub(super) const SYNC_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Entries are reported durable before they are written, and are synced some time later.
 pub(super) fn reply_before_sync() -> bool {
     chosen("reply-before-sync")
 }

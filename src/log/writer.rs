@@ -33,6 +33,7 @@ pub(super) struct Writer {
     buf_at: u32,
     /// Written and not synced yet.
     dirty: bool,
+    synced_at: Instant,
     /// As of the last record.
     state: State,
     /// Entries of this batch: index, ticket, place.
@@ -63,6 +64,7 @@ impl Writer {
             buf: Vec::new(),
             buf_at: 0,
             dirty: false,
+            synced_at: Instant::now(),
             state,
             placed: Vec::new(),
             vote: None,
@@ -221,10 +223,11 @@ impl Writer {
         if !self.dirty {
             return Ok(());
         }
-        self.dirty = false;
-        if planted::reply_before_sync() {
+        if planted::reply_before_sync() && self.synced_at.elapsed() < planted::SYNC_EVERY {
             return Ok(());
         }
+        self.dirty = false;
+        self.synced_at = Instant::now();
         let start = Instant::now();
         self.shared.options.disk.sync(&self.file, &self.path)?;
         self.shared.counters.synced(start.elapsed());

@@ -148,9 +148,22 @@ impl Group {
         Ok(())
     }
 
-    /// Lets the node stand for election once its promises of before the restart have run out.
+    /// Lets the node stand for election once its promises of before the restart have run out. One that led before lets
+    /// the others go first: they have been warm all along, and what killed it may kill it again.
     async fn stand(self: Arc<Self>, alone: bool) {
+        let led = self
+            .raft
+            .server_metrics()
+            .borrow_watched()
+            .vote
+            .leader_id
+            .voted_for
+            == self.id;
         tokio::time::sleep(self.gate.remaining()).await;
+        if led && !alone {
+            // The others stand after their lease and their own timeout, of which some has passed.
+            tokio::time::sleep(self.options.election_timeout_max * 2).await;
+        }
         self.raft.runtime_config().elect(true);
         if alone {
             // Nobody else could lead: do not wait for a timeout.

@@ -231,7 +231,7 @@ impl RaftStateMachine<Config> for StateMachine {
                 self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
             }
-            if crate::base::planted::staged("slow-apply") && !self.engine.leading() {
+            if crate::base::planted::staged("slow-apply") && !self.engine.lock().serves() {
                 tokio::time::sleep(std::time::Duration::from_millis(3)).await;
             }
             let garbage = {

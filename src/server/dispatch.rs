@@ -177,7 +177,9 @@ fn gates(
     if let Some(until) = held_back(server, core, session, spec) {
         return Step::Held { until };
     }
-    if spec.has(Flags::DENYOOM) && !core.make_room() && session.multi.is_none() {
+    // What is queued takes memory too, whatever the command.
+    let queues = session.multi.is_some() && !transaction_word;
+    if (queues || spec.has(Flags::DENYOOM)) && !core.make_room() {
         return refuse(server, session, Some(spec), out, &Fail::OOM);
     }
     if let Some(fail) = no_room(server.disk.get(), spec) {

@@ -7,11 +7,13 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 use tokio::sync::watch;
 
 use crate::command::Settings;
+use crate::command::blocking::Parcel;
 use crate::command::testing::render;
 use crate::data::Seed;
 use crate::engine::{Engine, Outcome};
@@ -98,6 +100,8 @@ pub struct Shell {
     pub session: Session,
     proto: Proto,
     index: u64,
+    /// Where the reply of the command that waits will be.
+    parcel: Option<Arc<Parcel>>,
 }
 
 impl Default for Shell {
@@ -131,6 +135,7 @@ impl Shell {
             session,
             proto: Proto::Resp2,
             index: 1,
+            parcel: None,
         }
     }
 
@@ -166,11 +171,30 @@ impl Shell {
             }
             Step::NeedsPrimary => return "(needs the primary)".into(),
             Step::Held { .. } => return "(held)".into(),
-            Step::Blocked(_) => return "(blocked)".into(),
+            Step::Blocked(blocked) => {
+                self.parcel = Some(blocked.parcel);
+                return "(blocked)".into();
+            }
             Step::NeedsReadIndex => return "(needs a read index)".into(),
         }
+        Self::render(out.as_slice())
+    }
+
+    /// The reply of the command that waits, once it has come and its batch has committed; before, `(waits)`.
+    pub fn served(&mut self) -> String {
+        let parcel = self.parcel.as_ref().expect("a command that waits");
+        let Some(delivery) = parcel.take(Waker::noop()) else {
+            return "(waits)".into();
+        };
+        self.parcel = None;
+        let outcome = self.server.engine.outcome(delivery.era, delivery.wait);
+        assert_eq!(outcome, Outcome::Committed);
+        Self::render(&delivery.reply)
+    }
+
+    fn render(reply: &[u8]) -> String {
         let mut replies = Vec::new();
-        let mut rest = out.as_slice();
+        let mut rest = reply;
         while let Some((value, used)) = parse_value(rest).expect("a reply that can be read") {
             replies.push(render(&value));
             rest = &rest[used..];

@@ -66,10 +66,12 @@ fn look(cluster: &Cluster, load: &Shared, when: &str, found: &mut Findings) -> a
     cluster.wait_whole()?;
     let mut client = Client::connect(&cluster.stable()?, Duration::from_secs(20))?;
     let entries = load.entries();
-    let keys: Vec<&[u8]> = entries.iter().map(|(key, _)| key.as_slice()).collect();
+    let gets = entries
+        .iter()
+        .map(|(key, _)| request([b"GET", key]))
+        .collect();
     let mut lost = 0;
-    for ((key, acknowledged), (value, _, _)) in entries.iter().zip(read(&mut client, load, &keys)?)
-    {
+    for ((key, acknowledged), (value, _, _)) in entries.iter().zip(read(&mut client, load, gets)?) {
         let held = value.as_bytes();
         let right = match acknowledged {
             true => held == Some(key.as_slice()),
@@ -98,13 +100,14 @@ fn look(cluster: &Cluster, load: &Shared, when: &str, found: &mut Findings) -> a
             .push(format!("{when}: {lost} acknowledged writes are lost"));
     }
     let tracks = load.keys.all();
-    let names: Vec<&[u8]> = tracks.iter().map(|t| t.name.as_bytes()).collect();
-    for (track, (value, call, end)) in tracks.iter().zip(read(&mut client, load, &names)?) {
+    let gets = tracks.iter().map(|t| t.get()).collect();
+    for (track, (value, call, end)) in tracks.iter().zip(read(&mut client, load, gets)?) {
         match value_of(value.clone()) {
             Some(value) => track.note(200, Op::Get, Some(Reply::Read(value)), call, end),
-            None => found
-                .wrong
-                .push(format!("{when}: GET {} was told {value:?}", track.name)),
+            None => found.wrong.push(format!(
+                "{when}: a read of {} was told {value:?}",
+                track.name
+            )),
         }
     }
     load.check_audit(&client.call(&load.audit())?);
@@ -117,17 +120,16 @@ fn look(cluster: &Cluster, load: &Shared, when: &str, found: &mut Findings) -> a
     Ok(())
 }
 
-/// Reads keys in pipelines; each value with when it was asked for and had.
+/// Reads in pipelines; each value with when it was asked for and had.
 fn read(
     client: &mut Client,
     load: &Shared,
-    keys: &[&[u8]],
+    gets: Vec<Request>,
 ) -> anyhow::Result<Vec<(Value, u64, u64)>> {
     let mut values = Vec::new();
-    for keys in keys.chunks(PIPELINE) {
-        let gets: Vec<Request> = keys.iter().map(|k| request([b"GET", k])).collect();
+    for gets in gets.chunks(PIPELINE) {
         let call = load.clock.now();
-        let replies = client.call(&gets)?;
+        let replies = client.call(gets)?;
         let end = load.clock.now();
         values.extend(replies.into_iter().map(|v| (v, call, end)));
     }

@@ -5,8 +5,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+
+use crate::cluster::wait_for;
 
 /// EXT4_IOC_SHUTDOWN, with the journal flushed, or not. 0 would sync everything, which no power cut does.
 const SHUT_DOWN: &str = "import fcntl, os, struct, sys\n\
@@ -14,6 +17,8 @@ const SHUT_DOWN: &str = "import fcntl, os, struct, sys\n\
         fcntl.ioctl(os.open(path, os.O_RDONLY), 0x8004587d, struct.pack('I', int(flag)))\n";
 /// The size of a disk, sparse. The nodes stop taking writes near a full one.
 const SIZE: u64 = 3 << 30;
+/// How long a node that was killed may hold its disk.
+const FREE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Whether this process may mount.
 pub fn possible() -> bool {
@@ -70,7 +75,10 @@ impl Disks {
     /// When it cannot be mounted.
     pub fn restore(&self, node: u64) -> anyhow::Result<()> {
         let (image, mount) = self.of(node)?;
-        run("umount", &[], mount)?;
+        // A killed process's last threads may hold its files for a moment after it is gone.
+        wait_for("a disk that nobody uses", FREE_WITHIN, || {
+            run("umount", &[], mount).ok()
+        })?;
         mount_at(image, mount)
     }
 

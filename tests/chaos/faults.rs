@@ -31,8 +31,11 @@ pub struct Strike {
     pub in_flight: usize,
     /// Whether another node led afterwards.
     pub other_leads: bool,
-    /// From the fault to the next acknowledged write that was sent after it, nanoseconds.
+    /// From the fault to the next acknowledged write that was sent after it, nanoseconds; `None` where the fault has no one
+    /// moment.
     pub gap: Option<u64>,
+    /// The longest time without an acknowledged write around it, nanoseconds.
+    pub silence: u64,
 }
 
 /// What faults act on.
@@ -80,6 +83,7 @@ impl Stage<'_> {
             in_flight,
             other_leads: next.id != leader.id,
             gap: Some(acked - time),
+            silence: self.load.silence(time),
         })
     }
 
@@ -102,6 +106,7 @@ impl Stage<'_> {
             in_flight,
             other_leads: after.id != leader.id,
             gap: Some(acked - time),
+            silence: self.load.silence(time),
         })
     }
 
@@ -124,6 +129,7 @@ impl Stage<'_> {
             in_flight,
             other_leads: next.id != leader.id,
             gap: Some(acked - time),
+            silence: self.load.silence(time),
         })
     }
 
@@ -168,6 +174,7 @@ impl Stage<'_> {
             in_flight,
             other_leads: next.is_some_and(|n| n.id != leader.id),
             gap: self.load.first_ack_sent_after(time).map(|t| t - time),
+            silence: self.load.silence(time),
         })
     }
 
@@ -179,10 +186,7 @@ impl Stage<'_> {
         let mut asked = Vec::new();
         for (i, probe) in probes.iter_mut().enumerate() {
             let keys = self.load.keys.live();
-            let gets: Vec<_> = keys
-                .iter()
-                .map(|k| request([b"GET", k.name.as_bytes()]))
-                .collect();
+            let gets: Vec<_> = keys.iter().map(|k| k.get()).collect();
             let call = self.load.clock.now();
             if probe.send(&gets).is_ok() {
                 asked.push((i, keys, call));
@@ -288,6 +292,7 @@ impl Stage<'_> {
             in_flight,
             other_leads: next.id != leader.id,
             gap: self.load.first_ack_sent_after(time).map(|t| t - time),
+            silence: self.load.silence(time),
         })
     }
 
@@ -300,13 +305,14 @@ impl Stage<'_> {
         let id = to.id.to_string();
         self.cluster.admin(&["transfer", "--to", &id])?;
         let next = self.cluster.wait_other_primary(&leader, PATIENCE)?;
-        let acked = self.load.wait_ack_after(time, PATIENCE)?;
+        self.load.wait_ack_after(self.load.clock.now(), PATIENCE)?;
         Ok(Strike {
             what: format!("transfer from node {} to node {id}", leader.id),
             struck: next.id == to.id,
             in_flight,
             other_leads: next.id != leader.id,
-            gap: Some(acked - time),
+            gap: None,
+            silence: self.load.silence(time),
         })
     }
 
@@ -327,11 +333,12 @@ impl Stage<'_> {
         let flag = self.rng.random_range(1..=2);
         // Nobody begins the nodes again before their disks are back.
         signal(self.cluster.supervisor(), Signal::STOP);
+        let time = self.load.clock.now();
         let cut = disks.cut(&ids, flag);
         for pid in &pids {
             signal(*pid, Signal::KILL);
         }
-        let time = self.load.clock.now();
+        let dead = self.load.clock.now();
         let back = wait_for("the end of the nodes", PATIENCE, || {
             pids.iter().all(|p| ended(*p)).then_some(())
         })
@@ -340,14 +347,15 @@ impl Stage<'_> {
         cut?;
         back?;
         let next = self.cluster.wait_other_primary(&leader, PATIENCE)?;
-        let acked = self.load.wait_ack_after(time, PATIENCE)?;
+        self.load.wait_ack_after(dead, PATIENCE)?;
         ensure!(next.pid != leader.pid, "a node lives whose disk is gone");
         Ok(Strike {
             what: format!("power cut at nodes {ids:?} (flag {flag})"),
             struck: in_flight > 0,
             in_flight,
             other_leads: next.id != leader.id,
-            gap: Some(acked - time),
+            gap: None,
+            silence: self.load.silence(time),
         })
     }
 }

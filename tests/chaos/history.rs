@@ -10,6 +10,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use rand::Rng;
 
+use crate::client::{Request, request};
 use crate::model::{NEVER, Op, Operation, Reply};
 
 /// Operations of load on one key; reads of faults and checks come on top, within 500.
@@ -26,6 +27,8 @@ pub enum Kind {
     Counter,
     /// APPEND, GET.
     Text,
+    /// RPUSH, LRANGE: what a node applies is no absolute value here, so that twice shows.
+    List,
 }
 
 /// One key and its history.
@@ -54,6 +57,14 @@ impl Track {
             call,
             end,
         });
+    }
+
+    /// The request that reads the key.
+    pub fn get(&self) -> Request {
+        match self.kind {
+            Kind::List => request([b"LRANGE", self.name.as_bytes(), b"0", b"-1"]),
+            _ => request([b"GET", self.name.as_bytes()]),
+        }
     }
 
     /// The history so far.

@@ -71,7 +71,6 @@ pub struct Shared {
     wrong: Mutex<Vec<String>>,
     exchanges: AtomicUsize,
     audits: AtomicUsize,
-    numbers: bool,
 }
 
 /// A running load.
@@ -89,12 +88,15 @@ impl Load {
         stable: &Access,
         nodes: &[Access],
         prefix: &str,
-        kinds: &[Kind],
         seed: u64,
     ) -> anyhow::Result<Load> {
         let shared = Arc::new(Shared {
             clock: Clock::start(),
-            keys: Keys::new(prefix, 4, kinds),
+            keys: Keys::new(
+                prefix,
+                3,
+                &[Kind::Register, Kind::Counter, Kind::Text, Kind::List],
+            ),
             prefix: prefix.to_string(),
             stop: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
@@ -103,7 +105,6 @@ impl Load {
             wrong: Mutex::default(),
             exchanges: AtomicUsize::new(0),
             audits: AtomicUsize::new(0),
-            numbers: kinds.contains(&Kind::Counter),
         });
         let mut setup = vec![request([b"MULTI"])];
         for i in 0..ACCOUNTS {
@@ -192,6 +193,16 @@ impl Shared {
         let acks = self.acks.lock();
         let after = acks.iter().filter(|(sent, _)| *sent > time);
         after.map(|(_, acked)| *acked).min()
+    }
+
+    /// The longest time without an acknowledgement from `time` on, until the latest.
+    pub fn silence(&self, time: u64) -> u64 {
+        let acks = self.acks.lock();
+        let ends = acks.iter().map(|(_, acked)| *acked).filter(|t| *t >= time);
+        let mut times: Vec<u64> = std::iter::once(time).chain(ends).collect();
+        times.sort_unstable();
+        let gaps = times.windows(2).map(|w| w[1] - w[0]);
+        gaps.max().unwrap_or(0)
     }
 
     /// Waits for such an acknowledgement.
@@ -369,6 +380,11 @@ impl Worker {
                 tail.push(b' ');
                 (request([b"APPEND", &name, &tail]), Op::Append(tail))
             }
+            Kind::List => {
+                let mut element = self.fresh();
+                element.push(b' ');
+                (request([b"RPUSH", &name, &element]), Op::Push(element))
+            }
         };
         let Some((call, end, reply)) = self.command(request, true) else {
             return;
@@ -386,8 +402,7 @@ impl Worker {
 
     /// Reads a key; what it held, where that is known.
     fn read(&mut self, track: &Track) -> Option<crate::model::Value> {
-        let get = request([b"GET", track.name.as_bytes()]);
-        let (call, end, reply) = self.command(get, false)?;
+        let (call, end, reply) = self.command(track.get(), false)?;
         let held = value_of(reply?)?;
         track.note(self.id, Op::Get, Some(Reply::Read(held.clone())), call, end);
         Some(held)
@@ -488,7 +503,7 @@ impl Worker {
         let j = (i + self.rng.random_range(1..ACCOUNTS)) % ACCOUNTS;
         let (from, to) = (self.shared.account(i), self.shared.account(j));
         let amount = self.rng.random_range(1..50i64);
-        if self.shared.numbers && self.rng.random_bool(0.7) {
+        if self.rng.random_bool(0.7) {
             let text = amount.to_string();
             if self.client.is_none() {
                 self.command(request([b"PING"]), false);
@@ -529,11 +544,15 @@ impl Worker {
     }
 }
 
-/// What a GET read; `None` where the reply is no value.
+/// What a read of a key found; `None` where the reply is no value.
 pub fn value_of(reply: Value) -> Option<crate::model::Value> {
     match reply {
         Value::Null => Some(None),
         Value::Bulk(bytes) => Some(Some(bytes)),
+        Value::Array(items) => {
+            let items: Option<Vec<&[u8]>> = items.iter().map(Value::as_bytes).collect();
+            Some(Some(items?.concat()).filter(|all| !all.is_empty()))
+        }
         _ => None,
     }
 }

@@ -26,11 +26,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use checks::Findings;
-use client::{Client, request};
 use cluster::{Cluster, Setup};
 use disk::Disks;
 use faults::{Stage, Strike};
-use history::Kind;
 use load::Load;
 
 #[derive(Parser)]
@@ -65,6 +63,12 @@ enum Action {
         #[arg(long, default_value_t = 100)]
         count: usize,
     },
+    /// Pauses of the leader with reads in its sockets, while others overwrite what they ask for
+    Pauses {
+        /// How many
+        #[arg(long, default_value_t = 30)]
+        count: usize,
+    },
     /// Each planted bug is caught, and the same run without it is clean (needs the feature planted-bugs)
     Planted {
         /// Only these
@@ -80,6 +84,7 @@ pub enum Fault {
     KillAll,
     PauseShort,
     PauseLong,
+    PauseLease,
     HoldAndKill,
     HoldAndDepose,
     Transfer,
@@ -116,6 +121,10 @@ impl Fault {
                 let length = ms(2000..10_000);
                 stage.pause_leader(length)
             }
+            Fault::PauseLease => {
+                let length = ms(800..2500);
+                stage.pause_leader(length)
+            }
             Fault::HoldAndKill => stage.hold_uncommitted(true),
             Fault::HoldAndDepose => stage.hold_uncommitted(false),
             Fault::Transfer => stage.transfer(),
@@ -133,7 +142,6 @@ impl Fault {
 pub struct Place {
     pub cluster: Cluster,
     pub disks: Option<Disks>,
-    kinds: Vec<Kind>,
     round: u64,
     dir: Option<tempfile::TempDir>,
 }
@@ -150,11 +158,9 @@ impl Place {
             false => None,
         };
         let cluster = Cluster::start(bin, &home, setup)?;
-        let kinds = kinds(&cluster)?;
         Ok(Place {
             cluster,
             disks,
-            kinds,
             round: 0,
             dir: Some(dir),
         })
@@ -170,7 +176,7 @@ impl Place {
         let stable = self.cluster.stable()?;
         let nodes: Vec<_> = self.cluster.direct()?.into_iter().map(|n| n.1).collect();
         let prefix = format!("r{}", self.round);
-        let mut load = Load::start(&stable, &nodes, &prefix, &self.kinds, rng.random())?;
+        let mut load = Load::start(&stable, &nodes, &prefix, rng.random())?;
         let mut strikes = Vec::new();
         {
             let mut stage = Stage {
@@ -211,29 +217,13 @@ impl Place {
     }
 }
 
-/// The kinds of keys that the server has commands for.
-fn kinds(cluster: &Cluster) -> anyhow::Result<Vec<Kind>> {
-    let mut client = Client::connect(&cluster.stable()?, Duration::from_secs(10))?;
-    let replies = client.call(&[
-        request([b"INCRBY", b"probe:n", b"1"]),
-        request([b"APPEND", b"probe:t", b"a"]),
-    ])?;
-    let mut kinds = vec![Kind::Register];
-    for (kind, reply) in [Kind::Counter, Kind::Text].into_iter().zip(&replies) {
-        match reply.as_error() {
-            None => kinds.push(kind),
-            Some(e) => println!("  left out: {kind:?}: {e}"),
-        }
-    }
-    Ok(kinds)
-}
-
 fn line(s: &Strike) -> String {
-    let gap = s
-        .gap
-        .map_or("-".into(), |g| format!("{} ms", g / 1_000_000));
+    let ms = |t: u64| t / 1_000_000;
+    let gap = s.gap.map_or(String::new(), |g| {
+        format!("; next acknowledged write after {} ms", ms(g))
+    });
     format!(
-        "{}{}: {} writes in flight, {}; next acknowledged write after {gap}",
+        "{}{}: {} writes in flight, {}{gap}; longest time without one {} ms",
         if s.struck { "" } else { "DID NOT STRIKE: " },
         s.what,
         s.in_flight,
@@ -242,6 +232,7 @@ fn line(s: &Strike) -> String {
         } else {
             "the same node leads"
         },
+        ms(s.silence)
     )
 }
 
@@ -363,6 +354,29 @@ fn kills(bin: &Path, count: usize, rng: &mut StdRng) -> anyhow::Result<()> {
     place.cluster.stop()
 }
 
+/// Pauses of the leader about as long as its lease and longer, in rounds of ten on fresh keys.
+fn pauses(bin: &Path, count: usize, rng: &mut StdRng) -> anyhow::Result<()> {
+    let mut place = Place::open(bin, &Setup::default(), false)?;
+    let (mut done, mut overtaken, mut wrong) = (0, 0, 0);
+    while done < count {
+        let n = (count - done).min(10);
+        let (strikes, found) = place.round(&vec![Fault::PauseLease; n], rng)?;
+        print(&found);
+        done += n;
+        overtaken += strikes.iter().filter(|s| s.1.other_leads).count();
+        wrong += found.wrong.len();
+    }
+    println!(
+        "{count} pauses of the leader with reads in its sockets; in {overtaken} another node acknowledged writes meanwhile; {wrong} findings"
+    );
+    ensure!(wrong == 0, "{wrong} findings");
+    ensure!(
+        overtaken * 2 > count,
+        "in only {overtaken} of {count} pauses another node led"
+    );
+    place.cluster.stop()
+}
+
 fn run(args: Args) -> anyhow::Result<()> {
     let Some(action) = args.action else {
         println!("chaos: nothing was run; tests/chaos/run --help shows what can be");
@@ -391,6 +405,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         Action::Short => rounds(&bin, 0, false, &mut rng, args.keep),
         Action::Long { minutes } => rounds(&bin, minutes, true, &mut rng, args.keep),
         Action::Kills { count } => kills(&bin, count, &mut rng),
+        Action::Pauses { count } => pauses(&bin, count, &mut rng),
         Action::Planted { bugs } => planted::run(&built, &bugs, &mut rng),
     }
 }

@@ -21,6 +21,8 @@ pub enum Op {
     Add(i64),
     /// APPEND
     Append(Vec<u8>),
+    /// RPUSH of an element that ends with a space, and has no other; the value is all elements in order.
+    Push(Vec<u8>),
     /// WATCH, GET, MULTI, SET, EXEC, where EXEC was not refused: the key held `from` and now holds `to`.
     Exchange { from: Value, to: Vec<u8> },
 }
@@ -66,6 +68,12 @@ pub fn step(state: &Value, op: &Op, reply: Option<&Reply>) -> Option<Value> {
             value.extend_from_slice(tail);
             told(Reply::Number(value.len() as i64)).then_some(Some(value))
         }
+        Op::Push(element) => {
+            let mut value = state.clone().unwrap_or_default();
+            value.extend_from_slice(element);
+            let count = value.iter().filter(|b| **b == b' ').count();
+            told(Reply::Number(count as i64)).then_some(Some(value))
+        }
         Op::Exchange { from, to } => (state == from && told(Reply::Done)).then(|| Some(to.clone())),
     }
 }
@@ -92,6 +100,7 @@ impl fmt::Display for Operation {
             Op::Set(v) => write!(f, "set {}", text(v))?,
             Op::Add(by) => write!(f, "add {by}")?,
             Op::Append(v) => write!(f, "append {}", text(v))?,
+            Op::Push(v) => write!(f, "push {}", text(v))?,
             Op::Exchange { from, to } => write!(f, "exchange {} for {}", value(from), text(to))?,
         }
         match &self.reply {

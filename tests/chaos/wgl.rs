@@ -2,8 +2,14 @@
 //! Horn and Kroening describe it and porcupine does it.
 //!
 //! Always: the answer is exact or `Undecided`; time and memory are bounded. An operation of unknown outcome may be
-//! left out, or take effect at any time after its call. Bounds on the input: 500 operations of 8 clients, of which
-//! 10 of unknown outcome, are decided at once as a rule.
+//! left out, or take effect at any time after its call. Bounds on the input: 500 operations of 8 clients, so that at most
+//! 8 with an outcome are open at once, and 10 of unknown outcome, are decided within seconds (`tests/checker.rs`).
+//!
+//! What keeps the search small, each without a change of the answer:
+//! - A read that may come now and fits the state comes now: it changes nothing.
+//! - A value that only one operation writes is not left while an operation needs it (see [`Needs`]).
+//! - A value that nobody needs is written as soon as it can be overwritten unseen.
+//! - A text that only grows is a beginning of the longest that was read, or goes on from it.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -28,7 +34,7 @@ pub struct Violation {
     pub explained: usize,
     /// The value at its end.
     pub held: Value,
-    /// What could not follow, and what it could have followed in time.
+    /// What could not follow, what it could have followed in time, and what needs the value later.
     pub blocked: Vec<Operation>,
 }
 
@@ -47,25 +53,39 @@ pub fn check(history: &[Operation], deadline: Instant) -> Verdict {
         Op::Set(value) | Op::Exchange { to: value, .. } => seen
             .as_ref()
             .is_none_or(|seen| seen.contains(value.as_slice())),
-        Op::Add(_) | Op::Append(_) => true,
+        Op::Add(_) | Op::Append(_) | Op::Push(_) => true,
     };
     let ops: Vec<&Operation> = history.iter().filter(matters).collect();
     Search::new(&ops).run(deadline)
 }
 
-/// Every value that was seen; `None` where operations that build on a value without telling it are among them.
+/// Every value that was seen, by an operation that took effect; `None` where operations that build on a value without
+/// telling it are among them.
 fn seen(history: &[Operation]) -> Option<HashSet<&[u8]>> {
     let mut seen = HashSet::new();
     for o in history {
         match (&o.op, &o.reply) {
-            (Op::Add(_) | Op::Append(_), _) => return None,
-            (Op::Get, Some(Reply::Read(value))) | (Op::Exchange { from: value, .. }, _) => {
+            (Op::Add(_) | Op::Append(_) | Op::Push(_), _) => return None,
+            (Op::Get, Some(Reply::Read(value))) | (Op::Exchange { from: value, .. }, Some(_)) => {
                 seen.extend(value.as_deref());
             }
             _ => {}
         }
     }
-    Some(seen)
+    // An exchange of unknown outcome took effect where what it wrote was seen.
+    loop {
+        let before = seen.len();
+        for o in history {
+            if let (Op::Exchange { from, to }, None) = (&o.op, &o.reply)
+                && seen.contains(to.as_slice())
+            {
+                seen.extend(from.as_deref());
+            }
+        }
+        if seen.len() == before {
+            return Some(seen);
+        }
+    }
 }
 
 /// A set of operations.
@@ -107,6 +127,69 @@ impl Values {
     }
 }
 
+/// How many operations that are not ordered yet need the key to hold a value: those that read it, and exchanges of it.
+///
+/// Known only where no two operations write the same value and none builds on one. A value that was left does not come
+/// back then, so it must not be left while it is needed; and what wrote a needed value has taken effect.
+struct Needs(HashMap<Value, usize>);
+
+impl Needs {
+    fn of(ops: &[&Operation]) -> Option<Needs> {
+        let (mut needs, mut written) = (HashMap::new(), HashSet::new());
+        for o in ops {
+            let (needed, to) = match (&o.op, &o.reply) {
+                (Op::Add(_) | Op::Append(_) | Op::Push(_), _) => return None,
+                (Op::Get, Some(Reply::Read(value))) => (Some(value), None),
+                (Op::Get, _) => (None, None),
+                (Op::Set(to), _) => (None, Some(to)),
+                // One of unknown outcome is among `ops` only if what it wrote was seen.
+                (Op::Exchange { from, to }, _) => (Some(from), Some(to)),
+            };
+            if let Some(needed) = needed {
+                *needs.entry(needed.clone()).or_insert(0) += 1;
+            }
+            if to.is_some_and(|to| !written.insert(to)) {
+                return None;
+            }
+        }
+        Some(Needs(needs))
+    }
+
+    fn count(&self, value: &Value) -> usize {
+        self.0.get(value).copied().unwrap_or(0)
+    }
+
+    /// An operation was ordered, or is not any more.
+    fn ordered(&mut self, op: &Operation, on: bool) {
+        let needed = match (&op.op, &op.reply) {
+            (Op::Get, Some(Reply::Read(value))) => value,
+            (Op::Exchange { from, .. }, _) => from,
+            _ => return,
+        };
+        if let Some(n) = self.0.get_mut(needed) {
+            *n = if on { *n - 1 } else { *n + 1 };
+        }
+    }
+}
+
+/// The longest text that was read, where operations only read and append.
+fn longest(ops: &[&Operation]) -> Option<Vec<u8>> {
+    let mut longest: &[u8] = b"";
+    for o in ops {
+        match (&o.op, &o.reply) {
+            (Op::Append(_) | Op::Push(_), _) => {}
+            (Op::Get, Some(Reply::Read(value))) => {
+                let value = value.as_deref().unwrap_or_default();
+                if value.len() > longest.len() {
+                    longest = value;
+                }
+            }
+            _ => return None,
+        }
+    }
+    Some(longest.to_vec())
+}
+
 struct Search<'a> {
     ops: &'a [&'a Operation],
     events: Vec<Event>,
@@ -117,6 +200,8 @@ struct Search<'a> {
     call_at: Vec<usize>,
     end_at: Vec<Option<usize>>,
     values: Values,
+    needs: Option<Needs>,
+    longest: Option<Vec<u8>>,
 }
 
 impl<'a> Search<'a> {
@@ -152,6 +237,8 @@ impl<'a> Search<'a> {
             call_at,
             end_at,
             values: Values::default(),
+            needs: Needs::of(ops),
+            longest: longest(ops),
         }
     }
 
@@ -177,6 +264,9 @@ impl<'a> Search<'a> {
         if let Some(end) = self.end_at[op] {
             self.unlink(end);
         }
+        if let Some(needs) = &mut self.needs {
+            needs.ordered(self.ops[op], true);
+        }
     }
 
     fn restore(&mut self, op: usize) {
@@ -184,6 +274,36 @@ impl<'a> Search<'a> {
             self.link(end);
         }
         self.link(self.call_at[op]);
+        if let Some(needs) = &mut self.needs {
+            needs.ordered(self.ops[op], false);
+        }
+    }
+
+    /// Whether an operation that may come at `before` may as well come there as anywhere else: nothing is gained by trying
+    /// another in its place.
+    fn costs_nothing(&self, op: usize, before: u32, after: u32) -> bool {
+        match (&self.ops[op].op, &self.needs) {
+            (Op::Get, _) => before == after,
+            // Leaving `before` was allowed, so whatever comes next overwrites, too.
+            (Op::Set(to), Some(needs)) => needs.count(&Some(to.clone())) == 0,
+            _ => false,
+        }
+    }
+
+    /// Where to look first at `state`: at an operation that costs nothing, or at the first.
+    fn first(&mut self, state: u32) -> usize {
+        let mut at = self.next[self.head()];
+        while at != self.head() && self.events[at].call {
+            let op = self.events[at].op;
+            if matches!(self.ops[op].op, Op::Get | Op::Set(_))
+                && let Some(after) = self.step(op, state)
+                && self.costs_nothing(op, state, after)
+            {
+                return at;
+            }
+            at = self.next[at];
+        }
+        self.next[self.head()]
     }
 
     fn run(mut self, deadline: Instant) -> Verdict {
@@ -191,10 +311,11 @@ impl<'a> Search<'a> {
         let all = left;
         let mut ordered = Bits(vec![0; self.ops.len().div_ceil(64)].into());
         let mut cache: HashSet<(Bits, u32)> = HashSet::new();
-        let mut stack: Vec<(usize, u32)> = Vec::new();
+        // What was ordered, the state before it, and whether something else may be tried in its place.
+        let mut stack: Vec<(usize, u32, bool)> = Vec::new();
         let mut state = self.values.number(None);
         let mut best: Option<Violation> = None;
-        let mut at = self.next[self.head()];
+        let mut at = self.first(state);
         let mut steps = 0u64;
         while left > 0 {
             steps += 1;
@@ -205,40 +326,64 @@ impl<'a> Search<'a> {
             }
             let Event { op, call } = self.events[at];
             if call {
-                if let Some(after) = self.step(op, state) {
-                    ordered.set(op, true);
-                    if cache.insert((ordered.clone(), after)) {
-                        stack.push((op, state));
-                        state = after;
-                        self.lift(op);
-                        left -= usize::from(self.end_at[op].is_some());
-                        at = self.next[self.head()];
-                        continue;
-                    }
-                    ordered.set(op, false);
+                let Some(after) = self.step(op, state) else {
+                    at = self.next[at];
+                    continue;
+                };
+                let others_too = !self.costs_nothing(op, state, after);
+                ordered.set(op, true);
+                if cache.insert((ordered.clone(), after)) {
+                    stack.push((op, state, others_too));
+                    state = after;
+                    self.lift(op);
+                    left -= usize::from(self.end_at[op].is_some());
+                    at = self.first(state);
+                    continue;
                 }
-                at = self.next[at];
-                continue;
-            }
-            // The end of an operation that found no place: one before it must go elsewhere.
-            if best.as_ref().is_none_or(|b| b.explained < all - left) {
+                ordered.set(op, false);
+                if others_too {
+                    at = self.next[at];
+                    continue;
+                }
+            } else if best.as_ref().is_none_or(|b| b.explained < all - left) {
+                // The end of an operation that found no place.
                 best = Some(self.blocked(at, all - left, state));
             }
-            let Some((op, before)) = stack.pop() else {
-                return Verdict::Violation(best.unwrap_or_else(|| self.blocked(at, 0, state)));
-            };
-            ordered.set(op, false);
-            state = before;
-            self.restore(op);
-            left += usize::from(self.end_at[op].is_some());
-            at = self.next[self.call_at[op]];
+            // One before it must go elsewhere.
+            loop {
+                let Some((op, before, others_too)) = stack.pop() else {
+                    return Verdict::Violation(best.unwrap_or_else(|| self.blocked(at, 0, state)));
+                };
+                ordered.set(op, false);
+                state = before;
+                self.restore(op);
+                left += usize::from(self.end_at[op].is_some());
+                at = self.next[self.call_at[op]];
+                if others_too {
+                    break;
+                }
+            }
         }
         Verdict::Linearizable
     }
 
+    /// The state after an operation, where it may follow on `state`.
     fn step(&mut self, op: usize, state: u32) -> Option<u32> {
         let o = self.ops[op];
-        let after = step(&self.values.values[state as usize], &o.op, o.reply.as_ref())?;
+        let held = &self.values.values[state as usize];
+        let after = step(held, &o.op, o.reply.as_ref())?;
+        if let (Some(needs), Op::Set(_) | Op::Exchange { .. }) = (&self.needs, &o.op) {
+            let own = usize::from(matches!(o.op, Op::Exchange { .. }));
+            if needs.count(held) > own {
+                return None;
+            }
+        }
+        if let (Some(longest), Some(text)) = (&self.longest, &after) {
+            let common = text.len().min(longest.len());
+            if text[..common] != longest[..common] {
+                return None;
+            }
+        }
         Some(self.values.number(after))
     }
 
@@ -256,9 +401,21 @@ impl<'a> Search<'a> {
             }
             place = self.next[place];
         }
+        // Those that come later and keep the value from being left.
+        let held = self.values.values[state as usize].clone();
+        while self.needs.is_some() && place != self.head() {
+            let Event { op, call } = self.events[place];
+            let o = self.ops[op];
+            let needs_it = o.reply == Some(Reply::Read(held.clone()))
+                || matches!(&o.op, Op::Exchange { from, .. } if *from == held);
+            if call && needs_it {
+                blocked.push(o.clone());
+            }
+            place = self.next[place];
+        }
         Violation {
             explained,
-            held: self.values.values[state as usize].clone(),
+            held,
             blocked,
         }
     }

@@ -265,3 +265,25 @@ proptest! {
         prop_assert_eq!(LongDouble::from(value).to_human(), value.to_string());
     }
 }
+
+#[test]
+fn seventeen_significant_digits_as_c_writes_them() {
+    for (value, text) in [
+        (0.0, "0"),
+        (-0.0, "-0"),
+        (f64::INFINITY, "inf"),
+        (f64::NEG_INFINITY, "-inf"),
+        (0.1, "0.10000000000000001"),
+        (-2.5, "-2.5"),
+        (100.0, "100"),
+        (0.0001, "0.0001"),
+        (0.00001, "1.0000000000000001e-05"),
+        (1e16, "10000000000000000"),
+        (1e17, "1e+17"),
+        (4611686018427387904.0, "4.6116860184273879e+18"),
+        (1.7976931348623157e308, "1.7976931348623157e+308"),
+        (-5e-324, "-4.9406564584124654e-324"),
+    ] {
+        assert_eq!(format_significant(value).as_str(), text);
+    }
+}

@@ -77,6 +77,11 @@ where
     /// # Errors
     /// When the connection ended, or what came is no RESP.
     pub async fn receive(&mut self, counter: &mut Counter) -> io::Result<u64> {
+        // What came together with the end of the handshake lies in the TLS session already.
+        let whole = self.decrypted(counter)?;
+        if whole > 0 {
+            return Ok(whole);
+        }
         let n = self.tcp.read(&mut self.cipher).await?;
         if n == 0 {
             return Err(io::Error::new(
@@ -84,22 +89,29 @@ where
                 "the server closed the connection",
             ));
         }
-        let (mut came, mut whole) = (&self.cipher[..n], 0);
-        while !came.is_empty() {
-            self.tls.read_tls(&mut came)?;
+        let (mut from, mut whole) = (0, 0);
+        while from < n {
+            let mut came = &self.cipher[from..n];
+            from += self.tls.read_tls(&mut came)?;
             self.tls.process_new_packets().map_err(io::Error::other)?;
-            loop {
-                match self.tls.reader().read(&mut self.plain) {
-                    Ok(0) => break,
-                    Ok(n) => {
-                        let wrong = |e: NotResp| io::Error::new(io::ErrorKind::InvalidData, e);
-                        whole += counter.feed(&self.plain[..n]).map_err(wrong)?;
-                    }
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(e) => return Err(e),
-                }
-            }
+            whole += self.decrypted(counter)?;
         }
         Ok(whole)
+    }
+
+    /// Counts what the TLS session holds decrypted.
+    fn decrypted(&mut self, counter: &mut Counter) -> io::Result<u64> {
+        let mut whole = 0;
+        loop {
+            match self.tls.reader().read(&mut self.plain) {
+                Ok(0) => return Ok(whole),
+                Ok(n) => {
+                    let wrong = |e: NotResp| io::Error::new(io::ErrorKind::InvalidData, e);
+                    whole += counter.feed(&self.plain[..n]).map_err(wrong)?;
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(whole),
+                Err(e) => return Err(e),
+            }
+        }
     }
 }

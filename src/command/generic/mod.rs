@@ -1,6 +1,50 @@
-//! The generic commands.
+//! The commands about keys whatever they hold, and about whole databases.
+
+mod databases;
+mod expire;
+mod keys;
+mod object;
+mod rename;
+mod scan;
+mod sort;
+#[cfg(test)]
+mod tests;
 
 use super::Handler;
 
 /// Names and handlers.
-pub const COMMANDS: &[(&str, Handler)] = &[];
+pub const COMMANDS: &[(&str, Handler)] = &[
+    ("del", keys::del),
+    ("unlink", keys::del),
+    ("exists", keys::exists),
+    ("touch", keys::touch),
+    ("type", keys::kind),
+    ("expire", expire::expire),
+    ("pexpire", expire::pexpire),
+    ("expireat", expire::expireat),
+    ("pexpireat", expire::pexpireat),
+    ("ttl", expire::ttl),
+    ("pttl", expire::pttl),
+    ("expiretime", expire::expiretime),
+    ("pexpiretime", expire::pexpiretime),
+    ("persist", expire::persist),
+    ("rename", rename::rename),
+    ("renamenx", rename::renamenx),
+    ("copy", rename::copy),
+    ("move", rename::move_key),
+    ("dbsize", databases::dbsize),
+    ("flushdb", databases::flushdb),
+    ("flushall", databases::flushall),
+    ("swapdb", databases::swapdb),
+    ("keys", scan::keys),
+    ("scan", scan::scan),
+    ("randomkey", scan::randomkey),
+    ("sort", sort::sort),
+    ("sort_ro", sort::sort_ro),
+    ("memory|usage", object::memory_usage),
+    ("object|encoding", object::encoding),
+    ("object|freq", object::freq),
+    ("object|idletime", object::idletime),
+    ("object|refcount", object::refcount),
+    ("object|help", object::help),
+];

@@ -1,10 +1,11 @@
-//! The list commands that do not wait. [`pop`] has what the waiting ones share with them.
+//! The list commands. [`pop`] has what those that wait ([`waiting`]) share with the others.
 
 mod edit;
 pub mod pop;
 mod read;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use super::settings::notify;
 use super::{Args, Ctx, Fail, Handler, args};
@@ -13,6 +14,15 @@ use crate::resp::Out;
 
 /// Names and handlers.
 pub const COMMANDS: &[(&str, Handler)] = &[
+    ("blmove", waiting::blmove),
+    ("blmpop", waiting::blmpop),
+    ("blpop", |ctx, args, out| {
+        waiting::bpop(ctx, args, out, End::Left)
+    }),
+    ("brpop", |ctx, args, out| {
+        waiting::bpop(ctx, args, out, End::Right)
+    }),
+    ("brpoplpush", waiting::brpoplpush),
     ("lindex", read::lindex),
     ("linsert", edit::linsert),
     ("llen", read::llen),

@@ -15,6 +15,7 @@ mod read;
 pub mod remove;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use super::settings::notify;
 use super::{Ctx, Fail, Handler};
@@ -27,6 +28,9 @@ use remove::End;
 
 /// Names and handlers.
 pub const COMMANDS: &[(&str, Handler)] = &[
+    ("bzmpop", waiting::bzmpop),
+    ("bzpopmax", |c, a, o| waiting::bzpop(c, a, o, End::Max)),
+    ("bzpopmin", |c, a, o| waiting::bzpop(c, a, o, End::Min)),
     ("zadd", add::zadd),
     ("zcard", read::zcard),
     ("zcount", query::zcount),
@@ -69,6 +73,7 @@ pub const COMMANDS: &[(&str, Handler)] = &[
         query::fixed(c, a, o, By::Score, true)
     }),
     ("zrevrank", |c, a, o| read::rank(c, a, o, true)),
+    ("zscan", read::zscan),
     ("zscore", read::zscore),
     ("zunion", |c, a, o| algebra::reply(c, a, o, Op::Union)),
     ("zunionstore", |c, a, o| algebra::store(c, a, o, Op::Union)),

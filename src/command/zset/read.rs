@@ -1,7 +1,8 @@
-//! Commands that look up single members: ZCARD, ZSCORE, ZMSCORE, ZRANK, ZREVRANK.
+//! Commands that look up single members: ZCARD, ZSCORE, ZMSCORE, ZRANK, ZREVRANK; and ZSCAN.
 
+use crate::base::number;
 use crate::command::args::is;
-use crate::command::{Args, Ctx, Fail};
+use crate::command::{Args, Ctx, Fail, scan};
 use crate::data::ZSet;
 use crate::resp::Out;
 
@@ -58,5 +59,35 @@ pub fn rank(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out, rev: bool) -> Resu
         None if with_score => out.null_array(),
         None => out.null(),
     }
+    Ok(())
+}
+
+/// ZSCAN key cursor [MATCH pattern] [COUNT count]
+pub fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    let cursor = scan::cursor(args[2])?;
+    let Some(zset) = ctx.zset(args[1])? else {
+        scan::nothing(out);
+        return Ok(());
+    };
+    let options = scan::options(args)?;
+    // Scores are bulk strings in both protocols, and Redis writes those of a skiplist differently here.
+    let large = zset.encoding() == "skiplist";
+    let mut found: Vec<super::Member> = Vec::new();
+    let next = zset.scan(cursor, options.count, |member, score| {
+        if options.matches(member) {
+            found.push((member.into(), score));
+        }
+    });
+    scan::reply(out, next, |out| {
+        for (member, score) in &found {
+            out.bulk(member);
+            if large {
+                out.bulk(&number::format_significant(*score));
+            } else {
+                out.bulk_double(*score);
+            }
+        }
+        found.len() * 2
+    });
     Ok(())
 }

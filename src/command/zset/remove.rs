@@ -83,17 +83,31 @@ pub fn zpop(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out, end: End) -> Resul
 /// ZMPOP numkeys key [key ...] MIN|MAX [COUNT count]
 pub fn zmpop(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let (keys, end, count) = mpop_arguments(args, 1)?;
+    if !pop_first(ctx, keys, end, count, out)? {
+        out.null_array();
+    }
+    Ok(())
+}
+
+/// Pops from the first of the sorted sets that is there and replies its key and the members; false, and
+/// no reply, where none is.
+pub fn pop_first(
+    ctx: &mut Ctx<'_>,
+    keys: Args<'_>,
+    end: End,
+    count: u64,
+    out: &mut Out,
+) -> Result<bool, Fail> {
     for key in keys {
         if ctx.zset_write(key)?.is_some() {
             let popped = pop(ctx, key, end, count)?;
             out.array(2);
             out.bulk(key);
             emit(out, popped.len(), popped, Shape::Pairs);
-            return Ok(());
+            return Ok(true);
         }
     }
-    out.null_array();
-    Ok(())
+    Ok(false)
 }
 
 /// Reads `numkeys key [key ...] MIN|MAX [COUNT count]` from the argument `at` on: ZMPOP, BZMPOP.

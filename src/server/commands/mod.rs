@@ -7,7 +7,7 @@ pub mod commandinfo;
 pub mod config;
 pub mod connection;
 pub mod debug;
-pub mod help;
+pub use crate::command::help;
 pub mod info;
 pub mod latency;
 pub mod memory;

@@ -380,3 +380,18 @@ fn restricted_commands_are_refused() {
     )]);
     assert_eq!(s.info("stats", "acl_access_denied_cmd"), "1");
 }
+
+#[test]
+fn a_full_memory_refuses_what_multi_would_queue() {
+    let mut shell = Shell::new();
+    assert_eq!(shell.run("set a 1"), "OK");
+    assert_eq!(shell.run("config set maxmemory 1"), "OK");
+    assert_eq!(shell.run("get a"), "\"1\"");
+    assert_eq!(shell.run("multi"), "OK");
+    let oom = "-OOM command not allowed when used memory > 'maxmemory'.";
+    assert_eq!(shell.run("get a"), oom);
+    assert_eq!(
+        shell.run("exec"),
+        "-EXECABORT Transaction discarded because of previous errors."
+    );
+}

@@ -184,6 +184,11 @@ pub static ROWS: &[Row] = &[
         |x, v| limits(x).zset_max_listpack_value = size(v),
     ),
     row(
+        "hll-sparse-max-bytes",
+        |x| x.core.settings.hll_sparse_bytes_max.to_string(),
+        |x, v| x.core.settings.hll_sparse_bytes_max = size(v),
+    ),
+    row(
         "list-max-listpack-size",
         |x| x.core.ks.limits.list_max_listpack_size.to_string(),
         |x, v| limits(x).list_max_listpack_size = v.parse().unwrap_or(-2),
