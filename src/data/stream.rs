@@ -1,18 +1,20 @@
 //! A stream: entries in the order of their ids, in chunks; and the groups of consumers that read it.
 //!
-//! **Invariants.** No entry has an id above `last`. A chunk holds at least one entry and was never
-//! given more than [`CHUNK_ENTRIES`]. A pending entry's consumer exists, and has it in its own set.
+//! **Invariants.** No entry has an id above `last`. A chunk holds at least one entry; how many it is
+//! given, [`Limits`] say. A pending entry's consumer exists, and has it in its own set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Limits;
+
 /// An entry's id: milliseconds in the upper half, a sequence number in the lower.
 pub type Id = u128;
 
-/// Entries that one chunk is given, at most (Redis's stream-node-max-entries).
-pub const CHUNK_ENTRIES: usize = 100;
-/// Bytes of fields after which a chunk takes no more entries (Redis's stream-node-max-bytes).
-pub const CHUNK_BYTES: usize = 4096;
+/// Entries that one chunk is given, at most, and bytes of fields after which it takes no more, whatever
+/// the limits are: deleting an entry moves what lies behind it.
+const CHUNK_ENTRIES_MAX: usize = 10_000;
+const CHUNK_BYTES_MAX: usize = 1024 * 1024;
 
 /// Estimated heap bytes of an entry beside its fields, a chunk, a group or consumer beside its
 /// name, and a pending entry.
@@ -38,7 +40,8 @@ impl Chunk {
     }
 
     fn start(&self, i: usize) -> usize {
-        i.checked_sub(1).map_or(0, |before| self.ends[before] as usize)
+        i.checked_sub(1)
+            .map_or(0, |before| self.ends[before] as usize)
     }
 
     fn insert(&mut self, i: usize, id: Id, fields: &[u8]) {
@@ -62,6 +65,25 @@ impl Chunk {
             *end -= fields.len() as u32;
         }
         fields
+    }
+
+    /// Takes the first `n` entries out; how many bytes of fields those were.
+    fn drop_front(&mut self, n: usize) -> usize {
+        let bytes = self.start(n);
+        self.bytes.drain(..bytes);
+        self.ids.drain(..n);
+        self.ends.drain(..n);
+        for end in &mut self.ends {
+            *end -= bytes as u32;
+        }
+        bytes
+    }
+
+    /// Whether another entry is to go into the next chunk.
+    fn full(&self, fields: usize, limits: &Limits) -> bool {
+        let max = |limit: usize, most: usize| if limit == 0 { most } else { limit.min(most) };
+        self.given >= max(limits.stream_node_max_entries, CHUNK_ENTRIES_MAX)
+            || self.bytes.len() + fields >= max(limits.stream_node_max_bytes, CHUNK_BYTES_MAX)
     }
 
     fn iter(&self, from: usize, to: usize) -> impl DoubleEndedIterator<Item = (Id, &[u8])> {
@@ -114,6 +136,15 @@ pub struct Header {
     pub added: u64,
 }
 
+/// Which of a stream's first entries are too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Those that make it longer than this.
+    Len(u64),
+    /// Those with a smaller id.
+    Id(Id),
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct Stream {
     pub header: Header,
@@ -161,16 +192,12 @@ impl Stream {
     // ---- entries ---------------------------------------------------------------------------------
 
     /// Puts an entry in its place; its id is not there yet. The header stays as it is.
-    pub fn insert(&mut self, id: Id, fields: &[u8]) {
+    pub fn insert(&mut self, id: Id, fields: &[u8], limits: &Limits) {
         self.len += 1;
         self.heap += ENTRY_COST + fields.len();
-        let full = |c: &Chunk| {
-            c.given >= CHUNK_ENTRIES
-                || (!c.bytes.is_empty() && c.bytes.len() + fields.len() >= CHUNK_BYTES)
-        };
         if let Some((_, chunk)) = self.chunks.range_mut(..=id).next_back() {
             let at = chunk.ids.partition_point(|&other| other < id);
-            if at < chunk.ids.len() || !full(chunk) {
+            if at < chunk.ids.len() || !chunk.full(fields.len(), limits) {
                 chunk.insert(at, id, fields);
                 return;
             }
@@ -195,6 +222,60 @@ impl Stream {
         Some(fields)
     }
 
+    /// Takes the first `n` entries out, of which there are as many.
+    pub fn pop_front(&mut self, mut n: usize) -> Vec<(Id, Box<[u8]>)> {
+        let mut gone = Vec::with_capacity(n.min(self.len));
+        while let Some(mut first) = self.chunks.first_entry().filter(|_| n > 0) {
+            let chunk = first.get_mut();
+            let part = n.min(chunk.ids.len());
+            gone.extend(chunk.iter(0, part).map(|(id, fields)| (id, fields.into())));
+            let bytes = if part == chunk.ids.len() {
+                self.heap -= CHUNK_COST;
+                first.remove().bytes.len()
+            } else {
+                chunk.drop_front(part)
+            };
+            self.len -= part;
+            self.heap -= ENTRY_COST * part + bytes;
+            n -= part;
+        }
+        gone
+    }
+
+    /// How many of the first entries are beyond a bound. With `whole`, no more than so many, and only
+    /// those that fill chunks: what is cheap to take out.
+    pub fn beyond(&self, bound: Bound, whole: Option<usize>) -> usize {
+        let mut count = 0;
+        for chunk in self.chunks.values() {
+            let excess = match bound {
+                Bound::Len(max) => {
+                    let max = usize::try_from(max).unwrap_or(usize::MAX);
+                    (self.len - count).saturating_sub(max).min(chunk.ids.len())
+                }
+                Bound::Id(min) => chunk.ids.partition_point(|&id| id < min),
+            };
+            let part = excess < chunk.ids.len();
+            if whole.is_some_and(|limit| part || count + excess > limit) {
+                break;
+            }
+            count += excess;
+            if part {
+                break;
+            }
+        }
+        count
+    }
+
+    /// The id of the first entry that is there.
+    pub fn first(&self) -> Option<Id> {
+        self.chunks.first_key_value()?.1.ids.first().copied()
+    }
+
+    /// The id of the last entry that is there.
+    pub fn top(&self) -> Option<Id> {
+        self.chunks.last_key_value()?.1.ids.last().copied()
+    }
+
     /// The fields of an entry.
     pub fn get(&self, id: Id) -> Option<&[u8]> {
         let (_, chunk) = self.chunks.range(..=id).next_back()?;
@@ -204,6 +285,7 @@ impl Stream {
 
     /// Entries from `from` to `to`, both included, in order or from the last on.
     pub fn range(&self, from: Id, to: Id) -> impl DoubleEndedIterator<Item = (Id, &[u8])> {
+        let none = from > to;
         let to = to.max(from);
         let first = self
             .chunks
@@ -212,7 +294,12 @@ impl Stream {
             .map_or(from, |(&name, _)| name);
         self.chunks.range(first..=to).flat_map(move |(_, c)| {
             let start = c.ids.partition_point(|&id| id < from);
-            c.iter(start, c.ids.partition_point(|&id| id <= to).max(start))
+            let end = if none {
+                start
+            } else {
+                c.ids.partition_point(|&id| id <= to)
+            };
+            c.iter(start, end.max(start))
         })
     }
 
@@ -357,10 +444,11 @@ mod tests {
 
     #[test]
     fn entries_are_in_order_whatever_order_they_came_in_and_cost_nothing_once_gone() {
+        let limits = &Limits::default();
         let mut s = Stream::new();
         let ids: Vec<Id> = (1..=250).collect();
         for &id in &ids {
-            s.insert(id, &id.to_be_bytes());
+            s.insert(id, &id.to_be_bytes(), limits);
         }
         assert_eq!((s.len(), s.chunks()), (250, 3));
         for id in (2..=250).step_by(2) {
@@ -368,17 +456,69 @@ mod tests {
         }
         assert!(s.remove(2).is_none() && s.get(2).is_none());
         for id in (2..=250).rev().step_by(2) {
-            s.insert(id, &id.to_be_bytes());
+            s.insert(id, &id.to_be_bytes(), limits);
         }
         assert!(s.iter().map(|(id, _)| id).eq(ids.iter().copied()));
         assert!(s.iter().all(|(id, f)| f == id.to_be_bytes()));
         let back: Vec<Id> = s.range(99, 102).rev().map(|(id, _)| id).collect();
         assert_eq!(back, [102, 101, 100, 99]);
-        assert_eq!(s.range(9, 3).count(), 1, "an empty range is its start alone");
+        assert_eq!(s.range(9, 3).count(), 0);
+        assert_eq!((s.first(), s.top()), (Some(1), Some(250)));
         for &id in &ids {
             assert!(s.remove(id).is_some());
         }
         assert_eq!((s.len(), s.heap_bytes(), s.chunks()), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_front_is_taken_off_by_length_or_id_in_whole_chunks_or_exactly() {
+        let mut limits = Limits {
+            stream_node_max_entries: 10,
+            ..Limits::default()
+        };
+        let mut s = Stream::new();
+        for id in 1..=95 {
+            s.insert(id, b"fields", &limits);
+        }
+        assert_eq!(s.chunks(), 10);
+        for (bound, whole, count) in [
+            (Bound::Len(100), None, 0),
+            (Bound::Len(42), None, 53),
+            (Bound::Len(42), Some(1000), 50),
+            (Bound::Len(45), Some(1000), 50),
+            (Bound::Len(0), Some(1000), 95),
+            (Bound::Len(0), Some(29), 20),
+            (Bound::Len(0), Some(0), 0),
+            (Bound::Id(1), None, 0),
+            (Bound::Id(12), None, 11),
+            (Bound::Id(12), Some(1000), 10),
+            (Bound::Id(11), Some(1000), 10),
+            (Bound::Id(10), Some(1000), 0),
+            (Bound::Id(1000), None, 95),
+            (Bound::Id(1000), Some(1000), 95),
+        ] {
+            assert_eq!(s.beyond(bound, whole), count, "{bound:?} {whole:?}");
+        }
+        let gone = s.pop_front(25);
+        assert!(gone.iter().map(|(id, _)| *id).eq(1..=25));
+        assert!(gone.iter().all(|(_, fields)| **fields == *b"fields"));
+        assert_eq!((s.first(), s.len(), s.chunks()), (Some(26), 70, 8));
+        assert_eq!(s.get(26), Some(&b"fields"[..]));
+        s.pop_front(70);
+        assert_eq!((s.first(), s.top(), s.heap_bytes()), (None, None, 0));
+        // Without limits chunks are bounded all the same.
+        limits.stream_node_max_entries = 0;
+        limits.stream_node_max_bytes = 0;
+        for id in 1..=10_001 {
+            s.insert(id, b"", &limits);
+        }
+        assert_eq!(s.chunks(), 2);
+        // An entry that alone is too long has a chunk for itself.
+        limits.stream_node_max_bytes = 10;
+        for id in 20_000..20_003 {
+            s.insert(id, &[0; 20], &limits);
+        }
+        assert_eq!(s.chunks(), 5);
     }
 
     #[test]

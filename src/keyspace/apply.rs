@@ -235,7 +235,11 @@ impl Keyspace {
             | StreamConsumerDel { .. }
             | StreamPending { .. }
             | StreamAck { .. } => {
-                if let StreamAdd { db, key, id: 1.., .. } | StreamSet { db, key, .. } = *m {
+                if let StreamAdd {
+                    db, key, id: 1.., ..
+                }
+                | StreamSet { db, key, .. } = *m
+                {
                     let empty = |g| Value::Stream(Box::new(Coll::new(g, Stream::new())));
                     self.ensure(db, key, empty, fx);
                 }

@@ -207,7 +207,8 @@ fn fill(entry: &mut Entry, elements: Elements, ks: &Keyspace) -> Result<(), Erro
         }
         Value::Stream(c) => {
             for (name, value) in elements.0 {
-                streams::load_row(&mut c.data, &name, &value).ok_or_else(|| bad(&entry.key))?;
+                streams::load_row(&mut c.data, &name, &value, limits)
+                    .ok_or_else(|| bad(&entry.key))?;
             }
         }
         Value::ZSet(c) => {

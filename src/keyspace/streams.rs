@@ -7,8 +7,8 @@
 //!
 //! **Invariant**: a row is written exactly when what it says has changed.
 
-use crate::data::Small;
 use crate::data::stream::{Consumer, Group, Header, Id, Pending, Stream};
+use crate::data::{Limits, Small};
 use crate::mutation::Mutation;
 use crate::mutation::codec::{get_bytes, get_id, get_option, get_u64};
 use crate::mutation::codec::{put_bytes, put_id, put_option, put_u64};
@@ -167,7 +167,12 @@ pub(super) fn put_all(c: &Coll<Stream>, rows: &mut Vec<RowOp>) {
 }
 
 /// Takes one row, in the order of their names; `None` where it is malformed.
-pub(super) fn load_row(stream: &mut Stream, name: &[u8], mut value: &[u8]) -> Option<()> {
+pub(super) fn load_row(
+    stream: &mut Stream,
+    name: &[u8],
+    mut value: &[u8],
+    limits: &Limits,
+) -> Option<()> {
     let (&kind, mut rest) = name.split_first()?;
     let value = &mut value;
     let mut group = || {
@@ -191,7 +196,7 @@ pub(super) fn load_row(stream: &mut Stream, name: &[u8], mut value: &[u8]) -> Op
                 stream.header.last = id;
                 stream.header.added = added;
             }
-            stream.insert(id, value);
+            stream.insert(id, value, limits);
         }
         GROUP => {
             stream.set_group(rest, get_id(value).ok()?, get_option(value).ok()?);
@@ -319,8 +324,8 @@ fn remove_group(c: &mut Coll<Stream>, group: &[u8]) -> Option<Group> {
     Some(was)
 }
 
-fn insert(c: &mut Coll<Stream>, id: Id, fields: &[u8]) {
-    c.data.insert(id, fields);
+fn insert(c: &mut Coll<Stream>, id: Id, fields: &[u8], limits: &Limits) {
+    c.data.insert(id, fields, limits);
     shift(c, 0, entry_digest(id, fields));
 }
 
@@ -332,7 +337,7 @@ fn remove(c: &mut Coll<Stream>, id: Id) -> Option<Box<[u8]>> {
 
 impl Step {
     /// Restores what the step found.
-    pub(super) fn undo(self, c: &mut Coll<Stream>) {
+    pub(super) fn undo(self, c: &mut Coll<Stream>, limits: &Limits) {
         match self {
             Step::Entries {
                 header,
@@ -341,7 +346,7 @@ impl Step {
             } => {
                 added.and_then(|id| remove(c, id));
                 for (id, fields) in gone {
-                    insert(c, id, &fields);
+                    insert(c, id, &fields, limits);
                 }
                 c.data.header = header;
             }
@@ -381,7 +386,12 @@ impl Step {
 }
 
 /// Makes the change and says which rows it writes; `None`, with nothing changed, where it does not fit.
-fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Vec<RowOp>) -> Option<Step> {
+fn step(
+    c: &mut Coll<Stream>,
+    m: &Mutation<'_>,
+    rows: &mut Vec<RowOp>,
+    limits: &Limits,
+) -> Option<Step> {
     use Mutation::*;
     let (header, generation) = (c.data.header, c.generation);
     let entry_row = |id: Id| name(ENTRY, None, &id.to_be_bytes());
@@ -395,7 +405,7 @@ fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Vec<RowOp>) -> Option
             if id <= header.last {
                 return None;
             }
-            insert(c, id, fields);
+            insert(c, id, fields, limits);
             c.data.header.last = id;
             c.data.header.added = header.added.wrapping_add(1);
             rows.push(put_entry(generation, id, c.data.header.added, fields));
@@ -412,20 +422,19 @@ fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Vec<RowOp>) -> Option
             if count > c.data.len() {
                 return None;
             }
-            let ids: Vec<Id> = c.data.iter().take(count).map(|(id, _)| id).collect();
-            if let (Some(&first), Some(&last)) = (ids.first(), ids.last()) {
-                let mut to = element_row(generation, &entry_row(last)).to_vec();
+            let gone = c.data.pop_front(count);
+            if let ([(first, _), ..], [.., (last, _)]) = (&gone[..], &gone[..]) {
+                let mut to = element_row(generation, &entry_row(*last)).to_vec();
                 to.push(0);
                 rows.push(RowOp::DeleteRange {
-                    from: element_row(generation, &entry_row(first)),
+                    from: element_row(generation, &entry_row(*first)),
                     to: to.into(),
                 });
             }
             rows.push(put_header(generation, header));
-            let gone = ids
-                .into_iter()
-                .filter_map(|id| Some((id, remove(c, id)?)))
-                .collect();
+            for (id, fields) in &gone {
+                shift(c, entry_digest(*id, fields), 0);
+            }
             entries(None, gone)
         }
         StreamSet {
@@ -434,8 +443,7 @@ fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Vec<RowOp>) -> Option
             added,
             ..
         } => {
-            let top = c.data.iter().next_back().map_or(0, |(id, _)| id);
-            if last < top {
+            if c.data.top().is_some_and(|top| last < top) {
                 return None;
             }
             c.data.header = Header {
@@ -539,12 +547,12 @@ impl Keyspace {
     /// Applies a stream's mutation to a stream that is there.
     pub(super) fn stream_change(&mut self, m: &Mutation<'_>, fx: &mut Effects) -> Option<()> {
         let (db, key) = m.key()?;
-        let rows = &mut fx.rows;
+        let (rows, limits) = (&mut fx.rows, self.limits);
         let step = self.change(db, key, |entry| {
             let Value::Stream(c) = &mut entry.value else {
                 return None;
             };
-            step(c, m, rows)
+            step(c, m, rows, &limits)
         })??;
         fx.undo_by(|| Undo::Stream {
             db,

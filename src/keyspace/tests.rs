@@ -24,7 +24,7 @@ fn random<'a>(rng: &mut SmallRng, long: &'a [u8]) -> Mutation<'a> {
     let key = names[rng.random_range(0..4)];
     let member = names[rng.random_range(0..4)];
     let value = values[rng.random_range(0..5)];
-    let front = rng.random();
+    let front: bool = rng.random();
     let index = rng.random_range(0..6);
     let (to_db, to) = (rng.random_range(0..2), names[rng.random_range(0..4)]);
     let table = 1 + u8::from(front);
@@ -203,7 +203,9 @@ impl Rows {
 }
 
 fn empty() -> Keyspace {
-    Keyspace::new(2, Seed::new(1, 2))
+    let mut ks = Keyspace::new(2, Seed::new(1, 2));
+    ks.limits.stream_node_max_entries = 2;
+    ks
 }
 
 #[test]

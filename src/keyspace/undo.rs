@@ -224,9 +224,10 @@ impl Keyspace {
                 });
             }
             Undo::Stream { db, key, step } => {
+                let limits = self.limits;
                 self.change(db, key.as_bytes(), |entry| {
                     if let Value::Stream(c) = &mut entry.value {
-                        step.undo(c);
+                        step.undo(c, &limits);
                     }
                 });
             }

@@ -336,7 +336,7 @@ pub fn execute(
     match block {
         // Within a transaction nothing is waited for.
         Some(block) if session.in_exec => block.write_empty(out),
-        Some(block) => {
+        Some(mut block) => {
             let parcel = Arc::<Parcel>::default();
             blocked = Some(Blocked {
                 parcel: parcel.clone(),
@@ -345,7 +345,7 @@ pub fn execute(
             core.blocking.add(Waiter {
                 client: session.client.id,
                 command: spec.id,
-                args: blocking::own(args),
+                args: block.args.take().unwrap_or_else(|| blocking::own(args)),
                 db: session.db,
                 proto: out.proto(),
                 no_touch: session.no_touch,
