@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::base::limits::{BATCH_LEN_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX};
 use crate::base::slot;
 use crate::command::blocking::{self, Parcel, Waiter};
-use crate::command::table::{self, Flags, Spec, Unknown};
+use crate::command::table::{self, CommandId, Flags, Spec, Unknown};
 use crate::command::{self, Args, Fail};
 use crate::engine::{Core, Role};
 use crate::log::Space;
@@ -37,6 +37,7 @@ pub enum Step {
 #[derive(Debug, Clone)]
 pub struct Blocked {
     pub parcel: Arc<Parcel>,
+    pub command: CommandId,
     /// Milliseconds; 0: for ever.
     pub timeout_ms: u64,
 }
@@ -340,6 +341,7 @@ pub fn execute(
             let parcel = Arc::<Parcel>::default();
             blocked = Some(Blocked {
                 parcel: parcel.clone(),
+                command: spec.id,
                 timeout_ms: block.timeout_ms,
             });
             core.blocking.add(Waiter {
@@ -373,6 +375,16 @@ pub fn execute(
             .tell(wall_us(), db, &session.client.addr, shown);
     }
     blocked.map_or(Step::Replied { wait }, Step::Blocked)
+}
+
+/// Counts what came of a command that waited. Its call was counted when it began to wait.
+pub fn count_served(server: &Server, command: CommandId, reply: &[u8]) {
+    server.counters.commands.fetch_add(1, Relaxed);
+    if let Some(error) = reply.strip_prefix(b"-") {
+        server.stats.error(error.trim_ascii_end());
+        server.counters.errors.fetch_add(1, Relaxed);
+        server.counters.calls.of(command)[2].fetch_add(1, Relaxed);
+    }
 }
 
 fn count(server: &Server, spec: &Spec, took: Duration, is_failure: bool) {
