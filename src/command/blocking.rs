@@ -54,6 +54,8 @@ pub struct Block {
     pub on_gone: bool,
     /// The reply where nothing may be waited for (in a transaction or a script) is a null array, not a null.
     pub null_array: bool,
+    /// The arguments to be run with then, where they are not those given (XREAD's `$`).
+    pub args: Option<Vec<Bytes>>,
 }
 
 impl Block {
@@ -81,10 +83,8 @@ pub struct Delivery {
 /// A command that waited and was run: for the slow log and the counters.
 #[derive(Debug)]
 pub struct Ran {
-    pub command: CommandId,
     pub args: Vec<Bytes>,
     pub took: Duration,
-    pub failed: bool,
 }
 
 /// Where a waiting session finds its reply.
@@ -261,6 +261,9 @@ pub fn timeout_seconds(arg: &[u8]) -> Result<u64, Fail> {
 pub fn timeout_ms(arg: &[u8]) -> Result<u64, Fail> {
     let ms =
         number::parse_i64(arg).ok_or(Fail::new("ERR timeout is not an integer or out of range"))?;
+    if ms > i64::MAX / 2 {
+        return Err(Fail::new("ERR timeout is out of range"));
+    }
     u64::try_from(ms).map_err(|_| Fail::new("ERR timeout is negative"))
 }
 
@@ -289,6 +292,7 @@ mod tests {
                 timeout_ms: 0,
                 on_gone: false,
                 null_array: true,
+                args: None,
             },
             parcel: Arc::default(),
         }

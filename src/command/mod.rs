@@ -23,6 +23,7 @@ pub mod random;
 pub mod scan;
 pub mod set;
 pub mod settings;
+pub mod stream;
 pub mod string;
 pub mod table;
 #[cfg(test)]
@@ -61,6 +62,7 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
         set::COMMANDS,
         zset::COMMANDS,
         list::COMMANDS,
+        stream::COMMANDS,
         generic::COMMANDS,
         geo::COMMANDS,
     ];

@@ -53,7 +53,6 @@ impl Core {
         let result = handler(&mut ctx, &args, &mut out);
         let (wait, block) = (ctx.wait, ctx.block.take());
         drop(args);
-        let failed = result.is_err();
         match (result, block) {
             (Err(fail), _) => {
                 out.clear();
@@ -70,10 +69,8 @@ impl Core {
             era: self.era(),
             wait,
             ran: Some(Ran {
-                command: waiter.command,
                 args: waiter.args,
                 took: started.elapsed(),
-                failed,
             }),
         });
     }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::base::limits::{COMMANDS_PER_TURN_MAX, REPLY_BACKLOG_MAX};
 use crate::command::blocking::Parcel;
+use crate::command::table::CommandId;
 use crate::resp::{Out, Parser, Proto};
 
 use super::dispatch::{self, Blocked, Step};
@@ -72,6 +73,7 @@ pub struct Conn<S> {
 /// A request that waits, and until when.
 struct Waiting {
     parcel: Arc<Parcel>,
+    command: CommandId,
     deadline: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
@@ -340,15 +342,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let Some(delivery) = delivery else {
             return false;
         };
+        let command = waiting.command;
         self.blocked = None;
         if self.session.reply == ReplyMode::On {
             self.held.out.raw(&delivery.reply);
         }
         self.held.mark(delivery.era, delivery.wait);
         let mut core = self.server.engine.lock();
-        if let Some(ran) = &delivery.ran {
-            dispatch::served(&self.server, &core, &self.session, ran);
-        }
+        dispatch::served(&self.server, &core, &self.session, command, &delivery);
         for batch in self.held.waits_for(core.era()) {
             core.wait(batch, cx.waker());
         }
@@ -409,10 +410,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                         let era = core.era();
                         self.held.mark(era, wait);
                     }
-                    Step::Blocked(Blocked { parcel, timeout_ms }) => {
+                    Step::Blocked(Blocked {
+                        parcel,
+                        command,
+                        timeout_ms,
+                    }) => {
                         let after = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
                         self.blocked = Some(Waiting {
                             parcel,
+                            command,
                             deadline: after.map(|d| Box::pin(tokio::time::sleep(d))),
                         });
                     }

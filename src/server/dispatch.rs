@@ -9,8 +9,8 @@ use smallvec::SmallVec;
 
 use crate::base::limits::{BATCH_LEN_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX};
 use crate::base::slot;
-use crate::command::blocking::{self, Parcel, Ran, Waiter};
-use crate::command::table::{self, Flags, Spec, Unknown};
+use crate::command::blocking::{self, Delivery, Parcel, Waiter};
+use crate::command::table::{self, CommandId, Flags, Spec, Unknown};
 use crate::command::{self, Args, Fail};
 use crate::engine::{Core, Role};
 use crate::log::Space;
@@ -38,6 +38,7 @@ pub enum Step {
 #[derive(Debug, Clone)]
 pub struct Blocked {
     pub parcel: Arc<Parcel>,
+    pub command: CommandId,
     /// Milliseconds; 0: for ever.
     pub timeout_ms: u64,
 }
@@ -371,16 +372,17 @@ pub fn execute(
     match block {
         // Within a transaction nothing is waited for.
         Some(block) if session.in_exec => block.write_empty(out),
-        Some(block) => {
+        Some(mut block) => {
             let parcel = Arc::<Parcel>::default();
             blocked = Some(Blocked {
                 parcel: parcel.clone(),
+                command: spec.id,
                 timeout_ms: block.timeout_ms,
             });
             core.blocking.add(Waiter {
                 client: session.client.id,
                 command: spec.id,
-                args: blocking::own(args),
+                args: block.args.take().unwrap_or_else(|| blocking::own(args)),
                 db: session.db,
                 proto: out.proto(),
                 no_touch: session.no_touch,
@@ -413,12 +415,27 @@ pub fn execute(
     blocked.map_or(Step::Replied { wait }, Step::Blocked)
 }
 
-/// Counts a command that waited and was run by whoever changed its key.
-pub fn served(server: &Server, core: &Core, session: &Session, ran: &Ran) {
-    let spec = ran.command.spec();
-    count(server, spec, ran.took, ran.failed);
-    let args: SmallVec<[&[u8]; 8]> = ran.args.iter().map(|a| &a[..]).collect();
-    note_slow(server, core, session, spec, &args, ran.took);
+/// Counts a command that waited, with what came of it: whoever changed its key ran it, or its wait ended.
+pub fn served(
+    server: &Server,
+    core: &Core,
+    session: &Session,
+    command: CommandId,
+    delivery: &Delivery,
+) {
+    server.counters.commands.fetch_add(1, Relaxed);
+    let error = delivery.reply.strip_prefix(b"-");
+    if let Some(error) = error {
+        server.stats.error(error.trim_ascii_end());
+        server.counters.errors.fetch_add(1, Relaxed);
+    }
+    let spec = command.spec();
+    let took = delivery.ran.as_ref().map_or(Duration::ZERO, |r| r.took);
+    count(server, spec, took, error.is_some());
+    if let Some(ran) = &delivery.ran {
+        let args: SmallVec<[&[u8]; 8]> = ran.args.iter().map(|a| &a[..]).collect();
+        note_slow(server, core, session, spec, &args, took);
+    }
 }
 
 fn count(server: &Server, spec: &Spec, took: Duration, is_failure: bool) {

@@ -268,6 +268,12 @@ fn digest_value(entry: &Entry) -> String {
                 mix(hash(&[member, &score.to_bits().to_be_bytes()]));
             }
         }
+        // As in Redis, what groups know is not part of it.
+        Value::Stream(c) => {
+            for (id, fields) in c.data.iter() {
+                mix(hash(&[&id.to_be_bytes(), fields]));
+            }
+        }
     }
     if entry.expire_at != 0 {
         mix(hash(&[b"expires"]));

@@ -201,6 +201,16 @@ pub static ROWS: &[Row] = &[
         |x| x.core.ks.limits.list_max_listpack_size.to_string(),
         |x, v| limits(x).list_max_listpack_size = v.parse().unwrap_or(-2),
     ),
+    row(
+        "stream-node-max-entries",
+        |x| x.core.ks.limits.stream_node_max_entries.to_string(),
+        |x, v| limits(x).stream_node_max_entries = size(v),
+    ),
+    row(
+        "stream-node-max-bytes",
+        |x| x.core.ks.limits.stream_node_max_bytes.to_string(),
+        |x, v| limits(x).stream_node_max_bytes = size(v),
+    ),
     fixed("databases", |x| x.server.options.databases.to_string()),
     // TLS alone is spoken: the port without it is not there.
     fixed("port", |_| "0".into()),

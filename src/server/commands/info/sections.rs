@@ -75,14 +75,13 @@ pub fn clients(x: &Exec<'_>, text: &mut String) {
     field(text, "client_recent_max_input_buffer", most(|a| a.input));
     field(text, "client_recent_max_output_buffer", most(|a| a.output));
     field(text, "blocked_clients", n(&x.server.counters.blocked));
-    zeros(
+    zeros(text, &["tracking_clients", "clients_in_timeout_table"]);
+    let waited_for = &x.core.blocking;
+    field(text, "total_blocking_keys", waited_for.keys());
+    field(
         text,
-        &[
-            "tracking_clients",
-            "clients_in_timeout_table",
-            "total_blocking_keys",
-            "total_blocking_keys_on_nokey",
-        ],
+        "total_blocking_keys_on_nokey",
+        waited_for.keys_on_gone(),
     );
 }
 
