@@ -6,7 +6,7 @@
 use std::io::Read;
 
 use super::input::Input;
-use super::{Error, Value, kind, legacy, listpack};
+use super::{Error, Value, kind, legacy, listpack, stream};
 use crate::data::{Hash, Limits, List, Set, Str, View, ZSet};
 
 /// How a list's node lies in a quicklist.
@@ -37,6 +37,9 @@ pub fn value<R: Read>(input: &mut Input<R>, kind: u8, limits: &Limits) -> Result
         kind::ZSET | kind::ZSET_2 | kind::ZSET_ZIPLIST | kind::ZSET_LISTPACK => {
             let zset = zset(input, kind, limits)?;
             (!zset.is_empty()).then_some(Value::ZSet(zset))
+        }
+        kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => {
+            return Ok(Value::Stream(stream::decode(input, kind, limits)?));
         }
         kind::MODULE => return Err(Error::Module(module(input)?)),
         _ => return Err(Error::Unknown(kind)),

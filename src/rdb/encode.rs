@@ -5,7 +5,7 @@
 
 use super::listpack::Builder;
 use super::output::{put_int, put_len, put_string};
-use super::{ValueRef, kind, legacy};
+use super::{ValueRef, kind, legacy, stream};
 use crate::base::number;
 use crate::data::view::parse_int;
 use crate::data::{Limits, List, ZSet};
@@ -29,6 +29,7 @@ pub fn kind(value: ValueRef<'_>) -> u8 {
         ValueRef::Hash(_) => kind::HASH,
         ValueRef::ZSet(zset) if zset.encoding() == "listpack" => kind::ZSET_LISTPACK,
         ValueRef::ZSet(_) => kind::ZSET_2,
+        ValueRef::Stream(_) => kind::STREAM_3,
     }
 }
 
@@ -79,6 +80,7 @@ pub fn body(value: ValueRef<'_>, limits: &Limits, out: &mut Vec<u8>) {
             put_string(out, &pack.finish());
         }
         ValueRef::ZSet(zset) => put_zset(out, zset),
+        ValueRef::Stream(data) => stream::encode(data, limits, out),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Redis's serialization: values as DUMP and RDB files hold them, and the files themselves.
 //!
 //! Reading order: [`input`] and [`output`] (lengths, strings, numbers), [`listpack`] and [`legacy`] (what
-//! small collections lie in), [`decode`] and [`encode`] (values), [`payload`] (DUMP), [`file`] (RDB files).
+//! small collections lie in), [`decode`] and [`encode`] (values), [`stream`], [`payload`] (DUMP), [`file`] (RDB files).
 //!
 //! **Invariants.** Everything that Redis wrote since RDB version 6 can be read; what is written is version
 //! 11, Redis 7.2's. Bytes may come from anybody: whatever is wrong with them is an [`Error`], and no memory
@@ -17,6 +17,7 @@ pub mod listpack;
 pub mod lzf;
 pub mod output;
 pub mod payload;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 mod value;

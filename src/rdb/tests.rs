@@ -33,12 +33,35 @@ pub(super) fn show(value: ValueRef<'_>) -> String {
                 |(m, s): (&[u8], f64)| format!("{}={}", text(m), number::format_double(s).as_str());
             ("zset", v.iter().map(pair).collect())
         }
+        ValueRef::Stream(_) => ("stream", Vec::new()),
     };
+    // Of a stream: the entries, then the groups with what they know.
+    if let ValueRef::Stream(stream) = value {
+        parts.extend(stream.iter().map(|(id, fields)| {
+            let items: Vec<String> = stream::items(fields).map(text).collect();
+            format!("{}={}", show_id(id), items.join(","))
+        }));
+        parts.truncate(12);
+        parts.extend(stream.groups().map(|(name, g)| {
+            let pending: u64 = g.pending.values().map(|p| p.count).sum();
+            format!(
+                "{}@{}:{}:{pending}",
+                text(name),
+                show_id(g.last),
+                g.consumers.len()
+            )
+        }));
+        return format!("stream {} {}", stream.len(), parts.join(" "));
+    }
     if matches!(value, ValueRef::Set(_) | ValueRef::Hash(_)) {
         parts.sort();
     }
     let shown = parts.iter().take(12).cloned().collect::<Vec<_>>().join(" ");
     format!("{kind} {} {shown}", parts.len())
+}
+
+fn show_id(id: u128) -> String {
+    format!("{}-{}", id >> 64, id as u64)
 }
 
 #[test]
@@ -57,7 +80,9 @@ fn recorded_payloads_hold_what_redis_says() {
         let again = payload::decode(payload::open(&again).unwrap(), &limits).unwrap();
         assert_eq!(again.view().fingerprint(), value.view().fingerprint());
     }
-    let all = [0, 1, 2, 3, 4, 5, 9, 10, 11, 12, 13, 14, 16, 17, 18, 20];
+    let all = [
+        0, 1, 2, 3, 4, 5, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+    ];
     assert_eq!(kinds, all.into());
 }
 
@@ -140,7 +165,7 @@ fn damaged_payloads_are_errors_or_sound_values() {
                 1 => body[at] = [0, 1, 0x7f, 0x80, 0x81, 0xc3, 0xfe, 0xff][chance.below(8)],
                 2 => body[at] ^= 1 << chance.below(8),
                 3 => drop(body.splice(at..at, [chance.below(256) as u8])),
-                _ => body[0] = chance.below(22) as u8,
+                _ => body[0] = chance.below(23) as u8,
             }
         }
         match payload::decode(&body, &limits) {

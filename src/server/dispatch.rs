@@ -367,6 +367,7 @@ pub fn execute(
     }
     let mut blocked = elsewhere.map(|parcel| Blocked {
         parcel,
+        command: spec.id,
         timeout_ms: 0,
     });
     match block {

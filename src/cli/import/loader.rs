@@ -201,6 +201,7 @@ impl Loader {
                 }
                 pieces.end(self, report)?;
             }
+            Value::Stream(_) => {}
         }
         if key.expire_at != 0 {
             let at = key.expire_at.to_string();
@@ -214,6 +215,8 @@ impl Loader {
 fn is_large(value: &Value) -> bool {
     let (elements, bytes) = match value {
         Value::Str(v) => return v.len() > WHOLE_BYTES,
+        // No command adds what was pending where its entry is gone.
+        Value::Stream(_) => return false,
         Value::List(v) => (v.len(), v.heap_bytes()),
         Value::Set(v) => (v.len(), v.heap_bytes()),
         Value::Hash(v) => (v.len(), v.heap_bytes()),

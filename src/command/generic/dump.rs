@@ -5,6 +5,7 @@
 use crate::command::args as arg;
 use crate::command::settings::notify;
 use crate::command::{Args, Ctx, Cursor, Fail};
+use crate::data::Stream;
 use crate::keyspace::{Value, evict};
 use crate::mutation::Mutation;
 use crate::rdb::{self, ValueRef, payload};
@@ -26,6 +27,7 @@ pub fn view(value: &Value) -> ValueRef<'_> {
         Value::Set(c) => ValueRef::Set(&c.data),
         Value::Hash(c) => ValueRef::Hash(&c.data),
         Value::ZSet(c) => ValueRef::ZSet(&c.data),
+        Value::Stream(c) => ValueRef::Stream(&c.data),
     }
 }
 
@@ -157,10 +159,62 @@ fn put(ctx: &mut Ctx<'_>, key: &[u8], value: &rdb::Value, expire_at: u64) -> Res
                 })?;
             }
         }
+        rdb::Value::Stream(stream) => put_stream(ctx, key, stream)?,
     }
     if expire_at != 0 {
         let at = expire_at;
         ctx.apply(Mutation::Expire { db, key, at })?;
+    }
+    Ok(())
+}
+
+/// The header comes behind the entries, which raise it; it also makes a stream that has none.
+fn put_stream(ctx: &mut Ctx<'_>, key: &[u8], stream: &Stream) -> Result<(), Fail> {
+    let db = ctx.db;
+    for (id, fields) in stream.iter() {
+        ctx.apply(Mutation::StreamAdd {
+            db,
+            key,
+            id,
+            fields,
+        })?;
+    }
+    ctx.apply(Mutation::StreamSet {
+        db,
+        key,
+        last: stream.header.last,
+        max_deleted: stream.header.max_deleted,
+        added: stream.header.added,
+    })?;
+    for (name, group) in stream.groups() {
+        ctx.apply(Mutation::StreamGroup {
+            db,
+            key,
+            group: name,
+            last: group.last,
+            read: group.read,
+        })?;
+        for (consumer, times) in &group.consumers {
+            ctx.apply(Mutation::StreamConsumer {
+                db,
+                key,
+                group: name,
+                consumer,
+                seen: times.seen,
+                active: times.active,
+            })?;
+        }
+        for (&id, pending) in &group.pending {
+            ctx.apply(Mutation::StreamPending {
+                db,
+                key,
+                group: name,
+                consumer: &pending.consumer,
+                id,
+                time: pending.time,
+                count: pending.count,
+            })?;
+        }
     }
     Ok(())
 }

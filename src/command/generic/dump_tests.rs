@@ -46,6 +46,7 @@ fn what_redis_dumped_is_restored_and_dumped_again() {
             "list" => shell.run(&format!("LLEN {key}")),
             "set" => shell.run(&format!("SCARD {key}")),
             "hash" => shell.run(&format!("HLEN {key}")),
+            "stream" => shell.run(&format!("XLEN {key}")),
             _ => shell.run(&format!("ZCARD {key}")),
         };
         assert_eq!(size(&mut shell, "copy"), size(&mut shell, "k"));

@@ -22,7 +22,7 @@ use crate::command::args as arg;
 use crate::command::blocking::{self, Delivery, Parcel, Ran};
 use crate::command::generic::view;
 use crate::command::settings::notify;
-use crate::command::{Args, Cursor, Fail, table};
+use crate::command::{Args, Cursor, Fail};
 use crate::engine::{Engine, Outcome};
 use crate::mutation::Mutation;
 use crate::rdb::payload;
@@ -196,7 +196,7 @@ fn migrate(exec: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fai
     };
     let (parcel, mut reply) = (Arc::<Parcel>::default(), Out::new(out.proto()));
     exec.parcel = Some(parcel.clone());
-    let (command, args) = (table::CommandId::Migrate, blocking::own(args));
+    let args = blocking::own(args);
     tokio::spawn(async move {
         let started = Instant::now();
         let (era, wait) = match job.run().await {
@@ -209,17 +209,14 @@ fn migrate(exec: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fai
                 (0, 0)
             }
         };
-        let failed = reply.error_count() > 0;
         drop(slot);
         parcel.deliver(Delivery {
             reply: reply.take(),
             era,
             wait,
             ran: Some(Ran {
-                command,
                 args,
                 took: started.elapsed(),
-                failed,
             }),
         });
     });
