@@ -17,6 +17,7 @@ use super::rows::{RowOp, element_row};
 use super::undo::Undo;
 use super::value::{Coll, Value};
 use super::{Effects, Keyspace, digest};
+use crate::base::rows::Rows;
 
 const HEADER: u8 = 0;
 const ENTRY: u8 = 1;
@@ -154,7 +155,7 @@ fn each_in_groups(stream: &Stream, mut f: impl FnMut(&[u8], Vec<u8>)) {
 }
 
 /// All rows of a stream.
-pub(super) fn put_all(c: &Coll<Stream>, rows: &mut Vec<RowOp>) {
+pub(super) fn put_all(c: &Coll<Stream>, rows: &mut Rows) {
     rows.push(put_header(c.generation, c.data.header));
     rows.extend(
         c.data
@@ -386,12 +387,7 @@ impl Step {
 }
 
 /// Makes the change and says which rows it writes; `None`, with nothing changed, where it does not fit.
-fn step(
-    c: &mut Coll<Stream>,
-    m: &Mutation<'_>,
-    rows: &mut Vec<RowOp>,
-    limits: &Limits,
-) -> Option<Step> {
+fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Rows, limits: &Limits) -> Option<Step> {
     use Mutation::*;
     let (header, generation) = (c.data.header, c.generation);
     let entry_row = |id: Id| name(ENTRY, None, &id.to_be_bytes());
