@@ -325,11 +325,6 @@ fn remove_group(c: &mut Coll<Stream>, group: &[u8]) -> Option<Group> {
     Some(was)
 }
 
-fn insert(c: &mut Coll<Stream>, id: Id, fields: &[u8], limits: &Limits) {
-    c.data.insert(id, fields, limits);
-    shift(c, 0, entry_digest(id, fields));
-}
-
 fn remove(c: &mut Coll<Stream>, id: Id) -> Option<Box<[u8]>> {
     let fields = c.data.remove(id)?;
     shift(c, entry_digest(id, &fields), 0);
@@ -345,9 +340,12 @@ impl Step {
                 added,
                 gone,
             } => {
-                added.and_then(|id| remove(c, id));
+                if let Some((id, fields)) = added.and_then(|id| Some((id, c.data.take_back(id)?))) {
+                    shift(c, entry_digest(id, &fields), 0);
+                }
                 for (id, fields) in gone {
-                    insert(c, id, &fields, limits);
+                    c.data.put_back(id, &fields, limits);
+                    shift(c, 0, entry_digest(id, &fields));
                 }
                 c.data.header = header;
             }
@@ -401,7 +399,8 @@ fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Rows, limits: &Limits
             if id <= header.last {
                 return None;
             }
-            insert(c, id, fields, limits);
+            c.data.insert(id, fields, limits);
+            shift(c, 0, entry_digest(id, fields));
             c.data.header.last = id;
             c.data.header.added = header.added.wrapping_add(1);
             rows.push(put_entry(generation, id, c.data.header.added, fields));
