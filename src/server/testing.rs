@@ -185,7 +185,9 @@ impl Shell {
         let Some(delivery) = waiting.parcel.take(Waker::noop()) else {
             return "(waits)".into();
         };
-        dispatch::count_served(&self.server, waiting.command, &delivery.reply);
+        let (command, core) = (waiting.command, self.server.engine.lock());
+        dispatch::served(&self.server, &core, &self.session, command, &delivery);
+        drop(core);
         self.waiting = None;
         let outcome = self.server.engine.outcome(delivery.era, delivery.wait);
         assert_eq!(outcome, Outcome::Committed);
