@@ -59,10 +59,11 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     let server = Arc::new(server_of(&config, &engine, view, &group_slot));
     {
         let hub = server.hub.clone();
-        engine
-            .lock()
-            .set_sink(Box::new(move |events| hub.release(events)));
+        let mut core = engine.lock();
+        core.set_sink(Box::new(move |events| hub.release(events)));
+        core.set_operator(&server.options.password);
     }
+    server.follow_users();
     let pool = clients(&config, &server).await?;
 
     // The log, the store, and the data that they hold.
@@ -262,6 +263,7 @@ fn server_of(
         stats: Default::default(),
         live: server::Live::new(config.maxclients() as usize),
         monitors: Default::default(),
+        acl_log: Default::default(),
         slowlog: Default::default(),
         facts,
         disk: Arc::default(),

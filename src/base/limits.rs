@@ -155,3 +155,13 @@ pub const DEBUG_POPULATE_MAX: u64 = 10_000_000;
 pub const MONITORS_MAX: usize = 64;
 /// Members that ZRANDMEMBER with a negative count picks. Beyond: "ERR value is out of range".
 pub const RANDOM_PICKS_MAX: usize = 16 * 1024 * 1024;
+/// The rules of one user as they are stored, bytes. Beyond: ACL SETUSER is refused.
+pub const USER_RULES_LEN_MAX: usize = 1024 * 1024;
+/// The longest name of a user, bytes. Beyond: ACL SETUSER is refused.
+pub const USER_NAME_LEN_MAX: usize = 1024;
+/// Users of a service. Beyond: ACL SETUSER makes no more.
+pub const USERS_MAX: usize = 10_000;
+/// Entries of ACL LOG, whatever acllog-max-len says. Beyond: the oldest is dropped.
+pub const ACL_LOG_ENTRIES_MAX: usize = 10_000;
+/// Bytes of a key, channel or name that an entry of ACL LOG keeps.
+pub const ACL_LOG_OBJECT_LEN_MAX: usize = 1024;

@@ -109,6 +109,8 @@ pub struct Waiter {
     pub db: u32,
     pub proto: Proto,
     pub no_touch: bool,
+    /// The name of its user, whose rules are looked at again when it is served.
+    pub user: Bytes,
     pub block: Block,
     pub parcel: Arc<Parcel>,
 }
@@ -271,6 +273,7 @@ mod tests {
             db: 0,
             proto: Proto::Resp2,
             no_touch: false,
+            user: Bytes::from_static(b"default"),
             block: Block {
                 keys: keys.iter().map(|k| k.as_bytes().into()).collect(),
                 kind: Kind::List,

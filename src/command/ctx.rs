@@ -3,6 +3,8 @@
 //! Every look at a key goes through here: it deletes what has expired (by a mutation, at the
 //! leader), notes the access for eviction, and raises the batch number that the reply waits for.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rand::rngs::SmallRng;
 
@@ -10,6 +12,7 @@ use crate::data::{Hash, List, Set, Str, ZSet};
 use crate::keyspace::{Entry, Keyspace, Value, evict};
 use crate::mutation::Mutation;
 
+use super::acl::User;
 use super::settings::notify;
 use super::turn::{Event, Turn};
 use super::{Block, Blocking, Fail, Gate, Settings};
@@ -44,6 +47,8 @@ pub struct Ctx<'a> {
     pub standby: bool,
     /// CLIENT NO-TOUCH: accesses are not noted.
     pub no_touch: bool,
+    /// Whose command this is, where something is denied to that user; `None`: it may do everything.
+    pub user: Option<Arc<User>>,
     /// The batch that the reply waits for; 0: none.
     pub wait: u64,
     /// What the command, which then has written no reply, waits for.
@@ -79,6 +84,9 @@ impl Ctx<'_> {
                 self.wrote(to_db, to, fresh);
             }
             Mutation::Copy { to_db, to, .. } => self.wrote(to_db, to, fresh),
+            Mutation::SystemPut { .. } | Mutation::SystemDel { .. } => {
+                self.gate.wrote_system(self.turn.batch);
+            }
             _ => {
                 if let Some((db, key)) = m.key() {
                     self.wrote(db, key, fresh);

@@ -7,6 +7,7 @@
 //! To add a command: its row in `table/data.rs`, a function in its family's folder, its name in the
 //! family's `COMMANDS`. Commands about connections and the server are in `server/`.
 
+pub mod acl;
 pub mod args;
 pub mod bitmap;
 pub mod blocking;

@@ -156,6 +156,7 @@ impl Shell {
             now: self.now,
             standby: false,
             no_touch: false,
+            user: None,
             wait: 0,
             block: None,
             deleted: None,

@@ -6,6 +6,7 @@
 
 use smallvec::SmallVec;
 
+use crate::command::acl::Denied;
 use crate::command::blocking::{Delivery, Waiter};
 use crate::command::{self, Fail};
 use crate::keyspace::Entry;
@@ -45,10 +46,30 @@ impl Core {
         };
         let args: SmallVec<[&[u8]; 8]> = waiter.args.iter().map(|a| &a[..]).collect();
         let mut out = Out::new(waiter.proto);
+        // Its user's rules are those of now, not those of when it began to wait.
+        self.refresh_users();
+        let spec = waiter.command.spec();
+        let allowed = match self.users.get(&waiter.user) {
+            Some(user) => user.check(spec, &args),
+            None => Err(Denied::COMMAND),
+        };
+        let user = self
+            .users
+            .get(&waiter.user)
+            .filter(|u| !u.unrestricted())
+            .cloned();
+        let rules = self.gate.system();
         let mut ctx = self.ctx(waiter.db);
         ctx.no_touch = waiter.no_touch;
-        let result = handler(&mut ctx, &args, &mut out);
-        let (wait, block) = (ctx.wait, ctx.block.take());
+        ctx.user = user;
+        let result = match allowed {
+            Ok(()) => handler(&mut ctx, &args, &mut out),
+            Err(denied) => Err(Fail::text(format!(
+                "NOPERM {}",
+                denied.message(&waiter.user, spec)
+            ))),
+        };
+        let (wait, block) = (ctx.wait.max(rules), ctx.block.take());
         drop(args);
         match (result, block) {
             (Err(fail), _) => {

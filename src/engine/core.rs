@@ -9,6 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::base::limits::{DIGESTS_REMEMBERED, ERAS_REMEMBERED, IN_FLIGHT_ENTRIES_MAX};
+use crate::command::acl::{Operator, Users};
 use crate::command::ctx::{Stats, Watches};
 use crate::command::turn::{Event, Mark};
 use crate::command::{Blocking, Ctx, Gate, Settings, Turn};
@@ -16,7 +17,7 @@ use crate::keyspace::{Effects, Keyspace, Sequence};
 use crate::mutation::entry::{Header, encode_batch, encode_open};
 
 use super::clock::ServiceClock;
-use super::{EventSink, Outcome};
+use super::{EventSink, Outcome, UsersSink};
 
 /// What this node does with commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct Core {
     pub watches: Watches,
     pub blocking: Blocking,
     pub settings: Settings,
+    /// Users and what they may do; see [`Core::refresh_users`].
+    pub users: Users,
     pub stats: Stats,
     pub rng: SmallRng,
     pub role: Role,
@@ -67,6 +70,9 @@ pub struct Core {
     pub(super) in_flight: VecDeque<InFlight>,
     pub(super) parts: Vec<Bytes>,
     pub(super) sink: Option<EventSink>,
+    /// The users as the front end knows them, and how it learns of a change.
+    users_told: Users,
+    on_users: Option<UsersSink>,
     ready: Vec<Event>,
     pub(super) committed_digest: u128,
     /// The digests after the last entries, by their index.
@@ -101,6 +107,9 @@ impl Core {
             watches: Watches::default(),
             blocking: Blocking::default(),
             settings,
+            users: Users::default(),
+            users_told: Users::default(),
+            on_users: None,
             stats: Stats::default(),
             rng: SmallRng::from_os_rng(),
             role: Role::Loading,
@@ -189,6 +198,37 @@ impl Core {
         self.sink = Some(sink);
     }
 
+    /// Sets the password of the user `default` as this node's configuration has it.
+    pub fn set_operator(&mut self, password: &[u8]) {
+        self.users = Users::new(Operator::new(password));
+        self.users_told = self.users.clone();
+    }
+
+    /// Who is told when users have changed, at any node, before the lock is let go.
+    pub fn set_users_sink(&mut self, sink: UsersSink) {
+        self.on_users = Some(sink);
+    }
+
+    /// Derives the users anew where their table has changed. While the data loads they stay as they were.
+    #[inline]
+    pub fn refresh_users(&mut self) {
+        if self.ks.system.users_version() != self.users.version() && self.role != Role::Loading {
+            self.users.read(&self.ks.system);
+        }
+    }
+
+    /// Tells the front end of users that have changed.
+    #[inline]
+    pub(super) fn tell_of_users(&mut self) {
+        self.refresh_users();
+        if self.users.version() != self.users_told.version() {
+            let before = std::mem::replace(&mut self.users_told, self.users.clone());
+            if let Some(sink) = &self.on_users {
+                sink(&before, &self.users);
+            }
+        }
+    }
+
     /// Reads the clock; commands until the next call see this time.
     pub fn tick(&mut self) -> u64 {
         self.now_ms = match self.role {
@@ -245,6 +285,7 @@ impl Core {
             now: self.now_ms,
             standby: !matches!(self.role, Role::Leading { .. }),
             no_touch: false,
+            user: None,
             wait: 0,
             block: None,
             deleted: None,

@@ -32,7 +32,7 @@ pub struct About {
     pub name: String,
     pub lib_name: String,
     pub lib_ver: String,
-    pub user: String,
+    pub user: Bytes,
     pub db: u32,
     pub last_command: &'static str,
     /// Milliseconds after `since` of the last request.
@@ -159,7 +159,7 @@ impl Clients {
             since: Instant::now(),
             proto: AtomicU8::new(2),
             about: Mutex::new(About {
-                user: "default".into(),
+                user: Bytes::from_static(b"default"),
                 last_command: "NULL",
                 multi: -1,
                 ..About::default()

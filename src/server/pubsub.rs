@@ -120,6 +120,17 @@ impl Hub {
         from.get(channel).map_or(0, Subscribers::len)
     }
 
+    /// Calls for every subscription.
+    pub fn each(&self, mut call: impl FnMut(Kind, &[u8], &Client)) {
+        let maps = self.maps.lock();
+        let channels = maps.channels.iter().map(|(n, s)| (Kind::Channel, n, s));
+        let patterns = maps.patterns.iter().map(|(n, s)| (Kind::Pattern, n, s));
+        let shards = maps.shards.iter().map(|(n, s)| (Kind::Shard, n, s));
+        for (kind, name, subscribers) in channels.chain(patterns).chain(shards) {
+            subscribers.values().for_each(|c| call(kind, name, c));
+        }
+    }
+
     /// The number of patterns with subscribers.
     pub fn patterns(&self) -> usize {
         self.maps.lock().patterns.len()

@@ -81,6 +81,8 @@ pub struct Preamble {
     pub addr: String,
     pub laddr: String,
     pub authenticated: bool,
+    /// The user's name; the primary knows what it may do.
+    pub user: Vec<u8>,
     pub db: u32,
     pub resp3: bool,
     pub readonly: bool,
@@ -105,6 +107,7 @@ impl Preamble {
             addr: session.client.addr.clone(),
             laddr: session.client.laddr.clone(),
             authenticated: session.authenticated,
+            user: session.identity.user().to_vec(),
             db: session.db,
             resp3: proto == Proto::Resp3,
             readonly: session.readonly,
@@ -167,6 +170,7 @@ pub async fn accept(server: Arc<Server>, mut stream: Stream) {
     }
     let mut session = Session::new(client);
     session.authenticated = preamble.authenticated;
+    session.speak_for(preamble.user.into());
     session.db = preamble.db;
     session.readonly = preamble.readonly;
     session.no_touch = preamble.no_touch;

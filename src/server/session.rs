@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::access::Identity;
 use super::clients::Client;
 use super::pubsub::{Hub, Kind};
 
@@ -57,6 +58,8 @@ pub struct Session {
     pub client: Arc<Client>,
     pub db: u32,
     pub authenticated: bool,
+    /// Who it speaks for.
+    pub identity: Identity,
     /// READONLY was sent: a standby may answer reads.
     pub readonly: bool,
     /// What this node must have applied so that a read of the request that is being run is linearizable, where known.
@@ -97,6 +100,7 @@ impl Session {
             client,
             db: 0,
             authenticated: false,
+            identity: Identity::default(),
             readonly: false,
             read_index: None,
             no_touch: false,

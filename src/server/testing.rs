@@ -71,7 +71,7 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         members: vec![peer(1), peer(2)],
         term: 1,
     });
-    Arc::new(Server {
+    let server = Arc::new(Server {
         engine,
         live: Live::new(options.maxclients),
         options,
@@ -83,6 +83,7 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         counters: Counters::default(),
         stats: Default::default(),
         monitors: Default::default(),
+        acl_log: Default::default(),
         slowlog: Default::default(),
         facts: Arc::new(|| Facts {
             applied: 7,
@@ -91,7 +92,10 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         }),
         disk: Arc::default(),
         reload: Arc::new(|| Ok(())),
-    })
+    });
+    server.engine.lock().set_operator(&server.options.password);
+    server.follow_users();
+    server
 }
 
 /// A client of a server.
@@ -129,7 +133,7 @@ impl Shell {
             )
             .expect("room for a client");
         let mut session = Session::new(client);
-        session.authenticated = server.options.password.is_empty();
+        session.authenticated = server.engine.lock().users.open();
         Shell {
             server: server.clone(),
             session,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::base::number;
+use crate::command::acl::Users;
 use crate::command::args::{self, is};
 use crate::command::{Args, Cursor, Fail};
 use crate::resp::Out;
@@ -89,7 +90,7 @@ fn kind_of(client: &Client) -> Kind {
 const FIXED_BYTES: usize = 1800;
 
 /// A client's line of CLIENT LIST.
-fn line(client: &Client) -> String {
+pub fn line(client: &Client) -> String {
     let a = client.about.lock().clone();
     let mut flags = String::new();
     for (holds, flag) in [
@@ -140,7 +141,7 @@ fn line(client: &Client) -> String {
         a.output,
         a.output,
         a.last_command,
-        a.user,
+        String::from_utf8_lossy(&a.user),
         client.proto.load(Relaxed),
         a.lib_name,
         a.lib_ver,
@@ -247,11 +248,12 @@ struct Filter {
     laddr: Option<Vec<u8>>,
     kind: Option<Kind>,
     id: Option<u64>,
+    user: Option<Vec<u8>>,
     keep_self: bool,
 }
 
 impl Filter {
-    fn read(args: Args<'_>) -> Result<Filter, Fail> {
+    fn read(args: Args<'_>, users: &Users) -> Result<Filter, Fail> {
         let mut filter = Filter {
             keep_self: true,
             ..Filter::default()
@@ -274,12 +276,13 @@ impl Filter {
             } else if is(option, "laddr") {
                 filter.laddr = Some(value.to_vec());
             } else if is(option, "user") {
-                if value != b"default" {
+                if users.get(value).is_none() {
                     return Err(Fail::text(format!(
                         "ERR No such user '{}'",
                         String::from_utf8_lossy(value)
                     )));
                 }
+                filter.user = Some(value.to_vec());
             } else if is(option, "skipme") {
                 filter.keep_self = if is(value, "yes") {
                     true
@@ -301,6 +304,10 @@ impl Filter {
         };
         same(&self.addr, &client.addr)
             && same(&self.laddr, &client.laddr)
+            && self
+                .user
+                .as_deref()
+                .is_none_or(|user| client.about.lock().user == user)
             && self.id.is_none_or(|id| id == client.id)
             && self.kind.is_none_or(|kind| kind == kind_of(client))
     }
@@ -315,7 +322,8 @@ fn kill(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
             ..Filter::default()
         }
     } else {
-        Filter::read(args)?
+        x.core.refresh_users();
+        Filter::read(args, &x.core.users)?
     };
     let mut killed = 0;
     for client in x.server.clients.list() {

@@ -221,10 +221,8 @@ pub fn stats(x: &Exec<'_>, text: &mut String) {
     );
     field(text, "acl_access_denied_auth", n(&c.denied_auth));
     field(text, "acl_access_denied_cmd", n(&c.denied_command));
-    zeros(
-        text,
-        &["acl_access_denied_key", "acl_access_denied_channel"],
-    );
+    field(text, "acl_access_denied_key", n(&c.denied_key));
+    field(text, "acl_access_denied_channel", n(&c.denied_channel));
     field(text, "relayed_connections", n(&c.relayed));
 }
 
