@@ -24,6 +24,8 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_acl;
+#[cfg(test)]
 mod tests_waiting;
 
 use std::sync::Arc;
