@@ -57,13 +57,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     });
     let group_slot: Arc<OnceLock<Arc<Group>>> = Arc::default();
     let server = Arc::new(server_of(&config, &engine, view, &group_slot));
-    {
-        let hub = server.hub.clone();
-        let mut core = engine.lock();
-        core.set_sink(Box::new(move |events| hub.release(events)));
-        core.set_operator(&server.options.password);
-    }
-    server.follow_users();
+    server.listen_to_engine();
     let pool = clients(&config, &server).await?;
 
     // The log, the store, and the data that they hold.

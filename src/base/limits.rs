@@ -165,3 +165,7 @@ pub const USERS_MAX: usize = 10_000;
 pub const ACL_LOG_ENTRIES_MAX: usize = 10_000;
 /// Bytes of a key, channel or name that an entry of ACL LOG keeps.
 pub const ACL_LOG_OBJECT_LEN_MAX: usize = 1024;
+/// Keys that one command takes out of a tracking table that is too large. Beyond: the next command goes on.
+pub const TRACKING_FORGET_PER_COMMAND_MAX: usize = 1000;
+/// Bytes of all prefixes that one client broadcasts by. Beyond: CLIENT TRACKING is refused.
+pub const TRACKING_PREFIXES_LEN_MAX: usize = 64 * 1024;

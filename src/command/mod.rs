@@ -28,6 +28,7 @@ pub mod string;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
+pub mod tracking;
 pub mod turn;
 pub mod watch;
 pub mod zset;
@@ -40,6 +41,7 @@ pub use ctx::Ctx;
 pub use error::Fail;
 pub use gate::Gate;
 pub use settings::Settings;
+pub use tracking::Tracking;
 pub use turn::Turn;
 
 use crate::resp::Out;

@@ -60,6 +60,7 @@ impl Core {
             .cloned();
         let rules = self.gate.system();
         let mut ctx = self.ctx(waiter.db);
+        ctx.client = waiter.client;
         ctx.no_touch = waiter.no_touch;
         ctx.user = user;
         let result = match allowed {
@@ -70,6 +71,7 @@ impl Core {
             ))),
         };
         let (wait, block) = (ctx.wait.max(rules), ctx.block.take());
+        self.tracking.read(waiter.client, false, spec, &args);
         drop(args);
         match (result, block) {
             (Err(fail), _) => {

@@ -12,7 +12,7 @@ use crate::base::limits::{DIGESTS_REMEMBERED, ERAS_REMEMBERED, IN_FLIGHT_ENTRIES
 use crate::command::acl::{Operator, Users};
 use crate::command::ctx::{Stats, Watches};
 use crate::command::turn::{Event, Mark};
-use crate::command::{Blocking, Ctx, Gate, Settings, Turn};
+use crate::command::{Blocking, Ctx, Gate, Settings, Tracking, Turn};
 use crate::keyspace::{Effects, Keyspace, Sequence};
 use crate::mutation::entry::{Header, encode_batch, encode_open};
 
@@ -52,6 +52,7 @@ pub struct Core {
     pub ks: Keyspace,
     pub gate: Gate,
     pub watches: Watches,
+    pub tracking: Tracking,
     pub blocking: Blocking,
     pub settings: Settings,
     /// Users and what they may do; see [`Core::refresh_users`].
@@ -105,6 +106,7 @@ impl Core {
             ks,
             gate: Gate::default(),
             watches: Watches::default(),
+            tracking: Tracking::default(),
             blocking: Blocking::default(),
             settings,
             users: Users::default(),
@@ -277,6 +279,7 @@ impl Core {
             turn: &mut self.turn,
             gate: &mut self.gate,
             watches: &mut self.watches,
+            tracking: &mut self.tracking,
             blocking: &mut self.blocking,
             settings: &self.settings,
             stats: &mut self.stats,
@@ -284,6 +287,7 @@ impl Core {
             db,
             now: self.now_ms,
             standby: !matches!(self.role, Role::Leading { .. }),
+            client: 0,
             no_touch: false,
             user: None,
             wait: 0,
@@ -308,6 +312,13 @@ impl Core {
         self.turn.mutations.truncate(mark.mutations);
         self.turn.events.truncate(mark.events);
         self.turn.count = mark.count;
+        // Who was to be told of what is taken back is not known any more.
+        self.tracking.touch_all();
+    }
+
+    /// Whether something is to be told to clients since a mark.
+    pub fn events_since(&self, mark: &Mark) -> bool {
+        self.turn.events.len() > mark.events || !self.tracking.is_quiet()
     }
 
     /// Bytes of mutations since a mark.
@@ -323,6 +334,7 @@ impl Core {
     /// Events of a turn that changes nothing need no entry of their own: they go with the last batch in flight, or,
     /// with none, out at once (under the lease, see `Guard`). Returns the batch that a reply about them waits for.
     pub fn settle_events(&mut self) -> u64 {
+        self.settle_tracking(self.turn.mutations.is_empty());
         if self.turn.events.is_empty() {
             return 0;
         }
@@ -339,6 +351,35 @@ impl Core {
                 self.ready.extend(events);
                 0
             }
+        }
+    }
+
+    /// What caches must forget goes with the turn's events; where this node does not lead, what is applied is committed,
+    /// and they are told at once. `all`: broadcasts too.
+    pub(super) fn settle_tracking(&mut self, all: bool) {
+        if self.tracking.is_quiet() {
+            return;
+        }
+        let leads = matches!(self.role, Role::Leading { .. });
+        let events: Vec<Event> = self
+            .tracking
+            .drain(all || !leads)
+            .into_iter()
+            .map(Event::Invalidate)
+            .collect();
+        if leads {
+            self.turn.events.extend(events);
+        } else if let Some(sink) = &self.sink {
+            sink(events);
+        }
+    }
+
+    /// What clients have cached is not watched over any more: they are told to forget all of it.
+    fn abandon_caches(&mut self) {
+        self.tracking.touch_all();
+        let events = self.tracking.drain(true);
+        if let Some(sink) = &self.sink {
+            sink(events.into_iter().map(Event::Invalidate).collect());
         }
     }
 
@@ -417,6 +458,7 @@ impl Core {
             return None;
         }
         self.tick();
+        self.settle_tracking(true);
         self.mark_wanted = false;
         let batch = self.turn.batch;
         let turn = std::mem::replace(&mut self.turn, Turn::new(batch + 1));
@@ -495,6 +537,7 @@ impl Core {
         self.turn_next_gen = self.ks.next_gen();
         self.mark_wanted = false;
         self.ready.clear();
+        self.abandon_caches();
         self.unblock_all();
         for (_, wakers) in std::mem::take(&mut self.waiters) {
             self.wake.extend(wakers);

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::command::acl::{Denied, User, Users, Why};
 use crate::command::table::Spec;
+use crate::command::turn::Event;
 use crate::command::{Args, Fail};
 use crate::engine::Core;
 
@@ -191,16 +192,31 @@ pub fn fail(denied: Denied, session: &Session, spec: &Spec) -> Fail {
 }
 
 impl Server {
-    /// From now on clients are disconnected when their user goes, or loses a channel that they are subscribed to:
-    /// whatever changed the users, at whichever node.
-    pub fn follow_users(self: &Arc<Self>) {
+    /// From now on clients are told what is committed; and they are disconnected when their user goes, or loses a
+    /// channel that they are subscribed to, whatever changed the users, at whichever node.
+    pub fn listen_to_engine(self: &Arc<Self>) {
         let server: Weak<Server> = Arc::downgrade(self);
+        let mut core = self.engine.lock();
+        core.set_operator(&self.options.password);
+        let events = server.clone();
+        core.set_sink(Box::new(move |told| {
+            if let Some(server) = events.upgrade() {
+                told.into_iter().for_each(|event| server.tell(event));
+            }
+        }));
         let sink = move |before: &Users, now: &Users| {
             if let Some(server) = server.upgrade() {
                 server.users_changed(before, now);
             }
         };
-        self.engine.lock().set_users_sink(Box::new(sink));
+        core.set_users_sink(Box::new(sink));
+    }
+
+    fn tell(&self, event: Event) {
+        match event {
+            Event::Invalidate(told) => self.invalidate(&told),
+            event => self.hub.release(event),
+        }
     }
 
     fn users_changed(&self, before: &Users, now: &Users) {

@@ -77,6 +77,9 @@ pub fn run(
         *wait = (*wait).max(core.gate.system());
         server.counters.commands.fetch_add(1, Relaxed);
         session.memory.args = 0;
+        // CLIENT CACHING is about the next command, or the transaction.
+        let lasts = session.multi.is_some() || session.last_command.starts_with("client|");
+        session.tracking.caching &= lasts;
         if out.error_count() != errors {
             server.counters.errors.fetch_add(1, Relaxed);
         }
@@ -307,11 +310,16 @@ pub fn execute(
     let mut block = None;
     let (wait, result) = if let Some(handler) = command::handler(spec.id) {
         let mut ctx = core.ctx(session.db);
+        ctx.client = session.client.id;
         ctx.no_touch = session.no_touch;
         ctx.user = session.identity.rules();
         let result = handler(&mut ctx, args, out);
         block = ctx.block.take();
-        (ctx.wait, result)
+        let waited = ctx.wait;
+        if session.tracking.on {
+            remember(core, session, spec, args);
+        }
+        (waited, result)
     } else if let Some(handler) = commands::handler(spec.id) {
         let mut exec = Exec {
             server,
@@ -366,7 +374,9 @@ pub fn execute(
     if !session.in_exec {
         core.serve_blocked();
     }
-    wait = wait.max(core.settle_events());
+    if core.events_since(&mark) {
+        wait = wait.max(core.settle_events());
+    }
     let took = started.elapsed();
     let own_errors = spec.full_name != "exec" && out.error_count() != errors;
     count(server, spec, took, result.is_err() || own_errors);
@@ -381,6 +391,13 @@ pub fn execute(
             .tell(wall_us(), db, &session.client.addr, shown);
     }
     blocked.map_or(Step::Replied { wait }, Step::Blocked)
+}
+
+/// The client may cache what it has read.
+fn remember(core: &mut Core, session: &Session, spec: &Spec, args: Args<'_>) {
+    let (id, caching) = (session.client.id, session.tracking.caching);
+    core.tracking.read(id, caching, spec, args);
+    core.tracking.bound(&mut core.rng);
 }
 
 fn count(server: &Server, spec: &Spec, took: Duration, is_failure: bool) {
@@ -452,7 +469,10 @@ fn at_standby(
             .is_some_and(|(user, password)| core.users.login(user, password).is_none());
         return (wrong && stale).then_some(Step::NeedsReadIndex);
     }
-    let reads = spec.has(Flags::READONLY)
+    // Where another client is told, only the primary can reach it.
+    let redirects = session.tracking.redirects;
+    let reads = !redirects
+        && spec.has(Flags::READONLY)
         && !spec.has(Flags::BLOCKING)
         && command::handler(spec.id).is_some();
     if session.readonly && reads && session.multi.is_none() {

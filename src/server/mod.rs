@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod acllog;
+pub mod caches;
 pub mod clients;
 pub mod commands;
 pub mod conn;

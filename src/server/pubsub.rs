@@ -136,25 +136,25 @@ impl Hub {
         self.maps.lock().patterns.len()
     }
 
-    /// Tells subscribers of committed events.
-    pub fn release(&self, events: Vec<Event>) {
-        for event in events {
-            match event {
-                Event::Publish {
-                    channel,
-                    payload,
-                    sharded,
-                } => self.deliver(&channel, &payload, sharded),
-                Event::Keyspace { event, db, key, .. } => {
-                    let flags = *self.settings.lock();
-                    if flags & notify::KEYSPACE != 0 {
-                        let mut channel = format!("__keyspace@{db}__:").into_bytes();
-                        channel.extend_from_slice(&key);
-                        self.deliver(&channel, event.as_bytes(), false);
-                    }
-                    if flags & notify::KEYEVENT != 0 {
-                        self.deliver(format!("__keyevent@{db}__:{event}").as_bytes(), &key, false);
-                    }
+    /// Tells subscribers of a committed event.
+    pub fn release(&self, event: Event) {
+        match event {
+            // Told to clients, not to subscribers: see `caches`.
+            Event::Invalidate(_) => {}
+            Event::Publish {
+                channel,
+                payload,
+                sharded,
+            } => self.deliver(&channel, &payload, sharded),
+            Event::Keyspace { event, db, key, .. } => {
+                let flags = *self.settings.lock();
+                if flags & notify::KEYSPACE != 0 {
+                    let mut channel = format!("__keyspace@{db}__:").into_bytes();
+                    channel.extend_from_slice(&key);
+                    self.deliver(&channel, event.as_bytes(), false);
+                }
+                if flags & notify::KEYEVENT != 0 {
+                    self.deliver(format!("__keyevent@{db}__:{event}").as_bytes(), &key, false);
                 }
             }
         }

@@ -53,6 +53,16 @@ impl Watch {
     }
 }
 
+/// What of a session's tracking every command looks at; the rest is in the engine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tracks {
+    pub on: bool,
+    /// Another client is told of what changes.
+    pub redirects: bool,
+    /// CLIENT CACHING was given for the next command.
+    pub caching: bool,
+}
+
 /// One client's session.
 pub struct Session {
     pub client: Arc<Client>,
@@ -75,6 +85,7 @@ pub struct Session {
     pub closing: bool,
     /// Inside EXEC: blocking and the like behave as if nothing could be waited for.
     pub in_exec: bool,
+    pub tracking: Tracks,
     /// The last command, by its full name.
     pub last_command: &'static str,
     /// Inside MONITOR.
@@ -112,6 +123,7 @@ impl Session {
             shards: BTreeSet::new(),
             closing: false,
             in_exec: false,
+            tracking: Tracks::default(),
             last_command: "NULL",
             monitor: false,
             asleep: None,

@@ -93,8 +93,7 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         disk: Arc::default(),
         reload: Arc::new(|| Ok(())),
     });
-    server.engine.lock().set_operator(&server.options.password);
-    server.follow_users();
+    server.listen_to_engine();
     server
 }
 

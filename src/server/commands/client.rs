@@ -28,10 +28,6 @@ pub const COMMANDS: &[(&str, Handler)] = &[
     ("client|kill", kill),
     ("client|no-evict", no_evict),
     ("client|no-touch", no_touch),
-    ("client|getredir", getredir),
-    ("client|trackinginfo", trackinginfo),
-    ("client|tracking", tracking),
-    ("client|caching", caching),
     ("client|pause", pause),
     ("client|unpause", unpause),
     ("client|unblock", unblock),
@@ -79,7 +75,7 @@ fn kind_of(client: &Client) -> Kind {
     // A monitor counts as a replica, in Redis as here.
     if about.monitor {
         Kind::Link
-    } else if about.subscriptions + about.patterns + about.shard_subscriptions > 0 {
+    } else if about.all_subscriptions() > 0 {
         Kind::Pubsub
     } else {
         Kind::Normal
@@ -95,12 +91,12 @@ pub fn line(client: &Client) -> String {
     let mut flags = String::new();
     for (holds, flag) in [
         (a.monitor, 'O'),
-        (
-            a.subscriptions + a.patterns + a.shard_subscriptions > 0,
-            'P',
-        ),
+        (a.all_subscriptions() > 0, 'P'),
         (a.multi >= 0, 'x'),
         (a.blocked, 'b'),
+        (a.tracking, 't'),
+        (a.redirect_broken, 'R'),
+        (a.broadcast, 'B'),
         (a.dirty, 'd'),
         (a.closing, 'c'),
         (client.killed(), 'A'),
@@ -120,7 +116,7 @@ pub fn line(client: &Client) -> String {
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
          multi={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={total} \
-         events=r cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}\n",
+         events=r cmd={} user={} redir={} resp={} lib-name={} lib-ver={}\n",
         client.id,
         client.addr,
         client.laddr,
@@ -142,6 +138,7 @@ pub fn line(client: &Client) -> String {
         a.output,
         a.last_command,
         String::from_utf8_lossy(&a.user),
+        a.redirect,
         client.proto.load(Relaxed),
         a.lib_name,
         a.lib_ver,
@@ -369,39 +366,6 @@ fn no_touch(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail>
     x.session.no_touch = on_off(args[2])?;
     out.ok();
     Ok(())
-}
-
-fn getredir(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    out.int(-1);
-    Ok(())
-}
-
-fn trackinginfo(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    out.map(3);
-    out.bulk(b"flags");
-    out.set(1);
-    out.bulk(b"off");
-    out.bulk(b"redirect");
-    out.int(-1);
-    out.bulk(b"prefixes");
-    out.array(0);
-    Ok(())
-}
-
-fn tracking(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    if on_off(args[2])? {
-        return Err(Fail::new(
-            "ERR CLIENT TRACKING is not supported here: keep no client-side cache",
-        ));
-    }
-    out.ok();
-    Ok(())
-}
-
-fn caching(_: &mut Exec<'_>, _: Args<'_>, _: &mut Out) -> Result<(), Fail> {
-    Err(Fail::new(
-        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
-    ))
 }
 
 fn pause(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {

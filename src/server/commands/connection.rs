@@ -198,6 +198,9 @@ fn quit(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
 
 fn reset(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     x.server.monitors.remove(x.session.client.id);
+    if x.session.tracking.on {
+        x.session.track(x.core, None);
+    }
     x.session.reset(&x.server.hub);
     x.core.refresh_users();
     x.session.speak_for(Bytes::from_static(b"default"));

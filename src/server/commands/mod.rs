@@ -14,6 +14,7 @@ pub mod memory;
 pub mod pubsub;
 pub mod server;
 pub mod slowlog;
+pub mod tracking;
 pub mod transaction;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
         pubsub::COMMANDS,
         server::COMMANDS,
         slowlog::COMMANDS,
+        tracking::COMMANDS,
         transaction::COMMANDS,
     ];
     for &(name, handler) in families.into_iter().flatten() {

@@ -193,6 +193,14 @@ pub static ROWS: &[Row] = &[
         |x| x.core.ks.limits.list_max_listpack_size.to_string(),
         |x, v| limits(x).list_max_listpack_size = v.parse().unwrap_or(-2),
     ),
+    row(
+        "tracking-table-max-keys",
+        |x| x.core.tracking.keys_max.to_string(),
+        |x, v| {
+            x.core.tracking.keys_max = size(v);
+            x.core.tracking.bound(&mut x.core.rng);
+        },
+    ),
     fixed("databases", |x| x.server.options.databases.to_string()),
     // TLS alone is spoken: the port without it is not there.
     fixed("port", |_| "0".into()),

@@ -75,10 +75,10 @@ pub fn clients(x: &Exec<'_>, text: &mut String) {
     field(text, "client_recent_max_input_buffer", most(|a| a.input));
     field(text, "client_recent_max_output_buffer", most(|a| a.output));
     field(text, "blocked_clients", n(&x.server.counters.blocked));
+    field(text, "tracking_clients", x.core.tracking.clients());
     zeros(
         text,
         &[
-            "tracking_clients",
             "clients_in_timeout_table",
             "total_blocking_keys",
             "total_blocking_keys_on_nokey",
@@ -200,12 +200,12 @@ pub fn stats(x: &Exec<'_>, text: &mut String) {
             "active_defrag_key_misses",
             "total_active_defrag_time",
             "current_active_defrag_time",
-            "tracking_total_keys",
-            "tracking_total_items",
-            "tracking_total_prefixes",
-            "unexpected_error_replies",
         ],
     );
+    field(text, "tracking_total_keys", x.core.tracking.keys());
+    field(text, "tracking_total_items", x.core.tracking.items());
+    field(text, "tracking_total_prefixes", x.core.tracking.prefixes());
+    field(text, "unexpected_error_replies", 0);
     field(text, "total_error_replies", n(&c.errors));
     field(text, "dump_payload_sanitizations", 0);
     field(text, "total_reads_processed", n(&c.reads));
