@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
@@ -73,6 +74,17 @@ pub struct Delivery {
     /// The era and the batch that the reply waits for.
     pub era: u64,
     pub wait: u64,
+    pub outcome: Outcome,
+}
+
+/// How a command that waited ended, for its statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was run, and took so long; or it is told that nothing came.
+    Served(Duration),
+    Failed(Duration),
+    /// Its user's rules do not allow it any more.
+    Denied,
 }
 
 /// Where a waiting session finds its reply.

@@ -4,10 +4,12 @@
 //! once; its reply waits for the commit of what it took, like any other. One that is told UNBLOCKED was
 //! not served: nothing it asked for is in any batch.
 
+use std::time::{Duration, Instant};
+
 use smallvec::SmallVec;
 
 use crate::command::acl::Denied;
-use crate::command::blocking::{Delivery, Waiter};
+use crate::command::blocking::{Delivery, Outcome, Waiter};
 use crate::command::{self, Fail};
 use crate::keyspace::Entry;
 use crate::resp::Out;
@@ -44,6 +46,7 @@ impl Core {
         let Some(handler) = command::handler(waiter.command) else {
             return;
         };
+        let started = Instant::now();
         let args: SmallVec<[&[u8]; 8]> = waiter.args.iter().map(|a| &a[..]).collect();
         let mut out = Out::new(waiter.proto);
         // Its user's rules are those of now, not those of when it began to wait.
@@ -73,6 +76,12 @@ impl Core {
         let (wait, block) = (ctx.wait.max(rules), ctx.block.take());
         self.tracking.read(waiter.client, false, spec, &args);
         drop(args);
+        let took = started.elapsed();
+        let outcome = match (allowed, &result) {
+            (Err(_), _) => Outcome::Denied,
+            (_, Err(_)) => Outcome::Failed(took),
+            (_, Ok(())) => Outcome::Served(took),
+        };
         match (result, block) {
             (Err(fail), _) => {
                 out.clear();
@@ -88,6 +97,7 @@ impl Core {
             reply: out.take(),
             era: self.era(),
             wait,
+            outcome,
         });
     }
 
@@ -102,6 +112,7 @@ impl Core {
             reply: out.take(),
             era: self.era(),
             wait: 0,
+            outcome: Outcome::Served(Duration::ZERO),
         });
         true
     }
@@ -115,6 +126,7 @@ impl Core {
                 reply: out.take(),
                 era: 0,
                 wait: 0,
+                outcome: Outcome::Failed(Duration::ZERO),
             });
         }
     }

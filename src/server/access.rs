@@ -133,7 +133,10 @@ pub fn note_denied(
     args: Args<'_>,
     denied: Denied,
 ) {
-    session.last_command = spec.full_name;
+    // Within a transaction the command is EXEC.
+    if !session.in_exec {
+        session.last_command = spec.full_name;
+    }
     let (reason, object) = match denied.why {
         Why::Command => (Reason::Command, spec.full_name.as_bytes()),
         Why::Key => (Reason::Key, args[denied.at]),

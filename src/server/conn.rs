@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::base::limits::{COMMANDS_PER_TURN_MAX, REPLY_BACKLOG_MAX};
 use crate::command::blocking::Parcel;
+use crate::command::table::Spec;
 use crate::command::tracking::Options;
 use crate::resp::{Out, Parser, Proto};
 
@@ -72,6 +73,7 @@ pub struct Conn<S> {
 
 /// A request that waits, and until when.
 struct Waiting {
+    command: &'static Spec,
     parcel: Arc<Parcel>,
     deadline: Option<Pin<Box<tokio::time::Sleep>>>,
 }
@@ -361,6 +363,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let Some(delivery) = delivery else {
             return false;
         };
+        dispatch::count_waited(&self.server, waiting.command, delivery.outcome);
         self.blocked = None;
         self.count_blocked(false);
         if self.session.reply == ReplyMode::On {
@@ -426,9 +429,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                         let era = core.era();
                         self.held.mark(era, wait);
                     }
-                    Step::Blocked(Blocked { parcel, timeout_ms }) => {
+                    Step::Blocked(Blocked {
+                        command,
+                        parcel,
+                        timeout_ms,
+                    }) => {
                         let after = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
                         self.blocked = Some(Waiting {
+                            command,
                             parcel,
                             deadline: after.map(|d| Box::pin(tokio::time::sleep(d))),
                         });

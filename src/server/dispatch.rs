@@ -37,6 +37,7 @@ pub enum Step {
 /// A session's side of a command that waits.
 #[derive(Debug, Clone)]
 pub struct Blocked {
+    pub command: &'static Spec,
     pub parcel: Arc<Parcel>,
     /// Milliseconds; 0: for ever.
     pub timeout_ms: u64,
@@ -293,7 +294,7 @@ pub fn execute(
     server: &Server,
     core: &mut Core,
     session: &mut Session,
-    spec: &Spec,
+    spec: &'static Spec,
     args: Args<'_>,
     out: &mut Out,
 ) -> Step {
@@ -354,6 +355,7 @@ pub fn execute(
         Some(block) => {
             let parcel = Arc::<Parcel>::default();
             blocked = Some(Blocked {
+                command: spec,
                 parcel: parcel.clone(),
                 timeout_ms: block.timeout_ms,
             });
@@ -379,7 +381,10 @@ pub fn execute(
     }
     let took = started.elapsed();
     let own_errors = spec.full_name != "exec" && out.error_count() != errors;
-    count(server, spec, took, result.is_err() || own_errors);
+    // One that waits is counted when its reply is there.
+    if blocked.is_none() {
+        count(server, spec, took, result.is_err() || own_errors);
+    }
     if !spec.has(Flags::SKIP_SLOWLOG) {
         note_slow(server, core, session, spec, args, took);
     }
@@ -398,6 +403,17 @@ fn remember(core: &mut Core, session: &Session, spec: &Spec, args: Args<'_>) {
     let (id, caching) = (session.client.id, session.tracking.caching);
     core.tracking.read(id, caching, spec, args);
     core.tracking.bound(&mut core.rng);
+}
+
+/// Counts a command that waited.
+pub fn count_waited(server: &Server, spec: &Spec, outcome: blocking::Outcome) {
+    match outcome {
+        blocking::Outcome::Served(took) => count(server, spec, took, false),
+        blocking::Outcome::Failed(took) => count(server, spec, took, true),
+        blocking::Outcome::Denied => {
+            server.counters.calls.of(spec.id)[3].fetch_add(1, Relaxed);
+        }
+    }
 }
 
 fn count(server: &Server, spec: &Spec, took: Duration, is_failure: bool) {

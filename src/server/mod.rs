@@ -27,6 +27,8 @@ mod tests;
 #[cfg(test)]
 mod tests_acl;
 #[cfg(test)]
+mod tests_tracking;
+#[cfg(test)]
 mod tests_waiting;
 
 use std::sync::Arc;

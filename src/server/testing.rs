@@ -13,14 +13,13 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::command::Settings;
-use crate::command::blocking::Parcel;
 use crate::command::testing::render;
 use crate::data::Seed;
 use crate::engine::{Engine, Outcome};
 use crate::keyspace::Keyspace;
 use crate::resp::{Out, Parser, Proto, parse_value};
 
-use super::dispatch::{self, Step};
+use super::dispatch::{self, Blocked, Step};
 use super::relay::{Dial, Stream};
 use super::{Clients, Counters, Facts, Hub, Live, Options, Peer, Server, Session, View};
 
@@ -104,7 +103,7 @@ pub struct Shell {
     proto: Proto,
     index: u64,
     /// Where the reply of the command that waits will be.
-    parcel: Option<Arc<Parcel>>,
+    waits: Option<Blocked>,
 }
 
 impl Default for Shell {
@@ -138,7 +137,7 @@ impl Shell {
             session,
             proto: Proto::Resp2,
             index: 1,
-            parcel: None,
+            waits: None,
         }
     }
 
@@ -175,7 +174,7 @@ impl Shell {
             Step::NeedsPrimary => return "(needs the primary)".into(),
             Step::Held { .. } => return "(held)".into(),
             Step::Blocked(blocked) => {
-                self.parcel = Some(blocked.parcel);
+                self.waits = Some(blocked);
                 return "(blocked)".into();
             }
             Step::NeedsReadIndex => return "(needs a read index)".into(),
@@ -185,17 +184,19 @@ impl Shell {
 
     /// The reply of the command that waits, once it has come and its batch has committed; before, `(waits)`.
     pub fn served(&mut self) -> String {
-        let parcel = self.parcel.as_ref().expect("a command that waits");
-        let Some(delivery) = parcel.take(Waker::noop()) else {
+        let waits = self.waits.take().expect("a command that waits");
+        let Some(delivery) = waits.parcel.take(Waker::noop()) else {
+            self.waits = Some(waits);
             return "(waits)".into();
         };
-        self.parcel = None;
+        dispatch::count_waited(&self.server, waits.command, delivery.outcome);
         let outcome = self.server.engine.outcome(delivery.era, delivery.wait);
         assert_eq!(outcome, Outcome::Committed);
         Self::render(&delivery.reply)
     }
 
-    fn render(reply: &[u8]) -> String {
+    /// Replies as text.
+    pub fn render(reply: &[u8]) -> String {
         let mut replies = Vec::new();
         let mut rest = reply;
         while let Some((value, used)) = parse_value(rest).expect("a reply that can be read") {
