@@ -17,6 +17,7 @@ use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use super::acl::Denied;
 use super::table::CommandId;
 use super::{Args, Fail};
 use crate::base::number;
@@ -54,6 +55,8 @@ pub struct Block {
     pub on_gone: bool,
     /// The reply where nothing may be waited for (in a transaction or a script) is a null array, not a null.
     pub null_array: bool,
+    /// The arguments to be run with then, where they are not those given (XREAD's `$`).
+    pub args: Option<Vec<Bytes>>,
 }
 
 impl Block {
@@ -74,17 +77,17 @@ pub struct Delivery {
     /// The era and the batch that the reply waits for.
     pub era: u64,
     pub wait: u64,
-    pub outcome: Outcome,
+    /// The command that was run in the end; none where the wait just ended.
+    pub ran: Option<Ran>,
 }
 
-/// How a command that waited ended, for its statistics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was run, and took so long; or it is told that nothing came.
-    Served(Duration),
-    Failed(Duration),
-    /// Its user's rules do not allow it any more.
-    Denied,
+/// A command that waited and was run: for the slow log and the counters.
+#[derive(Debug)]
+pub struct Ran {
+    pub args: Vec<Bytes>,
+    pub took: Duration,
+    /// Its user's rules did not allow it any more: it was refused instead.
+    pub denied: Option<Denied>,
 }
 
 /// Where a waiting session finds its reply.
@@ -263,6 +266,9 @@ pub fn timeout_seconds(arg: &[u8]) -> Result<u64, Fail> {
 pub fn timeout_ms(arg: &[u8]) -> Result<u64, Fail> {
     let ms =
         number::parse_i64(arg).ok_or(Fail::new("ERR timeout is not an integer or out of range"))?;
+    if ms > i64::MAX / 2 {
+        return Err(Fail::new("ERR timeout is out of range"));
+    }
     u64::try_from(ms).map_err(|_| Fail::new("ERR timeout is negative"))
 }
 
@@ -292,6 +298,7 @@ mod tests {
                 timeout_ms: 0,
                 on_gone: false,
                 null_array: true,
+                args: None,
             },
             parcel: Arc::default(),
         }

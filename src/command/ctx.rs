@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand::rngs::SmallRng;
 
-use crate::data::{Hash, List, Set, Str, ZSet};
+use crate::data::{Hash, List, Set, Str, Stream, ZSet};
 use crate::keyspace::{Entry, Keyspace, Value, evict};
 use crate::mutation::Mutation;
 
@@ -61,6 +61,37 @@ pub struct Ctx<'a> {
     pub deleted: Option<(u32, Box<[u8]>)>,
 }
 
+/// Who is told that a key changed.
+struct Told {
+    watchers: bool,
+    waiters: bool,
+}
+
+impl Told {
+    const ALL: Told = Told {
+        watchers: true,
+        waiters: true,
+    };
+
+    /// What groups of a stream know is no change of the key to those who watch it; and those who wait for
+    /// entries are told only of what may serve them: what they do when run anew changes their group.
+    fn of(m: &Mutation<'_>) -> Told {
+        use Mutation::*;
+        let (watchers, waiters) = match m {
+            StreamSet { .. }
+            | StreamGroup { .. }
+            | StreamConsumer { .. }
+            | StreamConsumerDel { .. }
+            | StreamPending { .. }
+            | StreamAck { .. } => (false, false),
+            StreamGroupDel { .. } => (false, true),
+            StreamDel { .. } | StreamTrim { .. } => (true, false),
+            _ => (true, true),
+        };
+        Told { watchers, waiters }
+    }
+}
+
 impl Ctx<'_> {
     /// Applies a mutation: the only way to change data. Fails, with nothing changed, where the
     /// mutation does not fit the data (a bug in the command).
@@ -84,16 +115,16 @@ impl Ctx<'_> {
                 self.wrote_db(b);
             }
             Mutation::Rename { db, key, to_db, to } => {
-                self.wrote(db, key, fresh);
-                self.wrote(to_db, to, fresh);
+                self.wrote(db, key, fresh, Told::ALL);
+                self.wrote(to_db, to, fresh, Told::ALL);
             }
-            Mutation::Copy { to_db, to, .. } => self.wrote(to_db, to, fresh),
+            Mutation::Copy { to_db, to, .. } => self.wrote(to_db, to, fresh, Told::ALL),
             Mutation::SystemPut { .. } | Mutation::SystemDel { .. } => {
                 self.gate.wrote_system(self.turn.batch);
             }
             _ => {
                 if let Some((db, key)) = m.key() {
-                    self.wrote(db, key, fresh);
+                    self.wrote(db, key, fresh, Told::of(&m));
                 }
             }
         }
@@ -151,10 +182,14 @@ impl Ctx<'_> {
         absent.then_some((db, key))
     }
 
-    fn wrote(&mut self, db: u32, key: &[u8], fresh: u32) {
+    fn wrote(&mut self, db: u32, key: &[u8], fresh: u32, told: Told) {
         self.gate.wrote(db, self.ks.seed.hash(key), self.turn.batch);
-        self.touched(db, key);
-        self.blocking.touch(db, key);
+        if told.watchers {
+            self.touched(db, key);
+        }
+        if told.waiters {
+            self.blocking.touch(db, key);
+        }
         if let Some(entry) = self.ks.entry_mut(db, key).filter(|e| e.access == 0) {
             entry.access = fresh;
         }
@@ -276,6 +311,10 @@ impl Ctx<'_> {
         typed(self.lookup(key), as_list)
     }
 
+    pub fn stream(&mut self, key: &[u8]) -> Result<Option<&Stream>, Fail> {
+        typed(self.lookup(key), as_stream)
+    }
+
     /// The string of a key, for writing (no hit or miss is counted). Likewise the ones below.
     pub fn string_write(&mut self, key: &[u8]) -> Result<Option<&Str>, Fail> {
         typed(self.lookup_write(key), Value::as_str)
@@ -297,6 +336,10 @@ impl Ctx<'_> {
         typed(self.lookup_write(key), as_list)
     }
 
+    pub fn stream_write(&mut self, key: &[u8]) -> Result<Option<&Stream>, Fail> {
+        typed(self.lookup_write(key), as_stream)
+    }
+
     /// The set of a key that was looked at already; for holding several at once.
     pub fn peek_set(&self, key: &[u8]) -> Result<Option<&Set>, Fail> {
         typed(self.peek(self.db, key), as_set)
@@ -305,6 +348,11 @@ impl Ctx<'_> {
     /// The sorted set of a key that was looked at already; for holding several at once.
     pub fn peek_zset(&self, key: &[u8]) -> Result<Option<&ZSet>, Fail> {
         typed(self.peek(self.db, key), as_zset)
+    }
+
+    /// The stream of a key that was looked at already.
+    pub fn peek_stream(&self, key: &[u8]) -> Result<Option<&Stream>, Fail> {
+        typed(self.peek(self.db, key), as_stream)
     }
 
     // ---- common changes --------------------------------------------------------------------------
@@ -397,6 +445,14 @@ pub fn as_zset(value: &Value) -> Option<&ZSet> {
 
 pub fn as_list(value: &Value) -> Option<&List> {
     if let Value::List(c) = value {
+        Some(&c.data)
+    } else {
+        None
+    }
+}
+
+pub fn as_stream(value: &Value) -> Option<&Stream> {
+    if let Value::Stream(c) = value {
         Some(&c.data)
     } else {
         None

@@ -24,6 +24,7 @@ pub mod random;
 pub mod scan;
 pub mod set;
 pub mod settings;
+pub mod stream;
 pub mod string;
 pub mod table;
 #[cfg(test)]
@@ -64,6 +65,7 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
         set::COMMANDS,
         zset::COMMANDS,
         list::COMMANDS,
+        stream::COMMANDS,
         generic::COMMANDS,
         geo::COMMANDS,
     ];

@@ -45,6 +45,8 @@ pub struct Settings {
     pub latency_monitor_ms: u64,
     /// Until then, service time in milliseconds, CLIENT PAUSE holds writes back and nothing is expired or evicted.
     pub paused_until: u64,
+    /// min-replicas-to-write: writes are refused while fewer standbys answer.
+    pub replicas_to_write: usize,
     /// The pause holds all commands back, not only those that write.
     pub pause_all: bool,
     /// lazyfree and the like have no meaning here; values a client sets are kept and shown.
@@ -64,6 +66,7 @@ impl Default for Settings {
             slowlog_len_max: 128,
             latency_monitor_ms: 0,
             paused_until: 0,
+            replicas_to_write: 0,
             pause_all: false,
             shown: Default::default(),
         }

@@ -15,6 +15,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::ctx::{Stats, Watches};
+use super::settings::notify;
 use super::turn::Event;
 use super::{Blocking, Ctx, Gate, Settings, Tracking, Turn, handler, table};
 use crate::data::Seed;
@@ -128,6 +129,7 @@ impl Shell {
 
     /// Runs a command and gives its reply as a value.
     pub fn reply(&mut self, args: &[&[u8]]) -> Value {
+        self.events.clear();
         let spec = match table::resolve(args) {
             Ok(spec) => spec,
             Err(unknown) => {
@@ -198,6 +200,51 @@ impl Shell {
             .expect("a whole reply");
         assert_eq!(used, out.len(), "one command, one reply: {args:?}");
         value
+    }
+
+    /// Runs recorded commands and holds what Redis replied, and told subscribers, against what is replied and
+    /// told here; how many there were. A record reads `> line`, the reply, and, where there is something to
+    /// say, `  events: db/event key, …` and `  resp3: ` with the reply in RESP3.
+    pub fn compare(records: &str) -> usize {
+        let (mut shell, mut shell3) = (Shell::new(), Shell::resp3());
+        shell.settings.notify =
+            notify::KEYSPACE | notify::KEYEVENT | notify::ALL | notify::KEY_MISS;
+        let mut lines = records.lines().peekable();
+        let (mut compared, mut wrong) = (0, Vec::new());
+        while let Some(line) = lines.next() {
+            let command = line.strip_prefix("> ").expect("a command");
+            let reply = lines.next().expect("a reply");
+            let mut said = |what: &str| {
+                lines
+                    .next_if(|l| l.starts_with(what))
+                    .map(|l| &l[what.len()..])
+            };
+            let told = said("  events: ").unwrap_or_default();
+            let reply3 = said("  resp3: ").unwrap_or(reply);
+            let got = shell.run(command);
+            let events: Vec<String> = shell
+                .events
+                .iter()
+                .filter_map(|e| {
+                    let (event, rest) = e.split_once('@')?;
+                    let (db, key) = rest.split_once(' ')?;
+                    Some(format!("{db}/{event} {key}"))
+                })
+                .collect();
+            let pairs = [
+                (got, reply),
+                (events.join(", "), told),
+                (shell3.run(command), reply3),
+            ];
+            for (got, expected) in pairs {
+                if got != expected {
+                    wrong.push(format!("> {command}\n  {got}\n  not {expected}"));
+                }
+            }
+            compared += 1;
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        compared
     }
 
     fn check(&mut self, mut turn: Turn, before: u128, next_gen: u64, args: &[&[u8]]) {

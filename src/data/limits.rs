@@ -24,6 +24,10 @@ pub struct Limits {
     pub zset_max_listpack_value: usize,
     /// Size of a listpack list: a count when positive, else -1 to -5 for 4, 8, 16, 32 or 64 KiB.
     pub list_max_listpack_size: i64,
+    /// Entries that a stream's chunk is given; 0: no limit of its own.
+    pub stream_node_max_entries: usize,
+    /// Bytes of fields after which a stream's chunk takes no more entries; 0: no limit of its own.
+    pub stream_node_max_bytes: usize,
 }
 
 impl Limits {
@@ -39,6 +43,8 @@ impl Limits {
             zset_max_listpack_entries: 128,
             zset_max_listpack_value: 64,
             list_max_listpack_size: -2,
+            stream_node_max_entries: 100,
+            stream_node_max_bytes: 4096,
         }
     }
 }

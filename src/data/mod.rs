@@ -1,7 +1,7 @@
 //! The data structures behind Redis's types, as they lie in memory at a node.
 //!
 //! Reading order: [`seed`] and [`size`], [`table`] (the hash table of everything large), [`view`],
-//! [`bytes`], then one file a type: [`string`], [`hash`], [`set`], [`zset`], [`list`].
+//! [`bytes`], then one file a type: [`string`], [`hash`], [`set`], [`zset`], [`list`], [`stream`].
 //!
 //! **Invariants.** Given the same seed and the same operations every structure gives the same
 //! answers. Compact encodings only ever grow into large ones (a list alone also returns). Growth
@@ -20,6 +20,7 @@ mod pack;
 pub mod seed;
 pub mod set;
 pub mod size;
+pub mod stream;
 pub mod string;
 pub mod table;
 pub mod view;
@@ -32,6 +33,7 @@ pub use list::{List, Shift};
 pub use seed::Seed;
 pub use set::Set;
 pub use size::alloc_size;
+pub use stream::Stream;
 pub use string::Str;
 pub use table::{Keyed, Table};
 pub use view::View;

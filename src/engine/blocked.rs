@@ -4,12 +4,12 @@
 //! once; its reply waits for the commit of what it took, like any other. One that is told UNBLOCKED was
 //! not served: nothing it asked for is in any batch.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use smallvec::SmallVec;
 
 use crate::command::acl::Denied;
-use crate::command::blocking::{Delivery, Outcome, Waiter};
+use crate::command::blocking::{Delivery, Ran, Waiter};
 use crate::command::{self, Fail};
 use crate::keyspace::Entry;
 use crate::resp::Out;
@@ -75,13 +75,9 @@ impl Core {
         };
         let (wait, block) = (ctx.wait.max(rules), ctx.block.take());
         self.tracking.read(waiter.client, false, spec, &args);
+        self.tracking.bound(&mut self.rng);
         drop(args);
         let took = started.elapsed();
-        let outcome = match (allowed, &result) {
-            (Err(_), _) => Outcome::Denied,
-            (_, Err(_)) => Outcome::Failed(took),
-            (_, Ok(())) => Outcome::Served(took),
-        };
         match (result, block) {
             (Err(fail), _) => {
                 out.clear();
@@ -97,7 +93,11 @@ impl Core {
             reply: out.take(),
             era: self.era(),
             wait,
-            outcome,
+            ran: Some(Ran {
+                args: waiter.args,
+                took,
+                denied: allowed.err(),
+            }),
         });
     }
 
@@ -112,7 +112,7 @@ impl Core {
             reply: out.take(),
             era: self.era(),
             wait: 0,
-            outcome: Outcome::Served(Duration::ZERO),
+            ran: None,
         });
         true
     }
@@ -126,7 +126,7 @@ impl Core {
                 reply: out.take(),
                 era: 0,
                 wait: 0,
-                outcome: Outcome::Failed(Duration::ZERO),
+                ran: None,
             });
         }
     }

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
-use crate::base::limits::{DIGESTS_REMEMBERED, ERAS_REMEMBERED, IN_FLIGHT_ENTRIES_MAX};
+use crate::base::limits::{
+    DIGESTS_REMEMBERED, ERAS_REMEMBERED, IN_FLIGHT_ENTRIES_MAX, MEMORY_BASE,
+};
 use crate::command::acl::{Operator, Users};
 use crate::command::ctx::{Stats, Watches};
 use crate::command::turn::{Event, Mark};
@@ -87,6 +89,9 @@ pub struct Core {
     opened: u64,
     /// A reply waits for a batch though nothing is to be written: propose an empty one.
     mark_wanted: bool,
+    /// Mutations executed here before this turn, and as many when SAVE was last called.
+    changes: u64,
+    saved: u64,
 }
 
 fn wall_us() -> u64 {
@@ -135,7 +140,24 @@ impl Core {
             turn_next_gen: 0,
             opened: 0,
             mark_wanted: false,
+            changes: 0,
+            saved: 0,
         }
+    }
+
+    /// Bytes that count against maxmemory: INFO's used_memory.
+    pub fn memory(&self) -> u64 {
+        MEMORY_BASE + self.ks.bytes()
+    }
+
+    /// Mutations executed here since the last SAVE or BGSAVE, which note this.
+    pub fn unsaved(&self) -> u64 {
+        (self.changes + self.turn.count).saturating_sub(self.saved)
+    }
+
+    /// Notes a SAVE or BGSAVE.
+    pub fn saved(&mut self) {
+        self.saved = self.changes + self.turn.count;
     }
 
     /// Replaces the data, as loaded from the store at a position. The node follows from there.
@@ -462,6 +484,7 @@ impl Core {
         self.mark_wanted = false;
         let batch = self.turn.batch;
         let turn = std::mem::replace(&mut self.turn, Turn::new(batch + 1));
+        self.changes += turn.count;
         let header = Header {
             epoch,
             sequence: batch,

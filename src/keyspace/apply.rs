@@ -3,7 +3,7 @@
 //! Each step keeps four things in line: the data, the digest, the byte count and the index of
 //! expiries; and says what the store is to write and how the step is undone.
 
-use crate::data::{Hash, List, Set, Small, Str, ZSet};
+use crate::data::{Hash, List, Set, Small, Str, Stream, ZSet};
 use crate::mutation::Mutation;
 
 use super::rows::{self, RowOp};
@@ -224,6 +224,28 @@ impl Keyspace {
                 self.list_remove(db, key, index, fx)
                     .ok_or_else(|| diverged("the list", m))?;
                 self.drop_if_empty(db, key, fx);
+            }
+            StreamAdd { .. }
+            | StreamDel { .. }
+            | StreamTrim { .. }
+            | StreamSet { .. }
+            | StreamGroup { .. }
+            | StreamGroupDel { .. }
+            | StreamConsumer { .. }
+            | StreamConsumerDel { .. }
+            | StreamPending { .. }
+            | StreamAck { .. } => {
+                if let StreamAdd {
+                    db, key, id: 1.., ..
+                }
+                | StreamSet { db, key, .. } = *m
+                {
+                    let empty = |g| Value::Stream(Box::new(Coll::new(g, Stream::new())));
+                    self.ensure(db, key, empty, fx);
+                }
+                return self
+                    .stream_change(m, fx)
+                    .ok_or_else(|| diverged("the stream", m));
             }
         }
         Ok(())

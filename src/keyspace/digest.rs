@@ -7,7 +7,7 @@
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::value::{Entry, STR_ROW_MAX, Value};
-use super::{Db, Keyspace};
+use super::{Db, Keyspace, streams};
 
 /// Digest of one element of a collection: its parts, each with its length.
 pub fn element(parts: &[&[u8]]) -> u64 {
@@ -48,6 +48,13 @@ pub fn key(entry: &Entry) -> u128 {
         Value::Set(c) => (3, c.sum, c.data.len()),
         Value::Hash(c) => (4, c.sum, c.data.len()),
         Value::ZSet(c) => (5, c.sum, c.data.len()),
+        Value::Stream(c) => {
+            let header = c.data.header;
+            for number in [header.last, header.max_deleted, header.added.into()] {
+                buf.extend_from_slice(&number.to_le_bytes());
+            }
+            (6, c.sum, c.data.len())
+        }
     };
     buf.push(kind);
     buf.extend_from_slice(&sum.to_le_bytes());
@@ -78,6 +85,7 @@ pub fn sum(value: &Value) -> u64 {
             .data
             .iter()
             .fold(0u64, |sum, (m, s)| sum.wrapping_add(zset_element(m, s))),
+        Value::Stream(c) => streams::sum(&c.data),
     }
 }
 
@@ -91,6 +99,7 @@ pub fn resum(value: &mut Value) {
         Value::Set(c) => c.sum = fresh,
         Value::Hash(c) => c.sum = fresh,
         Value::ZSet(c) => c.sum = fresh,
+        Value::Stream(c) => c.sum = fresh,
     }
 }
 

@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 
-use crate::data::{Hash, List, Seed, Set, Small, Str, ZSet};
+use crate::data::{Hash, List, Seed, Set, Small, Str, Stream, ZSet};
 
 use super::rows::{self, Kind};
 use super::value::{Coll, Entry, Value};
-use super::{Keyspace, digest};
+use super::{Keyspace, digest, streams};
 
 /// Rows that do not make a data set.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,7 @@ impl Part {
                     Kind::Set(g) => Value::Set(Box::new(Coll::new(g, Set::new()))),
                     Kind::Hash(g) => Value::Hash(Box::new(Coll::new(g, Hash::new()))),
                     Kind::ZSet(g) => Value::ZSet(Box::new(Coll::new(g, ZSet::new()))),
+                    Kind::Stream(g) => Value::Stream(Box::new(Coll::new(g, Stream::new()))),
                 };
                 self.keys.push((
                     slot,
@@ -202,6 +203,12 @@ fn fill(entry: &mut Entry, elements: Elements, ks: &Keyspace) -> Result<(), Erro
         Value::Hash(c) => {
             for (field, value) in elements.0 {
                 c.data.set(&field, &value, limits);
+            }
+        }
+        Value::Stream(c) => {
+            for (name, value) in elements.0 {
+                streams::load_row(&mut c.data, &name, &value, limits)
+                    .ok_or_else(|| bad(&entry.key))?;
             }
         }
         Value::ZSet(c) => {

@@ -13,6 +13,7 @@ mod lists;
 pub mod load;
 pub mod rows;
 pub mod sequence;
+mod streams;
 pub mod system;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@
 
 use crate::mutation::codec::{get_u64, put_u64};
 
+use super::streams;
 use super::value::{Entry, STR_ROW_MAX, Value};
 
 /// One write to the store.
@@ -100,6 +101,7 @@ const TYPE_LIST: u8 = 2;
 const TYPE_SET: u8 = 3;
 const TYPE_HASH: u8 = 4;
 const TYPE_ZSET: u8 = 5;
+const TYPE_STREAM: u8 = 6;
 
 /// What a key's row says.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,6 +112,7 @@ pub enum Kind<'a> {
     Set(u64),
     Hash(u64),
     ZSet(u64),
+    Stream(u64),
 }
 
 /// The row of a key.
@@ -122,6 +125,7 @@ pub fn put_key(slot: u32, entry: &Entry) -> RowOp {
         Value::Set(_) => TYPE_SET,
         Value::Hash(_) => TYPE_HASH,
         Value::ZSet(_) => TYPE_ZSET,
+        Value::Stream(_) => TYPE_STREAM,
     };
     value.push(kind);
     put_u64(&mut value, entry.expire_at);
@@ -160,6 +164,7 @@ pub fn read_key(mut value: &[u8]) -> Option<(u64, Kind<'_>)> {
         TYPE_SET => Kind::Set(generation),
         TYPE_HASH => Kind::Hash(generation),
         TYPE_ZSET => Kind::ZSet(generation),
+        TYPE_STREAM => Kind::Stream(generation),
         _ => return None,
     };
     Some((expire_at, kind))
@@ -205,6 +210,7 @@ pub fn put_all(slot: u32, entry: &Entry, rows: &mut Vec<RowOp>) {
                 .iter()
                 .map(|(f, v)| put(element_row(c.generation, f), v)),
         ),
+        Value::Stream(c) => streams::put_all(c, rows),
         Value::ZSet(c) => {
             rows.extend(
                 c.data

@@ -24,11 +24,72 @@ fn random<'a>(rng: &mut SmallRng, long: &'a [u8]) -> Mutation<'a> {
     let key = names[rng.random_range(0..4)];
     let member = names[rng.random_range(0..4)];
     let value = values[rng.random_range(0..5)];
-    let front = rng.random();
+    let front: bool = rng.random();
     let index = rng.random_range(0..6);
     let (to_db, to) = (rng.random_range(0..2), names[rng.random_range(0..4)]);
     let table = 1 + u8::from(front);
-    match rng.random_range(0..22) {
+    let (id, count) = (rng.random_range(0..9), rng.random_range(0..4));
+    match rng.random_range(0..34) {
+        22 | 23 => Mutation::StreamAdd {
+            db,
+            key,
+            id: id.into(),
+            fields: value,
+        },
+        24 => Mutation::StreamDel {
+            db,
+            key,
+            id: id.into(),
+        },
+        25 => Mutation::StreamTrim { db, key, count },
+        26 => Mutation::StreamSet {
+            db,
+            key,
+            last: id.into(),
+            max_deleted: count.into(),
+            added: index,
+        },
+        27 => Mutation::StreamGroup {
+            db,
+            key,
+            group: member,
+            last: id.into(),
+            read: front.then_some(count),
+        },
+        28 => Mutation::StreamGroupDel {
+            db,
+            key,
+            group: member,
+        },
+        29 => Mutation::StreamConsumer {
+            db,
+            key,
+            group: member,
+            consumer: to,
+            seen: id,
+            active: front.then_some(count),
+        },
+        30 => Mutation::StreamConsumerDel {
+            db,
+            key,
+            group: member,
+            consumer: to,
+        },
+        31 | 32 => Mutation::StreamPending {
+            db,
+            key,
+            group: member,
+            consumer: to,
+            id: id.into(),
+            time: index,
+            count,
+        },
+        33 => Mutation::StreamAck {
+            db,
+            key,
+            group: member,
+            id: id.into(),
+        },
         19 => Mutation::SystemPut {
             table,
             name: member,
@@ -142,7 +203,9 @@ impl Rows {
 }
 
 fn empty() -> Keyspace {
-    Keyspace::new(2, Seed::new(1, 2))
+    let mut ks = Keyspace::new(2, Seed::new(1, 2));
+    ks.limits.stream_node_max_entries = 2;
+    ks
 }
 
 #[test]

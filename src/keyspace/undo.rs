@@ -3,7 +3,7 @@
 use crate::data::Small;
 
 use super::value::{Entry, Value};
-use super::{Db, Keyspace, digest};
+use super::{Db, Keyspace, digest, streams};
 
 /// The inverse of one step. Undone in the reverse order of execution, they restore the data, the
 /// digest and the generation counter exactly (the counter is restored by the batch).
@@ -92,6 +92,12 @@ pub enum Undo {
         index: usize,
         was: Box<[u8]>,
         first_pos: i64,
+    },
+    /// A step of a stream.
+    Stream {
+        db: u32,
+        key: Small,
+        step: streams::Step,
     },
     /// An entry of a table beside the databases had this value, or was not there.
     System {
@@ -215,6 +221,14 @@ impl Keyspace {
                     let element =
                         |s: Option<f64>| s.map_or(0, |s| digest::zset_element(&member, s));
                     c.sum = c.sum.wrapping_sub(element(now)).wrapping_add(element(was));
+                });
+            }
+            Undo::Stream { db, key, step } => {
+                let limits = self.limits;
+                self.change(db, key.as_bytes(), |entry| {
+                    if let Value::Stream(c) = &mut entry.value {
+                        step.undo(c, &limits);
+                    }
                 });
             }
             Undo::ListPushed { db, key, front } => self.change_list(db, &key, |list, limits| {

@@ -1,6 +1,6 @@
 //! What a key holds.
 
-use crate::data::{Hash, List, Set, Small, Str, ZSet, alloc_size};
+use crate::data::{Hash, List, Set, Small, Str, Stream, ZSet, alloc_size};
 
 /// Strings up to this many bytes are one row of the store; longer ones are kept in chunks.
 pub const STR_ROW_MAX: usize = 16 * 1024;
@@ -36,6 +36,7 @@ pub enum Value {
     Set(Box<Coll<Set>>),
     Hash(Box<Coll<Hash>>),
     ZSet(Box<Coll<ZSet>>),
+    Stream(Box<Coll<Stream>>),
 }
 
 impl Value {
@@ -47,6 +48,7 @@ impl Value {
             Value::Set(_) => "set",
             Value::Hash(_) => "hash",
             Value::ZSet(_) => "zset",
+            Value::Stream(_) => "stream",
         }
     }
 
@@ -59,6 +61,7 @@ impl Value {
             Value::Set(c) => c.data.encoding(),
             Value::Hash(c) => c.data.encoding(),
             Value::ZSet(c) => c.data.encoding(),
+            Value::Stream(c) => c.data.encoding(),
         }
     }
 
@@ -71,6 +74,7 @@ impl Value {
             Value::Set(c) => Some(c.generation),
             Value::Hash(c) => Some(c.generation),
             Value::ZSet(c) => Some(c.generation),
+            Value::Stream(c) => Some(c.generation),
         }
     }
 
@@ -83,6 +87,7 @@ impl Value {
             Value::Set(c) => c.generation = generation,
             Value::Hash(c) => c.generation = generation,
             Value::ZSet(c) => c.generation = generation,
+            Value::Stream(c) => c.generation = generation,
         }
     }
 
@@ -95,10 +100,11 @@ impl Value {
             Value::Set(c) => alloc_size(size_of::<Coll<Set>>()) + c.data.heap_bytes(),
             Value::Hash(c) => alloc_size(size_of::<Coll<Hash>>()) + c.data.heap_bytes(),
             Value::ZSet(c) => alloc_size(size_of::<Coll<ZSet>>()) + c.data.heap_bytes(),
+            Value::Stream(c) => alloc_size(size_of::<Coll<Stream>>()) + c.data.heap_bytes(),
         }
     }
 
-    /// The elements of a collection; 1 for a string.
+    /// The elements of a collection (of a stream, which outlives its last one: entries); 1 for a string.
     pub fn elements(&self) -> usize {
         match self {
             Value::Str(_) | Value::Long(_) => 1,
@@ -106,6 +112,7 @@ impl Value {
             Value::Set(c) => c.data.len(),
             Value::Hash(c) => c.data.len(),
             Value::ZSet(c) => c.data.len(),
+            Value::Stream(c) => c.data.len(),
         }
     }
 

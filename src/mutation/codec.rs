@@ -145,6 +145,66 @@ impl Writer {
                 put_bytes(buf, value);
             }
             ListRemove { index, .. } => put_u64(buf, index),
+            StreamAdd { id, fields, .. } => {
+                put_id(buf, id);
+                put_bytes(buf, fields);
+            }
+            StreamDel { id, .. } => put_id(buf, id),
+            StreamTrim { count, .. } => put_u64(buf, count),
+            StreamSet {
+                last,
+                max_deleted,
+                added,
+                ..
+            } => {
+                put_id(buf, last);
+                put_id(buf, max_deleted);
+                put_u64(buf, added);
+            }
+            StreamGroup {
+                group, last, read, ..
+            } => {
+                put_bytes(buf, group);
+                put_id(buf, last);
+                put_option(buf, read);
+            }
+            StreamGroupDel { group, .. } => put_bytes(buf, group),
+            StreamConsumer {
+                group,
+                consumer,
+                seen,
+                active,
+                ..
+            } => {
+                put_bytes(buf, group);
+                put_bytes(buf, consumer);
+                put_u64(buf, seen);
+                put_option(buf, active);
+            }
+            StreamConsumerDel {
+                group, consumer, ..
+            } => {
+                put_bytes(buf, group);
+                put_bytes(buf, consumer);
+            }
+            StreamPending {
+                group,
+                consumer,
+                id,
+                time,
+                count,
+                ..
+            } => {
+                put_bytes(buf, group);
+                put_bytes(buf, consumer);
+                put_id(buf, id);
+                put_u64(buf, time);
+                put_u64(buf, count);
+            }
+            StreamAck { group, id, .. } => {
+                put_bytes(buf, group);
+                put_id(buf, id);
+            }
             SystemPut { table, name, value } => {
                 buf.push(table);
                 put_bytes(buf, name);
@@ -180,6 +240,16 @@ fn kind_of(m: &Mutation<'_>) -> u8 {
         ListSet { .. } => 17,
         ListInsert { .. } => 18,
         ListRemove { .. } => 19,
+        StreamAdd { .. } => 20,
+        StreamDel { .. } => 21,
+        StreamTrim { .. } => 22,
+        StreamSet { .. } => 23,
+        StreamGroup { .. } => 24,
+        StreamGroupDel { .. } => 25,
+        StreamConsumer { .. } => 26,
+        StreamConsumerDel { .. } => 27,
+        StreamPending { .. } => 28,
+        StreamAck { .. } => 29,
         SystemPut { .. } => 100,
         SystemDel { .. } => 101,
     }
@@ -242,7 +312,7 @@ impl<'a> Reader<'a> {
                 name: self.bytes()?,
             });
         }
-        if !(1..=19).contains(&kind) {
+        if !(1..=29).contains(&kind) {
             return Err(Error::UnknownKind(tag));
         }
         let (db, key) = if tag & SAME_KEY != 0 {
@@ -362,10 +432,81 @@ impl<'a> Reader<'a> {
                     value: self.bytes()?,
                 }
             }
-            _ => Mutation::ListRemove {
+            19 => Mutation::ListRemove {
                 db,
                 key,
                 index: self.number()?,
+            },
+            _ => self.stream(kind, db, key)?,
+        })
+    }
+
+    /// The mutations of streams.
+    fn stream(&mut self, kind: u8, db: u32, key: &'a [u8]) -> Result<Mutation<'a>, Error> {
+        Ok(match kind {
+            20 => Mutation::StreamAdd {
+                db,
+                key,
+                id: get_id(&mut self.rest)?,
+                fields: self.bytes()?,
+            },
+            21 => Mutation::StreamDel {
+                db,
+                key,
+                id: get_id(&mut self.rest)?,
+            },
+            22 => Mutation::StreamTrim {
+                db,
+                key,
+                count: self.number()?,
+            },
+            23 => Mutation::StreamSet {
+                db,
+                key,
+                last: get_id(&mut self.rest)?,
+                max_deleted: get_id(&mut self.rest)?,
+                added: self.number()?,
+            },
+            24 => Mutation::StreamGroup {
+                db,
+                key,
+                group: self.bytes()?,
+                last: get_id(&mut self.rest)?,
+                read: get_option(&mut self.rest)?,
+            },
+            25 => Mutation::StreamGroupDel {
+                db,
+                key,
+                group: self.bytes()?,
+            },
+            26 => Mutation::StreamConsumer {
+                db,
+                key,
+                group: self.bytes()?,
+                consumer: self.bytes()?,
+                seen: self.number()?,
+                active: get_option(&mut self.rest)?,
+            },
+            27 => Mutation::StreamConsumerDel {
+                db,
+                key,
+                group: self.bytes()?,
+                consumer: self.bytes()?,
+            },
+            28 => Mutation::StreamPending {
+                db,
+                key,
+                group: self.bytes()?,
+                consumer: self.bytes()?,
+                id: get_id(&mut self.rest)?,
+                time: self.number()?,
+                count: self.number()?,
+            },
+            _ => Mutation::StreamAck {
+                db,
+                key,
+                group: self.bytes()?,
+                id: get_id(&mut self.rest)?,
             },
         })
     }
@@ -393,6 +534,33 @@ pub fn put_u64(buf: &mut Vec<u8>, mut n: u64) {
         n >>= 7;
     }
     buf.push(n as u8);
+}
+
+/// Appends a stream's id.
+pub fn put_id(buf: &mut Vec<u8>, id: u128) {
+    put_u64(buf, (id >> 64) as u64);
+    put_u64(buf, id as u64);
+}
+
+/// Takes a stream's id off the front.
+pub fn get_id(rest: &mut &[u8]) -> Result<u128, Error> {
+    Ok(u128::from(get_u64(rest)?) << 64 | u128::from(get_u64(rest)?))
+}
+
+/// Appends a number that may be absent.
+pub fn put_option(buf: &mut Vec<u8>, n: Option<u64>) {
+    buf.push(n.is_some().into());
+    if let Some(n) = n {
+        put_u64(buf, n);
+    }
+}
+
+/// Takes a number that may be absent off the front.
+pub fn get_option(rest: &mut &[u8]) -> Result<Option<u64>, Error> {
+    match get_u64(rest)? {
+        0 => Ok(None),
+        _ => Ok(Some(get_u64(rest)?)),
+    }
 }
 
 /// Appends a byte string behind its length.

@@ -121,6 +121,73 @@ pub enum Mutation<'a> {
     },
     /// A list's element at that index is gone; the key too, with the last one.
     ListRemove { db: u32, key: &'a [u8], index: u64 },
+    /// A stream has one more entry, above its last id; `fields` are names and values in turn,
+    /// each with its length.
+    StreamAdd {
+        db: u32,
+        key: &'a [u8],
+        id: u128,
+        fields: &'a [u8],
+    },
+    /// A stream's entry is gone; the key stays.
+    StreamDel { db: u32, key: &'a [u8], id: u128 },
+    /// A stream's first entries are gone; the key stays.
+    StreamTrim { db: u32, key: &'a [u8], count: u64 },
+    /// A stream has this last id, greatest deleted id and count of entries ever added.
+    StreamSet {
+        db: u32,
+        key: &'a [u8],
+        last: u128,
+        max_deleted: u128,
+        added: u64,
+    },
+    /// A stream's group stands there; `read` entries were read, or nobody knows.
+    StreamGroup {
+        db: u32,
+        key: &'a [u8],
+        group: &'a [u8],
+        last: u128,
+        read: Option<u64>,
+    },
+    /// A stream's group is gone, with all that is in it.
+    StreamGroupDel {
+        db: u32,
+        key: &'a [u8],
+        group: &'a [u8],
+    },
+    /// A group's consumer was last seen and last active then.
+    StreamConsumer {
+        db: u32,
+        key: &'a [u8],
+        group: &'a [u8],
+        consumer: &'a [u8],
+        seen: u64,
+        active: Option<u64>,
+    },
+    /// A group's consumer is gone, with what is pending with it.
+    StreamConsumerDel {
+        db: u32,
+        key: &'a [u8],
+        group: &'a [u8],
+        consumer: &'a [u8],
+    },
+    /// An entry is pending with a consumer, delivered at `time` for the `count`th time.
+    StreamPending {
+        db: u32,
+        key: &'a [u8],
+        group: &'a [u8],
+        consumer: &'a [u8],
+        id: u128,
+        time: u64,
+        count: u64,
+    },
+    /// An entry is not pending any more.
+    StreamAck {
+        db: u32,
+        key: &'a [u8],
+        group: &'a [u8],
+        id: u128,
+    },
     /// An entry of a table beside the databases (`keyspace::system`) has this value.
     SystemPut {
         table: u8,
@@ -153,7 +220,17 @@ impl<'a> Mutation<'a> {
             | ListPop { db, key, .. }
             | ListSet { db, key, .. }
             | ListInsert { db, key, .. }
-            | ListRemove { db, key, .. } => Some((db, key)),
+            | ListRemove { db, key, .. }
+            | StreamAdd { db, key, .. }
+            | StreamDel { db, key, .. }
+            | StreamTrim { db, key, .. }
+            | StreamSet { db, key, .. }
+            | StreamGroup { db, key, .. }
+            | StreamGroupDel { db, key, .. }
+            | StreamConsumer { db, key, .. }
+            | StreamConsumerDel { db, key, .. }
+            | StreamPending { db, key, .. }
+            | StreamAck { db, key, .. } => Some((db, key)),
         }
     }
 }

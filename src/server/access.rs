@@ -116,6 +116,10 @@ pub fn check(
         Ok(()) => return Ok(()),
         Err(denied) => denied,
     };
+    // Within a transaction the command is EXEC.
+    if !session.in_exec {
+        session.last_command = spec.full_name;
+    }
     note_denied(server, core, session, spec, args, denied);
     // Deleted under its session: as a rule the session has ended already.
     if core.users.get(session.identity.user()).is_none() {
@@ -128,15 +132,11 @@ pub fn check(
 pub fn note_denied(
     server: &Server,
     core: &Core,
-    session: &mut Session,
+    session: &Session,
     spec: &'static Spec,
     args: Args<'_>,
     denied: Denied,
 ) {
-    // Within a transaction the command is EXEC.
-    if !session.in_exec {
-        session.last_command = spec.full_name;
-    }
     let (reason, object) = match denied.why {
         Why::Command => (Reason::Command, spec.full_name.as_bytes()),
         Why::Key => (Reason::Key, args[denied.at]),

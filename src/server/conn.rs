@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::base::limits::{COMMANDS_PER_TURN_MAX, REPLY_BACKLOG_MAX};
 use crate::command::blocking::Parcel;
-use crate::command::table::Spec;
+use crate::command::table::CommandId;
 use crate::command::tracking::Options;
 use crate::resp::{Out, Parser, Proto};
 
@@ -73,8 +73,8 @@ pub struct Conn<S> {
 
 /// A request that waits, and until when.
 struct Waiting {
-    command: &'static Spec,
     parcel: Arc<Parcel>,
+    command: CommandId,
     deadline: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
@@ -363,17 +363,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let Some(delivery) = delivery else {
             return false;
         };
-        dispatch::count_waited(&self.server, waiting.command, delivery.outcome);
+        let command = waiting.command;
         self.blocked = None;
-        self.count_blocked(false);
         if self.session.reply == ReplyMode::On {
             self.held.out.raw(&delivery.reply);
         }
         self.held.mark(delivery.era, delivery.wait);
         let mut core = self.server.engine.lock();
+        dispatch::served(&self.server, &core, &self.session, command, &delivery);
         for batch in self.held.waits_for(core.era()) {
             core.wait(batch, cx.waker());
         }
+        drop(core);
+        self.count_blocked(false);
         true
     }
 
@@ -430,14 +432,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                         self.held.mark(era, wait);
                     }
                     Step::Blocked(Blocked {
-                        command,
                         parcel,
+                        command,
                         timeout_ms,
                     }) => {
                         let after = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
                         self.blocked = Some(Waiting {
-                            command,
                             parcel,
+                            command,
                             deadline: after.map(|d| Box::pin(tokio::time::sleep(d))),
                         });
                     }
@@ -476,7 +478,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         let asleep = self.session.asleep.is_some();
         let counts = self.server.counters.rated();
-        self.server.stats.sample(counts, || core.ks.bytes());
+        self.server.stats.sample(counts, || core.memory());
         drop(core);
         self.count_blocked(self.paused.is_some() && !asleep || self.blocked.is_some());
         self.input.advance(at);

@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::base::limits::{BATCH_LEN_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX};
 use crate::base::slot;
 use crate::command::acl::Denied;
-use crate::command::blocking::{self, Parcel, Waiter};
-use crate::command::table::{self, Flags, Spec, Unknown};
+use crate::command::blocking::{self, Delivery, Parcel, Waiter};
+use crate::command::table::{self, CommandId, Flags, Spec, Unknown};
 use crate::command::{self, Args, Fail};
 use crate::engine::{Core, Role};
 use crate::log::Space;
@@ -37,8 +38,8 @@ pub enum Step {
 /// A session's side of a command that waits.
 #[derive(Debug, Clone)]
 pub struct Blocked {
-    pub command: &'static Spec,
     pub parcel: Arc<Parcel>,
+    pub command: CommandId,
     /// Milliseconds; 0: for ever.
     pub timeout_ms: u64,
 }
@@ -84,8 +85,15 @@ pub fn run(
         if out.error_count() != errors {
             server.counters.errors.fetch_add(1, Relaxed);
         }
+        // Confirmations of subscriptions are pushed: they come through whatever CLIENT REPLY says.
+        let pushed = session.last_command.ends_with("subscribe");
         match session.reply {
             ReplyMode::On => {}
+            ReplyMode::Off | ReplyMode::Skip if pushed && out.error_count() == errors => {
+                if session.reply == ReplyMode::Skip {
+                    session.reply = ReplyMode::On;
+                }
+            }
             ReplyMode::Off => out.truncate(from),
             ReplyMode::SkipNext => session.reply = ReplyMode::Skip,
             ReplyMode::Skip => {
@@ -98,6 +106,7 @@ pub fn run(
 }
 
 const NO_AUTH: Fail = Fail::new("NOAUTH Authentication required.");
+const NO_REPLICAS: Fail = Fail::new("NOREPLICAS Not enough good replicas to write.");
 const REPLIED: Step = Step::Replied { wait: 0 };
 
 /// Refuses a command before it runs: the transaction that it is part of will not be executed.
@@ -112,11 +121,27 @@ fn refuse(
     if let Some(spec) = spec {
         server.counters.calls.of(spec.id)[3].fetch_add(1, Relaxed);
     }
+    if spec.is_some_and(|spec| spec.full_name == "exec") && session.multi.take().is_some() {
+        session.unwatch();
+        let why = fail.as_str();
+        out.error(&format!(
+            "EXECABORT Transaction discarded because of: {why}"
+        ));
+        return REPLIED;
+    }
     if let Some(multi) = &mut session.multi {
         multi.aborted = true;
     }
     out.error(fail.as_str());
     REPLIED
+}
+
+/// The flags of a command: of EXEC, those of what it will run.
+fn flags_of(session: &Session, spec: &Spec) -> Flags {
+    match &session.multi {
+        Some(multi) if spec.full_name == "exec" => spec.flags.union(multi.flags),
+        _ => spec.flags,
+    }
 }
 
 fn gates(
@@ -189,11 +214,16 @@ fn gates(
     }
     // What is queued takes memory too, whatever the command.
     let queues = session.multi.is_some() && !transaction_word;
-    if (queues || spec.has(Flags::DENYOOM)) && !core.make_room() {
+    let flags = flags_of(session, spec);
+    if (queues || flags.intersects(Flags::DENYOOM)) && !core.make_room() {
         return refuse(server, session, Some(spec), out, &Fail::OOM);
     }
-    if let Some(fail) = no_room(server.disk.get(), spec) {
+    if let Some(fail) = no_room(server.disk.get(), flags) {
         return refuse(server, session, Some(spec), out, &fail);
+    }
+    let wanted = core.settings.replicas_to_write;
+    if wanted > 0 && flags.intersects(Flags::WRITE) && server.followers_reachable() < wanted {
+        return refuse(server, session, Some(spec), out, &NO_REPLICAS);
     }
     if session.multi.is_some() && !transaction_word {
         return queue(server, session, spec, args, out);
@@ -205,12 +235,12 @@ fn gates(
 }
 
 /// Why a command cannot run for lack of disk.
-fn no_room(space: Space, spec: &Spec) -> Option<Fail> {
+fn no_room(space: Space, flags: Flags) -> Option<Fail> {
     match space {
-        Space::Low if spec.has(Flags::DENYOOM) => Some(Fail::new(
+        Space::Low if flags.intersects(Flags::DENYOOM) => Some(Fail::new(
             "MISCONF the disk is nearly full: commands that need more of it are refused; deleting frees some",
         )),
-        Space::Full if spec.has(Flags::WRITE) => Some(Fail::new(
+        Space::Full if flags.intersects(Flags::WRITE) => Some(Fail::new(
             "MISCONF the disk is full: nothing is written until the operator makes room",
         )),
         _ => None,
@@ -227,9 +257,7 @@ fn held_back(server: &Server, core: &Core, session: &Session, spec: &Spec) -> Op
         return None;
     }
     let writes = Flags::WRITE.union(Flags::MAY_REPLICATE);
-    let queued =
-        spec.full_name == "exec" && session.multi.as_ref().is_some_and(|multi| multi.writes);
-    let held = core.settings.pause_all || queued || spec.has(writes);
+    let held = core.settings.pause_all || flags_of(session, spec).intersects(writes);
     held.then(|| Instant::now() + Duration::from_millis(left))
 }
 
@@ -266,7 +294,7 @@ fn queue(
     let Some(multi) = &mut session.multi else {
         return REPLIED;
     };
-    multi.writes |= spec.has(Flags::WRITE.union(Flags::MAY_REPLICATE));
+    multi.flags = multi.flags.union(spec.flags);
     multi.bytes += args.iter().map(|a| a.len() + 32).sum::<usize>();
     if multi.queue.len() >= QUEUED_COMMANDS_MAX || multi.bytes > QUEUED_BYTES_MAX {
         multi.queue = Vec::new();
@@ -352,17 +380,17 @@ pub fn execute(
     match block {
         // Within a transaction nothing is waited for.
         Some(block) if session.in_exec => block.write_empty(out),
-        Some(block) => {
+        Some(mut block) => {
             let parcel = Arc::<Parcel>::default();
             blocked = Some(Blocked {
-                command: spec,
                 parcel: parcel.clone(),
+                command: spec.id,
                 timeout_ms: block.timeout_ms,
             });
             core.blocking.add(Waiter {
                 client: session.client.id,
                 command: spec.id,
-                args: blocking::own(args),
+                args: block.args.take().unwrap_or_else(|| blocking::own(args)),
                 db: session.db,
                 proto: out.proto(),
                 no_touch: session.no_touch,
@@ -381,12 +409,12 @@ pub fn execute(
     }
     let took = started.elapsed();
     let own_errors = spec.full_name != "exec" && out.error_count() != errors;
-    // One that waits is counted when its reply is there.
+    // What waits is counted when it has run: see `served`.
     if blocked.is_none() {
         count(server, spec, took, result.is_err() || own_errors);
-    }
-    if !spec.has(Flags::SKIP_SLOWLOG) {
-        note_slow(server, core, session, spec, args, took);
+        if !spec.has(Flags::SKIP_SLOWLOG) {
+            note_slow(server, core, session, spec, args, took);
+        }
     }
     if server.monitors.watched() && !spec.has(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
         let hidden = super::monitor::redacted(spec.full_name, args);
@@ -405,14 +433,32 @@ fn remember(core: &mut Core, session: &Session, spec: &Spec, args: Args<'_>) {
     core.tracking.bound(&mut core.rng);
 }
 
-/// Counts a command that waited.
-pub fn count_waited(server: &Server, spec: &Spec, outcome: blocking::Outcome) {
-    match outcome {
-        blocking::Outcome::Served(took) => count(server, spec, took, false),
-        blocking::Outcome::Failed(took) => count(server, spec, took, true),
-        blocking::Outcome::Denied => {
-            server.counters.calls.of(spec.id)[3].fetch_add(1, Relaxed);
-        }
+/// Counts a command that waited, with what came of it: whoever changed its key ran it, or its wait ended.
+pub fn served(
+    server: &Server,
+    core: &Core,
+    session: &Session,
+    command: CommandId,
+    delivery: &Delivery,
+) {
+    server.counters.commands.fetch_add(1, Relaxed);
+    let error = delivery.reply.strip_prefix(b"-");
+    if let Some(error) = error {
+        server.stats.error(error.trim_ascii_end());
+        server.counters.errors.fetch_add(1, Relaxed);
+    }
+    let spec = command.spec();
+    let took = delivery.ran.as_ref().map_or(Duration::ZERO, |r| r.took);
+    let Some(ran) = &delivery.ran else {
+        return count(server, spec, took, error.is_some());
+    };
+    let args: SmallVec<[&[u8]; 8]> = ran.args.iter().map(|a| &a[..]).collect();
+    if let Some(denied) = ran.denied {
+        server.counters.calls.of(spec.id)[3].fetch_add(1, Relaxed);
+        access::note_denied(server, core, session, spec, &args, denied);
+    } else {
+        count(server, spec, took, error.is_some());
+        note_slow(server, core, session, spec, &args, took);
     }
 }
 
@@ -540,6 +586,7 @@ pub fn restricted(
     if !is_restricted(server, spec) {
         return None;
     }
+    session.last_command = spec.full_name;
     access::note_denied(server, core, session, spec, args, Denied::COMMAND);
     Some(access::fail(Denied::COMMAND, session, spec))
 }

@@ -105,6 +105,14 @@ pub struct Server {
     pub reload: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
 
+impl Server {
+    /// Standbys that answer this primary.
+    pub fn followers_reachable(&self) -> usize {
+        let facts = (self.facts)();
+        facts.followers.iter().filter(|f| f.2).count()
+    }
+}
+
 /// What the log, the store and Raft have to say in INFO.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {

@@ -103,7 +103,7 @@ pub struct Shell {
     proto: Proto,
     index: u64,
     /// Where the reply of the command that waits will be.
-    waits: Option<Blocked>,
+    waiting: Option<Blocked>,
 }
 
 impl Default for Shell {
@@ -137,7 +137,7 @@ impl Shell {
             session,
             proto: Proto::Resp2,
             index: 1,
-            waits: None,
+            waiting: None,
         }
     }
 
@@ -174,7 +174,7 @@ impl Shell {
             Step::NeedsPrimary => return "(needs the primary)".into(),
             Step::Held { .. } => return "(held)".into(),
             Step::Blocked(blocked) => {
-                self.waits = Some(blocked);
+                self.waiting = Some(blocked);
                 return "(blocked)".into();
             }
             Step::NeedsReadIndex => return "(needs a read index)".into(),
@@ -184,12 +184,20 @@ impl Shell {
 
     /// The reply of the command that waits, once it has come and its batch has committed; before, `(waits)`.
     pub fn served(&mut self) -> String {
-        let waits = self.waits.take().expect("a command that waits");
-        let Some(delivery) = waits.parcel.take(Waker::noop()) else {
-            self.waits = Some(waits);
+        let waiting = self.waiting.as_ref().expect("a command that waits");
+        let Some(delivery) = waiting.parcel.take(Waker::noop()) else {
             return "(waits)".into();
         };
-        dispatch::count_waited(&self.server, waits.command, delivery.outcome);
+        let core = self.server.engine.lock();
+        dispatch::served(
+            &self.server,
+            &core,
+            &self.session,
+            waiting.command,
+            &delivery,
+        );
+        drop(core);
+        self.waiting = None;
         let outcome = self.server.engine.outcome(delivery.era, delivery.wait);
         assert_eq!(outcome, Outcome::Committed);
         Self::render(&delivery.reply)

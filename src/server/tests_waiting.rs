@@ -162,3 +162,130 @@ fn who_waits_is_told_when_the_lead_is_lost() {
         "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
     );
 }
+
+#[test]
+fn streams_are_read_when_they_grow() {
+    let (mut giver, [mut a, mut b, mut c]) = shells();
+    giver.run("xadd s 1 n 1");
+    assert_eq!(a.run("xread block 0 streams s t $ 5"), "(blocked)");
+    assert_eq!(b.run("xread block 0 count 1 streams s 1"), "(blocked)");
+    assert_eq!(c.run("xread block 0 streams s 3"), "(blocked)");
+    giver.run("xadd t 4 n 4");
+    giver.run("xgroup create s g 0");
+    giver.run("xdel s 1");
+    assert_eq!(a.served(), "(waits)");
+    giver.run("multi");
+    giver.run("xadd s 2 n 2");
+    giver.run("xadd s 3 n 3");
+    giver.run("exec");
+    // What `$` meant is what it meant when the command came.
+    let both = "[[\"s\", [[\"2-0\", [\"n\", \"2\"]], [\"3-0\", [\"n\", \"3\"]]]]]";
+    assert_eq!(a.served(), both);
+    assert_eq!(b.served(), "[[\"s\", [[\"2-0\", [\"n\", \"2\"]]]]]");
+    assert_eq!(c.served(), "(waits)");
+    assert_eq!(a.run("xread block 0 streams t u 4 $"), "(blocked)");
+    giver.run("set u 1");
+    assert_eq!(a.served(), "(waits)");
+    giver.run("rename s u");
+    assert!(a.served().starts_with("[[\"u\", [[\"2-0\""));
+    giver.run("multi");
+    assert_eq!(giver.run("xread block 0 streams u $"), "QUEUED");
+    assert_eq!(
+        giver.run("xreadgroup group g c block 0 streams u 3"),
+        "QUEUED"
+    );
+    assert_eq!(giver.run("xreadgroup group g c streams u >").len(), 6);
+    assert_eq!(
+        giver.run("xreadgroup group g c block 0 streams u >"),
+        "QUEUED"
+    );
+    let reply = giver.run("exec");
+    assert!(reply.starts_with("[nil*, [[\"u\", []]], [["), "{reply}");
+    assert!(reply.ends_with("]], nil*]"), "{reply}");
+}
+
+#[test]
+fn a_group_serves_each_entry_once_in_the_order_of_those_who_wait() {
+    let (mut giver, [mut a, mut b, mut c]) = shells();
+    giver.run("xgroup create s g $ mkstream");
+    for (shell, name) in [(&mut a, "a"), (&mut b, "b"), (&mut c, "c")] {
+        let line = format!("xreadgroup group g {name} count 1 block 0 streams s >");
+        assert_eq!(shell.run(&line), "(blocked)");
+    }
+    giver.run("xack s g 1");
+    giver.run("xgroup createconsumer s g x");
+    assert_eq!(giver.run("xadd s 1 n 1"), "\"1-0\"");
+    assert_eq!(a.served(), "[[\"s\", [[\"1-0\", [\"n\", \"1\"]]]]]");
+    assert_eq!(
+        (b.served(), c.served()),
+        ("(waits)".into(), "(waits)".into())
+    );
+    giver.run("multi");
+    giver.run("xadd s 2 n 2");
+    giver.run("xadd s 3 n 3");
+    giver.run("xadd s 4 n 4");
+    giver.run("exec");
+    assert!(b.served().contains("\"2-0\""));
+    assert!(c.served().contains("\"3-0\""));
+    assert_eq!(
+        giver.run("xpending s g"),
+        "[3, \"1-0\", \"3-0\", [[\"a\", \"1\"], [\"b\", \"1\"], [\"c\", \"1\"]]]"
+    );
+    assert!(
+        giver
+            .run("xreadgroup group g d streams s >")
+            .contains("\"4-0\"")
+    );
+}
+
+#[test]
+fn who_waits_for_a_group_is_told_that_it_is_gone() {
+    let no_group = "-NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option";
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+    for (ends, told) in [
+        (&["del s"][..], no_group),
+        (&["xgroup destroy s g"], no_group),
+        (&["set s 1"], wrong),
+        (&["multi", "del s", "set s 1", "exec"], wrong),
+        (&["rename s t"], no_group),
+        (&["flushall"], no_group),
+        (&["swapdb 0 1"], no_group),
+        (&["xadd t 1 a b", "rename t s"], no_group),
+        (&["pexpire s -1"], no_group),
+        (
+            &["multi", "del s", "xgroup create s g $ mkstream", "exec"],
+            "(waits)",
+        ),
+        (
+            &["xgroup setid s g 0", "xsetid s 5", "xgroup create s h 0"],
+            "(waits)",
+        ),
+    ] {
+        let (mut giver, [mut a, mut b]) = shells();
+        giver.run("xgroup create s g $ mkstream");
+        let line = "xreadgroup group g c block 0 streams s >";
+        assert_eq!(a.run(line), "(blocked)");
+        assert_eq!(b.run("xread block 0 streams s 7"), "(blocked)");
+        assert_eq!(giver.info("clients", "total_blocking_keys"), "1");
+        assert_eq!(giver.info("clients", "total_blocking_keys_on_nokey"), "1");
+        for end in ends {
+            giver.run(end);
+        }
+        assert_eq!(a.served(), told, "{ends:?}");
+        assert_eq!(b.served(), "(waits)", "{ends:?}");
+        let on_gone = u8::from(told == "(waits)").to_string();
+        assert_eq!(
+            giver.info("clients", "total_blocking_keys_on_nokey"),
+            on_gone
+        );
+        let failed = format!(
+            "rejected_calls=0,failed_calls={}",
+            u8::from(told != "(waits)")
+        );
+        let stats = giver.info("commandstats", "cmdstat_xreadgroup");
+        assert!(
+            stats.starts_with("calls=1,") && stats.ends_with(&failed),
+            "{stats}"
+        );
+    }
+}

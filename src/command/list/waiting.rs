@@ -16,6 +16,7 @@ fn wait(ctx: &mut Ctx<'_>, keys: Args<'_>, timeout_ms: u64, null_array: bool) {
         timeout_ms,
         on_gone: false,
         null_array,
+        args: None,
     });
 }
 

@@ -15,6 +15,7 @@ fn wait(ctx: &mut Ctx<'_>, keys: Args<'_>, timeout_ms: u64) {
         timeout_ms,
         on_gone: false,
         null_array: true,
+        args: None,
     });
 }
 

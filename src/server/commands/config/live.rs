@@ -66,7 +66,10 @@ pub static ROWS: &[Row] = &[
     row(
         "maxmemory",
         |x| x.core.settings.maxmemory.to_string(),
-        |x, v| x.core.settings.maxmemory = n(v),
+        |x, v| {
+            x.core.settings.maxmemory = n(v);
+            x.core.make_room();
+        },
     ),
     row(
         "maxmemory-policy",
@@ -87,6 +90,11 @@ pub static ROWS: &[Row] = &[
         "lfu-decay-time",
         |x| x.core.settings.eviction.lfu_decay_minutes.to_string(),
         |x, v| x.core.settings.eviction.lfu_decay_minutes = n32(v),
+    ),
+    row(
+        "min-replicas-to-write",
+        |x| x.core.settings.replicas_to_write.to_string(),
+        |x, v| x.core.settings.replicas_to_write = size(v),
     ),
     row(
         "notify-keyspace-events",
@@ -201,6 +209,16 @@ pub static ROWS: &[Row] = &[
             x.core.tracking.bound(&mut x.core.rng);
         },
     ),
+    row(
+        "stream-node-max-entries",
+        |x| x.core.ks.limits.stream_node_max_entries.to_string(),
+        |x, v| limits(x).stream_node_max_entries = size(v),
+    ),
+    row(
+        "stream-node-max-bytes",
+        |x| x.core.ks.limits.stream_node_max_bytes.to_string(),
+        |x, v| limits(x).stream_node_max_bytes = size(v),
+    ),
     fixed("databases", |x| x.server.options.databases.to_string()),
     // TLS alone is spoken: the port without it is not there.
     fixed("port", |_| "0".into()),
@@ -209,7 +227,6 @@ pub static ROWS: &[Row] = &[
     // Every write is synced to the log before its reply: what appendonly with fsync always means.
     fixed("appendonly", |_| "yes".into()),
     fixed("appendfsync", |_| "always".into()),
-    fixed("save", |_| String::new()),
     fixed("requirepass", |x| {
         String::from_utf8_lossy(&x.server.options.password).into_owned()
     }),

@@ -76,13 +76,13 @@ pub fn clients(x: &Exec<'_>, text: &mut String) {
     field(text, "client_recent_max_output_buffer", most(|a| a.output));
     field(text, "blocked_clients", n(&x.server.counters.blocked));
     field(text, "tracking_clients", x.core.tracking.clients());
-    zeros(
+    zeros(text, &["clients_in_timeout_table"]);
+    let waited_for = &x.core.blocking;
+    field(text, "total_blocking_keys", waited_for.keys());
+    field(
         text,
-        &[
-            "clients_in_timeout_table",
-            "total_blocking_keys",
-            "total_blocking_keys_on_nokey",
-        ],
+        "total_blocking_keys_on_nokey",
+        waited_for.keys_on_gone(),
     );
 }
 
@@ -103,9 +103,7 @@ pub fn persistence(x: &Exec<'_>, text: &mut String) {
         text,
         &["current_save_keys_processed", "current_save_keys_total"],
     );
-    // What the store has still to write: after a crash it is read from the log.
-    let behind = facts.applied.saturating_sub(facts.durable);
-    field(text, "rdb_changes_since_last_save", behind);
+    field(text, "rdb_changes_since_last_save", x.core.unsaved());
     field(text, "rdb_bgsave_in_progress", 0);
     field(text, "rdb_last_save_time", wall_us() / 1_000_000);
     field(text, "rdb_last_bgsave_status", "ok");
