@@ -57,12 +57,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     });
     let group_slot: Arc<OnceLock<Arc<Group>>> = Arc::default();
     let server = Arc::new(server_of(&config, &engine, view, &group_slot));
-    {
-        let hub = server.hub.clone();
-        engine
-            .lock()
-            .set_sink(Box::new(move |events| hub.release(events)));
-    }
+    server.listen_to_engine();
     let pool = clients(&config, &server).await?;
 
     // The log, the store, and the data that they hold.
@@ -262,6 +257,7 @@ fn server_of(
         stats: Default::default(),
         live: server::Live::new(config.maxclients() as usize),
         monitors: Default::default(),
+        acl_log: Default::default(),
         slowlog: Default::default(),
         facts,
         disk: Arc::default(),

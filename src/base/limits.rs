@@ -159,3 +159,17 @@ pub const MIGRATIONS_MAX: usize = 16;
 pub const MONITORS_MAX: usize = 64;
 /// Members that ZRANDMEMBER with a negative count picks. Beyond: "ERR value is out of range".
 pub const RANDOM_PICKS_MAX: usize = 16 * 1024 * 1024;
+/// The rules of one user as they are stored, bytes. Beyond: ACL SETUSER is refused.
+pub const USER_RULES_LEN_MAX: usize = 1024 * 1024;
+/// The longest name of a user, bytes. Beyond: ACL SETUSER is refused.
+pub const USER_NAME_LEN_MAX: usize = 1024;
+/// Users of a service. Beyond: ACL SETUSER makes no more.
+pub const USERS_MAX: usize = 10_000;
+/// Entries of ACL LOG, whatever acllog-max-len says. Beyond: the oldest is dropped.
+pub const ACL_LOG_ENTRIES_MAX: usize = 10_000;
+/// Bytes of a key, channel or name that an entry of ACL LOG keeps.
+pub const ACL_LOG_OBJECT_LEN_MAX: usize = 1024;
+/// Keys that one command takes out of a tracking table that is too large. Beyond: the next command goes on.
+pub const TRACKING_FORGET_PER_COMMAND_MAX: usize = 1000;
+/// Bytes of all prefixes that one client broadcasts by. Beyond: CLIENT TRACKING is refused.
+pub const TRACKING_PREFIXES_LEN_MAX: usize = 64 * 1024;

@@ -17,6 +17,7 @@ use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use super::acl::Denied;
 use super::table::CommandId;
 use super::{Args, Fail};
 use crate::base::number;
@@ -85,6 +86,8 @@ pub struct Delivery {
 pub struct Ran {
     pub args: Vec<Bytes>,
     pub took: Duration,
+    /// Its user's rules did not allow it any more: it was refused instead.
+    pub denied: Option<Denied>,
 }
 
 /// Where a waiting session finds its reply.
@@ -121,6 +124,8 @@ pub struct Waiter {
     pub db: u32,
     pub proto: Proto,
     pub no_touch: bool,
+    /// The name of its user, whose rules are looked at again when it is served.
+    pub user: Bytes,
     pub block: Block,
     pub parcel: Arc<Parcel>,
 }
@@ -286,6 +291,7 @@ mod tests {
             db: 0,
             proto: Proto::Resp2,
             no_touch: false,
+            user: Bytes::from_static(b"default"),
             block: Block {
                 keys: keys.iter().map(|k| k.as_bytes().into()).collect(),
                 kind: Kind::List,

@@ -3,6 +3,8 @@
 //! Every look at a key goes through here: it deletes what has expired (by a mutation, at the
 //! leader), notes the access for eviction, and raises the batch number that the reply waits for.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rand::rngs::SmallRng;
 
@@ -10,9 +12,10 @@ use crate::data::{Hash, List, Set, Str, Stream, ZSet};
 use crate::keyspace::{Entry, Keyspace, Value, evict};
 use crate::mutation::Mutation;
 
+use super::acl::User;
 use super::settings::notify;
 use super::turn::{Event, Turn};
-use super::{Block, Blocking, Fail, Gate, Settings};
+use super::{Block, Blocking, Fail, Gate, Settings, Tracking};
 
 pub use super::watch::{State, Watches};
 
@@ -31,6 +34,8 @@ pub struct Ctx<'a> {
     pub turn: &'a mut Turn,
     pub gate: &'a mut Gate,
     pub watches: &'a mut Watches,
+    /// Keys that clients may have cached.
+    pub tracking: &'a mut Tracking,
     /// Clients that wait for a key.
     pub blocking: &'a mut Blocking,
     pub settings: &'a Settings,
@@ -42,8 +47,12 @@ pub struct Ctx<'a> {
     pub now: u64,
     /// At a standby nothing is changed: expired keys are merely not seen.
     pub standby: bool,
+    /// Whose command this is; 0: nobody's.
+    pub client: u64,
     /// CLIENT NO-TOUCH: accesses are not noted.
     pub no_touch: bool,
+    /// Whose command this is, where something is denied to that user; `None`: it may do everything.
+    pub user: Option<Arc<User>>,
     /// The batch that the reply waits for; 0: none.
     pub wait: u64,
     /// What the command, which then has written no reply, waits for.
@@ -110,6 +119,9 @@ impl Ctx<'_> {
                 self.wrote(to_db, to, Told::ALL);
             }
             Mutation::Copy { to_db, to, .. } => self.wrote(to_db, to, Told::ALL),
+            Mutation::SystemPut { .. } | Mutation::SystemDel { .. } => {
+                self.gate.wrote_system(self.turn.batch);
+            }
             _ => {
                 if let Some((db, key)) = m.key() {
                     self.wrote(db, key, Told::of(&m));
@@ -182,12 +194,14 @@ impl Ctx<'_> {
 
     fn wrote_db(&mut self, db: u32) {
         self.gate.wrote_db(db, self.turn.batch);
+        self.tracking.touch_all();
         self.blocking.touch_db(db);
     }
 
     /// A key counts as changed for those who watch it. [`Ctx::apply`] does this; a command calls it
     /// where Redis counts a change though the data stay as they were.
     pub fn touched(&mut self, db: u32, key: &[u8]) {
+        self.tracking.touch(key, self.client);
         if !self.watches.is_empty() {
             let after = match self.ks.entry(db, key) {
                 Some(_) => State::Present,

@@ -52,6 +52,7 @@ impl Fail {
     pub const INVALID_DB: Fail = Fail::new("ERR invalid DB index");
     pub const SAME_OBJECT: Fail = Fail::new("ERR source and destination objects are the same");
     pub const OOM: Fail = Fail::new("OOM command not allowed when used memory > 'maxmemory'.");
+    pub const LOADING: Fail = Fail::new("LOADING Pontoon is loading the dataset in memory");
     pub const READONLY: Fail = Fail::new("READONLY You can't write against a read only replica.");
     pub const INVALID_CURSOR: Fail = Fail::new("ERR invalid cursor");
     pub const MIN_MAX_FLOAT: Fail = Fail::new("ERR min or max is not a float");

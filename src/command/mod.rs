@@ -7,6 +7,7 @@
 //! To add a command: its row in `table/data.rs`, a function in its family's folder, its name in the
 //! family's `COMMANDS`. Commands about connections and the server are in `server/`.
 
+pub mod acl;
 pub mod args;
 pub mod bitmap;
 pub mod blocking;
@@ -28,6 +29,7 @@ pub mod string;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
+pub mod tracking;
 pub mod turn;
 pub mod watch;
 pub mod zset;
@@ -40,6 +42,7 @@ pub use ctx::Ctx;
 pub use error::Fail;
 pub use gate::Gate;
 pub use settings::Settings;
+pub use tracking::Tracking;
 pub use turn::Turn;
 
 use crate::resp::Out;

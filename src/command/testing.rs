@@ -17,7 +17,7 @@ use rand::rngs::SmallRng;
 use super::ctx::{Stats, Watches};
 use super::settings::notify;
 use super::turn::Event;
-use super::{Blocking, Ctx, Gate, Settings, Turn, handler, table};
+use super::{Blocking, Ctx, Gate, Settings, Tracking, Turn, handler, table};
 use crate::data::Seed;
 use crate::keyspace::{Effects, Keyspace};
 use crate::mutation::Mutation;
@@ -30,6 +30,7 @@ pub struct Shell {
     follower: Keyspace,
     gate: Gate,
     watches: Watches,
+    tracking: Tracking,
     blocking: Blocking,
     pub settings: Settings,
     pub stats: Stats,
@@ -59,6 +60,7 @@ impl Shell {
             follower: Keyspace::new(16, Seed::new(1, 2)),
             gate: Gate::default(),
             watches: Watches::default(),
+            tracking: Tracking::default(),
             blocking: Blocking::default(),
             settings: Settings::default(),
             stats: Stats::default(),
@@ -150,6 +152,7 @@ impl Shell {
             turn: &mut turn,
             gate: &mut self.gate,
             watches: &mut self.watches,
+            tracking: &mut self.tracking,
             blocking: &mut self.blocking,
             settings: &self.settings,
             stats: &mut self.stats,
@@ -157,7 +160,9 @@ impl Shell {
             db: self.db,
             now: self.now,
             standby: false,
+            client: 0,
             no_touch: false,
+            user: None,
             wait: 0,
             block: None,
             deleted: None,
@@ -185,6 +190,7 @@ impl Shell {
                 Event::Publish { channel, .. } => {
                     format!("publish {}", String::from_utf8_lossy(channel))
                 }
+                Event::Invalidate(told) => format!("invalidate {:?}", told.keys),
             })
             .collect();
         self.mutations = turn.count as usize;

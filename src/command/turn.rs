@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::tracking::Invalidation;
 use crate::keyspace::Effects;
 use crate::mutation::codec::Writer;
 
@@ -21,6 +22,8 @@ pub enum Event {
         payload: Bytes,
         sharded: bool,
     },
+    /// Caches of clients must forget something.
+    Invalidate(Invalidation),
 }
 
 /// The mutations of the next batch with everything needed to commit or undo it.

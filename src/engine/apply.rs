@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::base::rows::Rows;
 use crate::keyspace::{Diverged, Effects};
+use crate::mutation::Mutation;
 use crate::mutation::codec::{Error as CodecError, Reader};
 use crate::mutation::entry::{Entry, Error as EntryError, Header, decode};
 
@@ -183,6 +184,7 @@ impl Core {
                 leader: header.digest,
             });
         }
+        self.settle_tracking(true);
         self.committed_digest = here;
         self.committed_gen = self.ks.next_gen();
         Ok(Applied {
@@ -206,7 +208,18 @@ impl Core {
 
     fn apply_mutations(&mut self, mutations: &[u8], fx: &mut Effects) -> Result<(), ApplyError> {
         for m in Reader::new(mutations) {
-            let applied = self.ks.apply(&m?, fx);
+            let m = m?;
+            match m {
+                Mutation::FlushDb { .. } | Mutation::SwapDb { .. } => self.tracking.touch_all(),
+                Mutation::Rename { to, .. } | Mutation::Copy { to, .. } => {
+                    self.tracking.touch(to, 0);
+                }
+                _ => {}
+            }
+            if let Some((_, key)) = m.key() {
+                self.tracking.touch(key, 0);
+            }
+            let applied = self.ks.apply(&m, fx);
             // A node that stops at a mutation which does not fit hides what the planted bug does to the data.
             if !crate::base::planted::any() {
                 applied?;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
+use crate::command::acl::Denied;
 use crate::command::blocking::{Delivery, Ran, Waiter};
 use crate::command::{self, Fail};
 use crate::keyspace::Entry;
@@ -45,14 +46,38 @@ impl Core {
         let Some(handler) = command::handler(waiter.command) else {
             return;
         };
+        let started = Instant::now();
         let args: SmallVec<[&[u8]; 8]> = waiter.args.iter().map(|a| &a[..]).collect();
         let mut out = Out::new(waiter.proto);
-        let started = Instant::now();
+        // Its user's rules are those of now, not those of when it began to wait.
+        self.refresh_users();
+        let spec = waiter.command.spec();
+        let allowed = match self.users.get(&waiter.user) {
+            Some(user) => user.check(spec, &args),
+            None => Err(Denied::COMMAND),
+        };
+        let user = self
+            .users
+            .get(&waiter.user)
+            .filter(|u| !u.unrestricted())
+            .cloned();
+        let rules = self.gate.system();
         let mut ctx = self.ctx(waiter.db);
+        ctx.client = waiter.client;
         ctx.no_touch = waiter.no_touch;
-        let result = handler(&mut ctx, &args, &mut out);
-        let (wait, block) = (ctx.wait, ctx.block.take());
+        ctx.user = user;
+        let result = match allowed {
+            Ok(()) => handler(&mut ctx, &args, &mut out),
+            Err(denied) => Err(Fail::text(format!(
+                "NOPERM {}",
+                denied.message(&waiter.user, spec)
+            ))),
+        };
+        let (wait, block) = (ctx.wait.max(rules), ctx.block.take());
+        self.tracking.read(waiter.client, false, spec, &args);
+        self.tracking.bound(&mut self.rng);
         drop(args);
+        let took = started.elapsed();
         match (result, block) {
             (Err(fail), _) => {
                 out.clear();
@@ -70,7 +95,8 @@ impl Core {
             wait,
             ran: Some(Ran {
                 args: waiter.args,
-                took: started.elapsed(),
+                took,
+                denied: allowed.err(),
             }),
         });
     }

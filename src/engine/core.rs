@@ -11,14 +11,15 @@ use rand::rngs::SmallRng;
 use crate::base::limits::{
     DIGESTS_REMEMBERED, ERAS_REMEMBERED, IN_FLIGHT_ENTRIES_MAX, MEMORY_BASE,
 };
+use crate::command::acl::{Operator, Users};
 use crate::command::ctx::{Stats, Watches};
 use crate::command::turn::{Event, Mark};
-use crate::command::{Blocking, Ctx, Gate, Settings, Turn};
+use crate::command::{Blocking, Ctx, Gate, Settings, Tracking, Turn};
 use crate::keyspace::{Effects, Keyspace, Sequence};
 use crate::mutation::entry::{Header, encode_batch, encode_open};
 
 use super::clock::ServiceClock;
-use super::{EventSink, Outcome};
+use super::{EventSink, Outcome, UsersSink};
 
 /// What this node does with commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +54,11 @@ pub struct Core {
     pub ks: Keyspace,
     pub gate: Gate,
     pub watches: Watches,
+    pub tracking: Tracking,
     pub blocking: Blocking,
     pub settings: Settings,
+    /// Users and what they may do; see [`Core::refresh_users`].
+    pub users: Users,
     pub stats: Stats,
     pub rng: SmallRng,
     pub role: Role,
@@ -69,6 +73,9 @@ pub struct Core {
     pub(super) in_flight: VecDeque<InFlight>,
     pub(super) parts: Vec<Bytes>,
     pub(super) sink: Option<EventSink>,
+    /// The users as the front end knows them, and how it learns of a change.
+    users_told: Users,
+    on_users: Option<UsersSink>,
     ready: Vec<Event>,
     pub(super) committed_digest: u128,
     /// The digests after the last entries, by their index.
@@ -104,8 +111,12 @@ impl Core {
             ks,
             gate: Gate::default(),
             watches: Watches::default(),
+            tracking: Tracking::default(),
             blocking: Blocking::default(),
             settings,
+            users: Users::default(),
+            users_told: Users::default(),
+            on_users: None,
             stats: Stats::default(),
             rng: SmallRng::from_os_rng(),
             role: Role::Loading,
@@ -211,6 +222,37 @@ impl Core {
         self.sink = Some(sink);
     }
 
+    /// Sets the password of the user `default` as this node's configuration has it.
+    pub fn set_operator(&mut self, password: &[u8]) {
+        self.users = Users::new(Operator::new(password));
+        self.users_told = self.users.clone();
+    }
+
+    /// Who is told when users have changed, at any node, before the lock is let go.
+    pub fn set_users_sink(&mut self, sink: UsersSink) {
+        self.on_users = Some(sink);
+    }
+
+    /// Derives the users anew where their table has changed. While the data loads they stay as they were.
+    #[inline]
+    pub fn refresh_users(&mut self) {
+        if self.ks.system.users_version() != self.users.version() && self.role != Role::Loading {
+            self.users.read(&self.ks.system);
+        }
+    }
+
+    /// Tells the front end of users that have changed.
+    #[inline]
+    pub(super) fn tell_of_users(&mut self) {
+        self.refresh_users();
+        if self.users.version() != self.users_told.version() {
+            let before = std::mem::replace(&mut self.users_told, self.users.clone());
+            if let Some(sink) = &self.on_users {
+                sink(&before, &self.users);
+            }
+        }
+    }
+
     /// Reads the clock; commands until the next call see this time.
     pub fn tick(&mut self) -> u64 {
         self.now_ms = match self.role {
@@ -259,6 +301,7 @@ impl Core {
             turn: &mut self.turn,
             gate: &mut self.gate,
             watches: &mut self.watches,
+            tracking: &mut self.tracking,
             blocking: &mut self.blocking,
             settings: &self.settings,
             stats: &mut self.stats,
@@ -266,7 +309,9 @@ impl Core {
             db,
             now: self.now_ms,
             standby: !matches!(self.role, Role::Leading { .. }),
+            client: 0,
             no_touch: false,
+            user: None,
             wait: 0,
             block: None,
             deleted: None,
@@ -289,6 +334,13 @@ impl Core {
         self.turn.mutations.truncate(mark.mutations);
         self.turn.events.truncate(mark.events);
         self.turn.count = mark.count;
+        // Who was to be told of what is taken back is not known any more.
+        self.tracking.touch_all();
+    }
+
+    /// Whether something is to be told to clients since a mark.
+    pub fn events_since(&self, mark: &Mark) -> bool {
+        self.turn.events.len() > mark.events || !self.tracking.is_quiet()
     }
 
     /// Bytes of mutations since a mark.
@@ -304,6 +356,7 @@ impl Core {
     /// Events of a turn that changes nothing need no entry of their own: they go with the last batch in flight, or,
     /// with none, out at once (under the lease, see `Guard`). Returns the batch that a reply about them waits for.
     pub fn settle_events(&mut self) -> u64 {
+        self.settle_tracking(self.turn.mutations.is_empty());
         if self.turn.events.is_empty() {
             return 0;
         }
@@ -320,6 +373,35 @@ impl Core {
                 self.ready.extend(events);
                 0
             }
+        }
+    }
+
+    /// What caches must forget goes with the turn's events; where this node does not lead, what is applied is committed,
+    /// and they are told at once. `all`: broadcasts too.
+    pub(super) fn settle_tracking(&mut self, all: bool) {
+        if self.tracking.is_quiet() {
+            return;
+        }
+        let leads = matches!(self.role, Role::Leading { .. });
+        let events: Vec<Event> = self
+            .tracking
+            .drain(all || !leads)
+            .into_iter()
+            .map(Event::Invalidate)
+            .collect();
+        if leads {
+            self.turn.events.extend(events);
+        } else if let Some(sink) = &self.sink {
+            sink(events);
+        }
+    }
+
+    /// What clients have cached is not watched over any more: they are told to forget all of it.
+    fn abandon_caches(&mut self) {
+        self.tracking.touch_all();
+        let events = self.tracking.drain(true);
+        if let Some(sink) = &self.sink {
+            sink(events.into_iter().map(Event::Invalidate).collect());
         }
     }
 
@@ -398,6 +480,7 @@ impl Core {
             return None;
         }
         self.tick();
+        self.settle_tracking(true);
         self.mark_wanted = false;
         let batch = self.turn.batch;
         let turn = std::mem::replace(&mut self.turn, Turn::new(batch + 1));
@@ -477,6 +560,7 @@ impl Core {
         self.turn_next_gen = self.ks.next_gen();
         self.mark_wanted = false;
         self.ready.clear();
+        self.abandon_caches();
         self.unblock_all();
         for (_, wakers) in std::mem::take(&mut self.waiters) {
             self.wake.extend(wakers);

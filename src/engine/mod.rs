@@ -29,11 +29,15 @@ pub use self::apply::{Applied, ApplyError};
 pub use self::core::{Core, Proposal, Role};
 pub use self::pause::Pause;
 
+use crate::command::acl::Users;
 use crate::command::turn::Event;
 use crate::keyspace::Keyspace;
 
 /// Receives what is to be told to subscribers, in order, once committed.
 pub type EventSink = Box<dyn Fn(Vec<Event>) + Send + Sync>;
+
+/// Is told of users: as they were, and as they are now.
+pub type UsersSink = Box<dyn Fn(&Users, &Users) + Send + Sync>;
 
 /// The engine of one node, shared by its sessions, its proposer and its state machine.
 pub struct Engine {
@@ -144,6 +148,7 @@ impl std::ops::DerefMut for Guard<'_> {
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let core = &mut *self.core;
+        core.tell_of_users();
         core.release_ready(|| self.engine.lease_valid());
         // Committed first where the era stays, era first where it changes: `outcome` never sees a batch of the
         // new era as committed by the old one's count.

@@ -4,6 +4,7 @@
 //! digested with the data, one row of the store each.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
@@ -34,7 +35,12 @@ pub struct System {
     digest: u128,
     /// Counts changes, so that what is derived from a table can be cached.
     version: u64,
+    /// Of the table of users alone; no two contents of it in this process have the same, but for the empty one: 0.
+    users_version: u64,
 }
+
+/// Versions of the tables of users of this process.
+static USERS_VERSIONS: AtomicU64 = AtomicU64::new(0);
 
 fn digest_of(table: u8, name: &[u8], value: &[u8]) -> u128 {
     let mut buf = Vec::with_capacity(9 + name.len() + value.len());
@@ -65,6 +71,11 @@ impl System {
         self.version
     }
 
+    /// Changes with every change of the table of users, also where all data is replaced.
+    pub fn users_version(&self) -> u64 {
+        self.users_version
+    }
+
     pub(super) fn digest(&self) -> u128 {
         self.digest
     }
@@ -83,6 +94,9 @@ impl System {
     /// Sets or removes an entry; gives what was there.
     pub(super) fn set(&mut self, table: u8, name: &[u8], value: Option<Bytes>) -> Option<Bytes> {
         self.version += 1;
+        if table == Table::Users as u8 {
+            self.users_version = 1 + USERS_VERSIONS.fetch_add(1, Relaxed);
+        }
         if let Some(value) = &value {
             self.digest = self.digest.wrapping_add(digest_of(table, name, value));
         }

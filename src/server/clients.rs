@@ -32,7 +32,7 @@ pub struct About {
     pub name: String,
     pub lib_name: String,
     pub lib_ver: String,
-    pub user: String,
+    pub user: Bytes,
     pub db: u32,
     pub last_command: &'static str,
     /// Milliseconds after `since` of the last request.
@@ -58,9 +58,20 @@ pub struct About {
     pub no_evict: bool,
     pub no_touch: bool,
     pub relayed: bool,
+    /// It is told what to forget; in broadcasting mode; another client (-1 where it does not track, 0: none) is told
+    /// instead; and that one is gone.
+    pub tracking: bool,
+    pub broadcast: bool,
+    pub redirect: i64,
+    pub redirect_broken: bool,
 }
 
 impl About {
+    /// Subscriptions of all kinds.
+    pub fn all_subscriptions(&self) -> usize {
+        self.subscriptions + self.patterns + self.shard_subscriptions
+    }
+
     /// Bytes that the connection's buffers hold.
     pub fn buffers(&self) -> usize {
         self.input + self.input_free + self.args_bytes + self.multi_bytes + self.output
@@ -146,11 +157,23 @@ impl Clients {
 
     /// Admits a client, unless there are `max` already.
     pub fn add(&self, addr: String, laddr: String, fd: i32, max: usize) -> Option<Arc<Client>> {
+        let id = (self.node << 40) | self.next.fetch_add(1, Ordering::Relaxed);
+        self.add_as(id, addr, laddr, fd, max)
+    }
+
+    /// Admits a client under the id that another node gave it; `None` too where there is one of that id.
+    pub fn add_as(
+        &self,
+        id: u64,
+        addr: String,
+        laddr: String,
+        fd: i32,
+        max: usize,
+    ) -> Option<Arc<Client>> {
         let mut all = self.all.lock();
-        if all.len() >= max {
+        if all.len() >= max || all.contains_key(&id) {
             return None;
         }
-        let id = (self.node << 40) | self.next.fetch_add(1, Ordering::Relaxed);
         let client = Arc::new(Client {
             id,
             addr,
@@ -159,9 +182,10 @@ impl Clients {
             since: Instant::now(),
             proto: AtomicU8::new(2),
             about: Mutex::new(About {
-                user: "default".into(),
+                user: Bytes::from_static(b"default"),
                 last_command: "NULL",
                 multi: -1,
+                redirect: -1,
                 ..About::default()
             }),
             inbox: Mutex::default(),

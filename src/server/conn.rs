@@ -14,12 +14,13 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use crate::base::limits::{COMMANDS_PER_TURN_MAX, REPLY_BACKLOG_MAX};
 use crate::command::blocking::Parcel;
 use crate::command::table::CommandId;
+use crate::command::tracking::Options;
 use crate::resp::{Out, Parser, Proto};
 
 use super::dispatch::{self, Blocked, Step};
 use super::held::Held;
 use super::session::ReplyMode;
-use super::{Server, Session, relay};
+use super::{Server, Session, caches, relay};
 
 /// Rounds of reading and running before other connections of the thread get their turn.
 const ROUNDS_MAX: usize = 8;
@@ -138,6 +139,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             let id = self.session.client.id;
             self.server.engine.lock().blocking.remove(id);
         }
+        if self.session.tracking.on {
+            self.session.track(&mut self.server.engine.lock(), None);
+        }
         self.session.unsubscribe_all(&self.server.hub);
         self.server.monitors.remove(self.session.client.id);
         self.count_blocked(false);
@@ -145,9 +149,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;
     }
 
+    /// Tracking ends here; how it was done, for the primary to go on.
+    fn hand_over_tracking(&mut self) -> Option<Options> {
+        if !self.session.tracking.on {
+            return None;
+        }
+        let mut core = self.server.engine.lock();
+        let options = core.tracking.options(self.session.client.id).cloned();
+        self.session.track(&mut core, None);
+        options
+    }
+
     /// From here on the primary's connection speaks: bytes pass both ways.
     async fn relay(&mut self, mut upstream: relay::Stream) -> std::io::Result<()> {
-        let preamble = relay::Preamble::of(&self.session, self.held.out.proto());
+        let tracking = self.hand_over_tracking();
+        // What it was served here is not watched over at the primary.
+        if tracking.as_ref().is_some_and(|o| o.redirect == 0) && self.session.client.resp3() {
+            self.stream.write_all(&caches::forget_all()).await?;
+            self.stream.flush().await?;
+        }
+        let preamble = relay::Preamble::of(&self.session, self.held.out.proto(), tracking);
         upstream.write_all(&preamble.encode()).await?;
         upstream.write_all(&self.input).await?;
         upstream.flush().await?;

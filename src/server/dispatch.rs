@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use crate::base::limits::{BATCH_LEN_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX};
 use crate::base::slot;
+use crate::command::acl::Denied;
 use crate::command::blocking::{self, Delivery, Parcel, Waiter};
 use crate::command::table::{self, CommandId, Flags, Spec, Unknown};
 use crate::command::{self, Args, Fail};
@@ -17,7 +18,7 @@ use crate::log::Space;
 use crate::resp::{Out, Proto};
 
 use super::session::{Multi, ReplyMode};
-use super::{Server, Session, commands};
+use super::{Server, Session, access, commands};
 
 /// What is to become of the connection after a command.
 #[derive(Debug, Clone)]
@@ -74,10 +75,15 @@ pub fn run(
 ) -> Step {
     let from = out.len();
     let errors = out.error_count();
-    let step = gates(server, core, session, args, out);
-    if let Step::Replied { .. } = step {
+    let mut step = gates(server, core, session, args, out);
+    if let Step::Replied { wait } = &mut step {
+        // Whether it was allowed is part of every reply.
+        *wait = (*wait).max(core.gate.system());
         server.counters.commands.fetch_add(1, Relaxed);
         session.memory.args = 0;
+        // CLIENT CACHING is about the next command, or the transaction.
+        let lasts = session.multi.is_some() || session.last_command.starts_with("client|");
+        session.tracking.caching &= lasts;
         if out.error_count() != errors {
             server.counters.errors.fetch_add(1, Relaxed);
         }
@@ -147,12 +153,12 @@ fn gates(
     args: Args<'_>,
     out: &mut Out,
 ) -> Step {
+    let needs_auth = !session.authenticated && !core.users.open();
     let spec = match table::resolve(args) {
         Ok(spec) => spec,
-        Err(_) if !session.authenticated => return refuse(server, session, None, out, &NO_AUTH),
+        Err(_) if needs_auth => return refuse(server, session, None, out, &NO_AUTH),
         Err(unknown) => return refuse_unknown(server, session, out, unknown, args),
     };
-    let top = spec.container.map_or(spec, |id| id.spec());
     if !spec.accepts(args.len()) {
         return refuse(
             server,
@@ -162,21 +168,20 @@ fn gates(
             &Fail::text(table::wrong_arity(spec)),
         );
     }
-    if !session.authenticated && !spec.has(Flags::NO_AUTH) {
+    if needs_auth && !spec.has(Flags::NO_AUTH) {
         return refuse(server, session, Some(spec), out, &NO_AUTH);
     }
-    if let Some(fail) = restricted(server, top, spec) {
-        server.counters.denied_command.fetch_add(1, Relaxed);
+    if let Some(fail) = restricted(server, core, session, spec, args) {
+        return refuse(server, session, Some(spec), out, &fail);
+    }
+    // What a standby passes on, the primary checks: it knows the rules of now.
+    let leading = core.leading_role();
+    if leading && let Err(denied) = access::check(server, core, session, spec, args) {
+        let fail = access::fail(denied, session, spec);
         return refuse(server, session, Some(spec), out, &fail);
     }
     if core.role == Role::Loading && !spec.has(Flags::LOADING) {
-        return refuse(
-            server,
-            session,
-            Some(spec),
-            out,
-            &Fail::new("LOADING Pontoon is loading the dataset in memory"),
-        );
+        return refuse(server, session, Some(spec), out, &Fail::LOADING);
     }
     if session.subscriptions() > 0
         && out.proto() == Proto::Resp2
@@ -193,10 +198,14 @@ fn gates(
     {
         return refuse(server, session, Some(spec), out, &fail);
     }
-    if !matches!(core.role, Role::Leading { .. })
-        && let Some(step) = at_standby(server, core, session, spec, args, out)
-    {
-        return step;
+    if !leading {
+        if let Some(step) = at_standby(server, core, session, spec, args, out) {
+            return step;
+        }
+        if let Err(denied) = access::check(server, core, session, spec, args) {
+            let fail = access::fail(denied, session, spec);
+            return refuse(server, session, Some(spec), out, &fail);
+        }
     }
     let transaction_word = matches!(
         spec.full_name,
@@ -315,7 +324,7 @@ pub fn execute(
     server: &Server,
     core: &mut Core,
     session: &mut Session,
-    spec: &Spec,
+    spec: &'static Spec,
     args: Args<'_>,
     out: &mut Out,
 ) -> Step {
@@ -332,10 +341,16 @@ pub fn execute(
     let (mut block, mut elsewhere) = (None, None);
     let (wait, result) = if let Some(handler) = command::handler(spec.id) {
         let mut ctx = core.ctx(session.db);
+        ctx.client = session.client.id;
         ctx.no_touch = session.no_touch;
+        ctx.user = session.identity.rules();
         let result = handler(&mut ctx, args, out);
         block = ctx.block.take();
-        (ctx.wait, result)
+        let waited = ctx.wait;
+        if session.tracking.on {
+            remember(core, session, spec, args);
+        }
+        (waited, result)
     } else if let Some(handler) = commands::handler(spec.id) {
         let mut exec = Exec {
             server,
@@ -387,6 +402,7 @@ pub fn execute(
                 db: session.db,
                 proto: out.proto(),
                 no_touch: session.no_touch,
+                user: session.identity.user().clone(),
                 block,
                 parcel,
             });
@@ -396,7 +412,9 @@ pub fn execute(
     if !session.in_exec {
         core.serve_blocked();
     }
-    wait = wait.max(core.settle_events());
+    if core.events_since(&mark) {
+        wait = wait.max(core.settle_events());
+    }
     let took = started.elapsed();
     let own_errors = spec.full_name != "exec" && out.error_count() != errors;
     // What waits is counted when it has run: see `served`.
@@ -416,6 +434,13 @@ pub fn execute(
     blocked.map_or(Step::Replied { wait }, Step::Blocked)
 }
 
+/// The client may cache what it has read.
+fn remember(core: &mut Core, session: &Session, spec: &Spec, args: Args<'_>) {
+    let (id, caching) = (session.client.id, session.tracking.caching);
+    core.tracking.read(id, caching, spec, args);
+    core.tracking.bound(&mut core.rng);
+}
+
 /// Counts a command that waited, with what came of it: whoever changed its key ran it, or its wait ended.
 pub fn served(
     server: &Server,
@@ -432,9 +457,15 @@ pub fn served(
     }
     let spec = command.spec();
     let took = delivery.ran.as_ref().map_or(Duration::ZERO, |r| r.took);
-    count(server, spec, took, error.is_some());
-    if let Some(ran) = &delivery.ran {
-        let args: SmallVec<[&[u8]; 8]> = ran.args.iter().map(|a| &a[..]).collect();
+    let Some(ran) = &delivery.ran else {
+        return count(server, spec, took, error.is_some());
+    };
+    let args: SmallVec<[&[u8]; 8]> = ran.args.iter().map(|a| &a[..]).collect();
+    if let Some(denied) = ran.denied {
+        server.counters.calls.of(spec.id)[3].fetch_add(1, Relaxed);
+        access::note_denied(server, core, session, spec, &args, denied);
+    } else {
+        count(server, spec, took, error.is_some());
         note_slow(server, core, session, spec, &args, took);
     }
 }
@@ -497,10 +528,21 @@ fn at_standby(
     args: Args<'_>,
     out: &mut Out,
 ) -> Option<Step> {
-    if commands::is_local(spec.full_name) || core.role == Role::Loading {
+    if core.role == Role::Loading {
         return None;
     }
-    let reads = spec.has(Flags::READONLY)
+    if commands::is_local(spec.full_name) {
+        // A user that was made, or given a password, a moment ago may not be known here yet.
+        core.refresh_users();
+        let stale = session.read_index.is_none_or(|i| core.applied.0 < i);
+        let wrong = commands::connection::credentials(spec.full_name, args)
+            .is_some_and(|(user, password)| core.users.login(user, password).is_none());
+        return (wrong && stale).then_some(Step::NeedsReadIndex);
+    }
+    // Where another client is told, only the primary can reach it.
+    let redirects = session.tracking.redirects;
+    let reads = !redirects
+        && spec.has(Flags::READONLY)
         && !spec.has(Flags::BLOCKING)
         && command::handler(spec.id).is_some();
     if session.readonly && reads && session.multi.is_none() {
@@ -541,20 +583,34 @@ fn at_standby(
 }
 
 /// Policy: the restricted list (A5). In redirect mode the subcommands of CLUSTER and COMMAND that only read are allowed.
-pub fn restricted(server: &Server, top: &Spec, spec: &Spec) -> Option<Fail> {
+/// A refusal is noted.
+pub fn restricted(
+    server: &Server,
+    core: &Core,
+    session: &mut Session,
+    spec: &'static Spec,
+    args: Args<'_>,
+) -> Option<Fail> {
+    if !is_restricted(server, spec) {
+        return None;
+    }
+    session.last_command = spec.full_name;
+    access::note_denied(server, core, session, spec, args, Denied::COMMAND);
+    Some(access::fail(Denied::COMMAND, session, spec))
+}
+
+/// Whether policy refuses a command to everybody.
+pub fn is_restricted(server: &Server, spec: &Spec) -> bool {
     let list = &server.options.restricted;
+    if list.is_empty() {
+        return false;
+    }
+    let top = spec.container.map_or(spec, |id| id.spec());
     if !(list.contains(top.full_name) || list.contains(spec.full_name)) {
-        return None;
+        return false;
     }
-    if server.options.redirect
-        && (top.full_name == "command" || commands::cluster::reads_only(spec.full_name))
-    {
-        return None;
-    }
-    Some(Fail::text(format!(
-        "NOPERM User default has no permissions to run the '{}' command",
-        spec.full_name
-    )))
+    let reads = top.full_name == "command" || commands::cluster::reads_only(spec.full_name);
+    !(server.options.redirect && reads)
 }
 
 fn while_subscribed(name: &str) -> bool {

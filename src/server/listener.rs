@@ -140,6 +140,6 @@ async fn admit<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
         return;
     };
     let mut session = Session::new(client);
-    session.authenticated = server.options.password.is_empty();
+    session.authenticated = server.engine.lock().users.open();
     Conn::new(stream, server, session).run().await;
 }

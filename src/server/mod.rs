@@ -5,6 +5,9 @@
 //! formed from is committed. **Invariant**: replies leave in the order of their requests, and none
 //! before its batch committed; one whose batch's fate is unknown says so.
 
+pub mod access;
+pub mod acllog;
+pub mod caches;
 pub mod clients;
 pub mod commands;
 pub mod conn;
@@ -21,6 +24,10 @@ pub mod stats;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_acl;
+#[cfg(test)]
+mod tests_tracking;
 #[cfg(test)]
 mod tests_waiting;
 
@@ -88,6 +95,7 @@ pub struct Server {
     pub stats: Stats,
     pub live: Live,
     pub monitors: Monitors,
+    pub acl_log: parking_lot::Mutex<acllog::AclLog>,
     pub slowlog: parking_lot::Mutex<commands::slowlog::Slowlog>,
     /// Facts for INFO that other modules own: `section -> lines`.
     pub facts: Arc<dyn Fn() -> Facts + Send + Sync>,
@@ -135,9 +143,11 @@ pub struct Counters {
     /// Reads and writes of sockets.
     pub reads: AtomicU64,
     pub writes: AtomicU64,
-    /// Refused passwords, and commands refused by policy.
+    /// Refused passwords, and commands, keys and channels refused by policy or by the user's rules.
     pub denied_auth: AtomicU64,
     pub denied_command: AtomicU64,
+    pub denied_key: AtomicU64,
+    pub denied_channel: AtomicU64,
     /// Clients that wait: held back by CLIENT PAUSE, or in a blocking command. A gauge.
     pub blocked: AtomicU64,
     pub calls: CommandCounters,
@@ -187,6 +197,8 @@ impl Counters {
             &self.writes,
             &self.denied_auth,
             &self.denied_command,
+            &self.denied_key,
+            &self.denied_channel,
         ];
         all.into_iter().for_each(|n| n.store(0, Relaxed));
         self.calls.reset();

@@ -120,30 +120,41 @@ impl Hub {
         from.get(channel).map_or(0, Subscribers::len)
     }
 
+    /// Calls for every subscription.
+    pub fn each(&self, mut call: impl FnMut(Kind, &[u8], &Client)) {
+        let maps = self.maps.lock();
+        let channels = maps.channels.iter().map(|(n, s)| (Kind::Channel, n, s));
+        let patterns = maps.patterns.iter().map(|(n, s)| (Kind::Pattern, n, s));
+        let shards = maps.shards.iter().map(|(n, s)| (Kind::Shard, n, s));
+        for (kind, name, subscribers) in channels.chain(patterns).chain(shards) {
+            subscribers.values().for_each(|c| call(kind, name, c));
+        }
+    }
+
     /// The number of patterns with subscribers.
     pub fn patterns(&self) -> usize {
         self.maps.lock().patterns.len()
     }
 
-    /// Tells subscribers of committed events.
-    pub fn release(&self, events: Vec<Event>) {
-        for event in events {
-            match event {
-                Event::Publish {
-                    channel,
-                    payload,
-                    sharded,
-                } => self.deliver(&channel, &payload, sharded),
-                Event::Keyspace { event, db, key, .. } => {
-                    let flags = *self.settings.lock();
-                    if flags & notify::KEYSPACE != 0 {
-                        let mut channel = format!("__keyspace@{db}__:").into_bytes();
-                        channel.extend_from_slice(&key);
-                        self.deliver(&channel, event.as_bytes(), false);
-                    }
-                    if flags & notify::KEYEVENT != 0 {
-                        self.deliver(format!("__keyevent@{db}__:{event}").as_bytes(), &key, false);
-                    }
+    /// Tells subscribers of a committed event.
+    pub fn release(&self, event: Event) {
+        match event {
+            // Told to clients, not to subscribers: see `caches`.
+            Event::Invalidate(_) => {}
+            Event::Publish {
+                channel,
+                payload,
+                sharded,
+            } => self.deliver(&channel, &payload, sharded),
+            Event::Keyspace { event, db, key, .. } => {
+                let flags = *self.settings.lock();
+                if flags & notify::KEYSPACE != 0 {
+                    let mut channel = format!("__keyspace@{db}__:").into_bytes();
+                    channel.extend_from_slice(&key);
+                    self.deliver(&channel, event.as_bytes(), false);
+                }
+                if flags & notify::KEYEVENT != 0 {
+                    self.deliver(format!("__keyevent@{db}__:{event}").as_bytes(), &key, false);
                 }
             }
         }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use crate::base::limits::RELAY_WAIT_SECONDS_MAX;
+use crate::command::tracking::Options;
 use crate::resp::Proto;
 
 use super::conn::Conn;
@@ -78,9 +79,13 @@ pub async fn primary(server: &Server) -> Primary {
 /// What the primary is told of a relayed client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preamble {
+    /// The client keeps its id.
+    pub id: u64,
     pub addr: String,
     pub laddr: String,
     pub authenticated: bool,
+    /// The user's name; the primary knows what it may do.
+    pub user: Vec<u8>,
     pub db: u32,
     pub resp3: bool,
     pub readonly: bool,
@@ -92,19 +97,23 @@ pub struct Preamble {
     pub watching: bool,
     /// A MULTI was open: what it had queued stays behind.
     pub multi: bool,
+    /// How it tracks.
+    pub tracking: Option<Options>,
 }
 
 /// A preamble longer than this is refused, bytes.
-const PREAMBLE_MAX: u32 = 64 * 1024;
+const PREAMBLE_MAX: u32 = 512 * 1024;
 
 impl Preamble {
     /// What a session had set.
-    pub fn of(session: &Session, proto: Proto) -> Preamble {
+    pub fn of(session: &Session, proto: Proto, tracking: Option<Options>) -> Preamble {
         let about = session.client.about.lock();
         Preamble {
+            id: session.client.id,
             addr: session.client.addr.clone(),
             laddr: session.client.laddr.clone(),
             authenticated: session.authenticated,
+            user: session.identity.user().to_vec(),
             db: session.db,
             resp3: proto == Proto::Resp3,
             readonly: session.readonly,
@@ -114,6 +123,7 @@ impl Preamble {
             no_touch: session.no_touch,
             watching: !session.watch.keys.is_empty() || session.watch.dirty(),
             multi: session.multi.is_some(),
+            tracking,
         }
     }
 
@@ -151,7 +161,8 @@ pub async fn accept(server: Arc<Server>, mut stream: Stream) {
         Err(_) => return tracing::warn!("a relayed connection sent no preamble in time"),
     };
     let max = server.live.maxclients.load(Relaxed);
-    let Some(client) = server.clients.add(preamble.addr, preamble.laddr, -1, max) else {
+    let (addr, laddr) = (preamble.addr, preamble.laddr);
+    let Some(client) = server.clients.add_as(preamble.id, addr, laddr, -1, max) else {
         server.counters.rejected.fetch_add(1, Relaxed);
         let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, super::listener::TOO_MANY).await;
         return;
@@ -167,9 +178,13 @@ pub async fn accept(server: Arc<Server>, mut stream: Stream) {
     }
     let mut session = Session::new(client);
     session.authenticated = preamble.authenticated;
+    session.speak_for(preamble.user.into());
     session.db = preamble.db;
     session.readonly = preamble.readonly;
     session.no_touch = preamble.no_touch;
+    if preamble.tracking.is_some() {
+        session.track(&mut server.engine.lock(), preamble.tracking);
+    }
     // The next EXEC is refused: for the watch by a null reply, for the lost queue by EXECABORT.
     session.watch.dirty.store(preamble.watching, Relaxed);
     session.multi = preamble.multi.then(|| Multi {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::command::table::Flags;
 
+use super::access::Identity;
 use super::clients::Client;
 use super::pubsub::{Hub, Kind};
 
@@ -54,11 +55,23 @@ impl Watch {
     }
 }
 
+/// What of a session's tracking every command looks at; the rest is in the engine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tracks {
+    pub on: bool,
+    /// Another client is told of what changes.
+    pub redirects: bool,
+    /// CLIENT CACHING was given for the next command.
+    pub caching: bool,
+}
+
 /// One client's session.
 pub struct Session {
     pub client: Arc<Client>,
     pub db: u32,
     pub authenticated: bool,
+    /// Who it speaks for.
+    pub identity: Identity,
     /// READONLY was sent: a standby may answer reads.
     pub readonly: bool,
     /// What this node must have applied so that a read of the request that is being run is linearizable, where known.
@@ -74,6 +87,7 @@ pub struct Session {
     pub closing: bool,
     /// Inside EXEC: blocking and the like behave as if nothing could be waited for.
     pub in_exec: bool,
+    pub tracking: Tracks,
     /// The last command, by its full name.
     pub last_command: &'static str,
     /// Inside MONITOR.
@@ -99,6 +113,7 @@ impl Session {
             client,
             db: 0,
             authenticated: false,
+            identity: Identity::default(),
             readonly: false,
             read_index: None,
             no_touch: false,
@@ -110,6 +125,7 @@ impl Session {
             shards: BTreeSet::new(),
             closing: false,
             in_exec: false,
+            tracking: Tracks::default(),
             last_command: "NULL",
             monitor: false,
             asleep: None,

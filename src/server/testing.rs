@@ -70,7 +70,7 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         members: vec![peer(1), peer(2)],
         term: 1,
     });
-    Arc::new(Server {
+    let server = Arc::new(Server {
         engine,
         live: Live::new(options.maxclients),
         options,
@@ -82,6 +82,7 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         counters: Counters::default(),
         stats: Default::default(),
         monitors: Default::default(),
+        acl_log: Default::default(),
         slowlog: Default::default(),
         facts: Arc::new(|| Facts {
             applied: 7,
@@ -90,7 +91,9 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         }),
         disk: Arc::default(),
         reload: Arc::new(|| Ok(())),
-    })
+    });
+    server.listen_to_engine();
+    server
 }
 
 /// A client of a server.
@@ -128,7 +131,7 @@ impl Shell {
             )
             .expect("room for a client");
         let mut session = Session::new(client);
-        session.authenticated = server.options.password.is_empty();
+        session.authenticated = server.engine.lock().users.open();
         Shell {
             server: server.clone(),
             session,
@@ -185,8 +188,14 @@ impl Shell {
         let Some(delivery) = waiting.parcel.take(Waker::noop()) else {
             return "(waits)".into();
         };
-        let (command, core) = (waiting.command, self.server.engine.lock());
-        dispatch::served(&self.server, &core, &self.session, command, &delivery);
+        let core = self.server.engine.lock();
+        dispatch::served(
+            &self.server,
+            &core,
+            &self.session,
+            waiting.command,
+            &delivery,
+        );
         drop(core);
         self.waiting = None;
         let outcome = self.server.engine.outcome(delivery.era, delivery.wait);
@@ -194,7 +203,8 @@ impl Shell {
         Self::render(&delivery.reply)
     }
 
-    fn render(reply: &[u8]) -> String {
+    /// Replies as text.
+    pub fn render(reply: &[u8]) -> String {
         let mut replies = Vec::new();
         let mut rest = reply;
         while let Some((value, used)) = parse_value(rest).expect("a reply that can be read") {

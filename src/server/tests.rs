@@ -76,6 +76,7 @@ impl World {
             live: Live::new(10),
             stats: Default::default(),
             monitors: Default::default(),
+            acl_log: Default::default(),
             slowlog: Default::default(),
             facts: Arc::new(Facts::default),
             disk: Arc::default(),

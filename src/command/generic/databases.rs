@@ -30,6 +30,8 @@ fn flush(ctx: &mut Ctx<'_>, db: u32) -> Result<(), Fail> {
 pub(super) fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     mode(args)?;
     ctx.look_at_all();
+    // Also where nothing is flushed.
+    ctx.tracking.touch_all();
     let db = ctx.db;
     flush(ctx, db)?;
     out.ok();
@@ -39,6 +41,7 @@ pub(super) fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Resul
 pub(super) fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     mode(args)?;
     ctx.look_at_all();
+    ctx.tracking.touch_all();
     for db in 0..ctx.ks.databases() {
         flush(ctx, db)?;
     }

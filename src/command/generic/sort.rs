@@ -8,12 +8,18 @@ use std::cmp::Ordering;
 use crate::base::number;
 use crate::command::args as arg;
 use crate::command::settings::notify;
+use crate::command::table;
 use crate::command::{Args, Ctx, Cursor, Fail};
 use crate::keyspace::Value;
 use crate::mutation::Mutation;
 use crate::resp::Out;
 
 const NOT_NUMBERS: Fail = Fail::new("ERR One or more scores can't be converted into double");
+
+const BY_DENIED: Fail =
+    Fail::new("ERR BY option of SORT denied due to insufficient ACL permissions.");
+const GET_DENIED: Fail =
+    Fail::new("ERR GET option of SORT denied due to insufficient ACL permissions.");
 
 /// What was asked for.
 #[derive(Default)]
@@ -29,7 +35,8 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: Args<'a>, may_store: bool) -> Result<Self, Fail> {
+    /// `all_keys`: BY and GET may name any key.
+    fn parse(args: Args<'a>, may_store: bool, all_keys: bool) -> Result<Self, Fail> {
         let mut options = Options::default();
         let mut args = Cursor::from(args, 2);
         while !args.is_empty() {
@@ -48,7 +55,13 @@ impl<'a> Options<'a> {
                 let by = args.next()?;
                 options.by = Some(by);
                 options.unsorted = !by.contains(&b'*');
+                if !options.unsorted && !all_keys {
+                    return Err(BY_DENIED);
+                }
             } else if left >= 1 && args.keyword("get") {
+                if !all_keys {
+                    return Err(GET_DENIED);
+                }
                 options.gets.push(args.next()?);
             } else {
                 return Err(Fail::SYNTAX);
@@ -85,8 +98,15 @@ pub(super) fn sort_ro(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Resul
     run(ctx, args, out, false)
 }
 
+/// The names of the keys of BY and GET come from the data: who uses them must be allowed to read all keys.
+fn reads_all_keys(ctx: &Ctx<'_>, args: Args<'_>) -> bool {
+    ctx.user
+        .as_ref()
+        .is_none_or(|user| table::resolve(args).is_ok_and(|spec| user.reads_all_keys(spec, args)))
+}
+
 fn run(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out, may_store: bool) -> Result<(), Fail> {
-    let mut options = Options::parse(args, may_store)?;
+    let mut options = Options::parse(args, may_store, reads_all_keys(ctx, args))?;
     let (elements, is_set) = elements(ctx, args[1])?;
     // What is stored of a set must not depend on how the set lies in memory.
     if options.unsorted && is_set && options.store.is_some() {

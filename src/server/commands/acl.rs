@@ -1,13 +1,20 @@
-//! ACL: there is one user, `default`, whose password and restricted commands the service decides.
-//! What reads is answered; what would change users is refused.
+//! ACL: users and what they may do.
+//!
+//! Users are replicated state: what changes them is a mutation of the table `Users`, and every node
+//! derives the rest from there. The log of refusals is this node's own.
 
+use bytes::Bytes;
 use rand::RngCore;
-use sha2::{Digest, Sha256};
 
-use crate::command::table::{Categories, SPECS};
+use crate::base::limits::{USER_NAME_LEN_MAX, USERS_MAX};
+use crate::command::acl::{self, Denied, Selector, User};
+use crate::command::table::{self, Categories, SPECS};
 use crate::command::{Args, Fail, args};
+use crate::keyspace::system::Table;
+use crate::log::Space;
+use crate::mutation::Mutation;
 use crate::resp::Out;
-use crate::server::dispatch::{Exec, Handler};
+use crate::server::dispatch::{self, Exec, Handler};
 
 use super::help;
 
@@ -17,19 +24,20 @@ pub const COMMANDS: &[(&str, Handler)] = &[
     ("acl|list", list),
     ("acl|users", users),
     ("acl|getuser", getuser),
+    ("acl|setuser", setuser),
+    ("acl|deluser", deluser),
+    ("acl|dryrun", dryrun),
     ("acl|genpass", genpass),
     ("acl|log", log),
-    ("acl|help", help),
-    ("acl|setuser", refuse),
-    ("acl|deluser", refuse),
-    ("acl|dryrun", refuse),
     ("acl|load", load),
     ("acl|save", load),
+    ("acl|help", help),
 ];
 
-fn refuse(_: &mut Exec<'_>, _: Args<'_>, _: &mut Out) -> Result<(), Fail> {
-    Err(Fail::new(
-        "ERR the service has one user, 'default'; the operator sets its password",
+fn too_many(args: Args<'_>) -> Fail {
+    Fail::text(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{}'. Try ACL HELP.",
+        String::from_utf8_lossy(args[1])
     ))
 }
 
@@ -39,8 +47,8 @@ fn load(_: &mut Exec<'_>, _: Args<'_>, _: &mut Out) -> Result<(), Fail> {
     ))
 }
 
-fn whoami(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    out.bulk(b"default");
+fn whoami(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    out.bulk(x.session.identity.user());
     Ok(())
 }
 
@@ -52,7 +60,7 @@ fn cat(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         return Ok(());
     };
     if args.len() > 3 {
-        return Err(Fail::SYNTAX);
+        return Err(too_many(args));
     }
     let category = Categories::by_name(name).ok_or_else(|| {
         Fail::text(format!(
@@ -70,66 +78,179 @@ fn cat(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     Ok(())
 }
 
-/// The rule of the restricted commands, as ACL writes it.
-fn commands(x: &Exec<'_>) -> String {
-    let mut denied: Vec<&String> = x.server.options.restricted.iter().collect();
-    denied.sort();
-    let mut rule = String::from("+@all");
-    for name in denied {
-        rule += &format!(" -{name}");
-    }
-    rule
-}
-
-fn password_hash(x: &Exec<'_>) -> Option<String> {
-    let password = &x.server.options.password;
-    (!password.is_empty()).then(|| hex::encode(Sha256::digest(password)))
-}
-
 fn list(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    // The hash of the password is not shown: it would let it be guessed at leisure.
-    let password = password_hash(x).map_or("nopass", |_| "#(hidden)");
-    out.array(1);
-    let line = format!(
-        "user default on {password} sanitize-payload ~* &* {}",
-        commands(x)
-    );
-    out.bulk(line.as_bytes());
+    x.core.refresh_users();
+    let users = x.core.users.iter();
+    out.array(users.len());
+    for user in users {
+        out.bulk(&[b"user ", &user.name[..], b" ", &user.describe()].concat());
+    }
     Ok(())
 }
 
-fn users(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    out.array(1);
-    out.bulk(b"default");
+fn users(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    x.core.refresh_users();
+    let users = x.core.users.iter();
+    out.array(users.len());
+    users.for_each(|user| out.bulk(&user.name));
     Ok(())
 }
 
 fn getuser(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    if args[2] != b"default" {
+    x.core.refresh_users();
+    let Some(user) = x.core.users.get(args[2]) else {
         out.null();
         return Ok(());
-    }
-    let mut flags = vec!["on"];
-    if x.server.options.password.is_empty() {
-        flags.push("nopass");
-    }
-    flags.push("sanitize-payload");
+    };
     out.map(6);
     out.bulk(b"flags");
+    let flags = user.flags();
     out.set(flags.len());
-    flags.iter().for_each(|flag| out.simple(flag));
+    flags.iter().for_each(|flag| out.bulk(flag.as_bytes()));
     out.bulk(b"passwords");
-    out.array(0);
-    for (name, value) in [
-        ("commands", commands(x)),
-        ("keys", "~*".into()),
-        ("channels", "&*".into()),
-    ] {
-        out.bulk(name.as_bytes());
-        out.bulk(value.as_bytes());
-    }
+    out.array(user.passwords.len());
+    user.passwords.iter().for_each(|p| out.bulk(p.as_bytes()));
+    let (root, others) = user.selectors.split_at(1);
+    root.iter().for_each(|selector| describe(selector, out));
     out.bulk(b"selectors");
-    out.array(0);
+    out.array(others.len());
+    for selector in others {
+        out.map(3);
+        describe(selector, out);
+    }
+    Ok(())
+}
+
+fn describe(selector: &Selector, out: &mut Out) {
+    out.bulk(b"commands");
+    out.bulk(&selector.commands());
+    out.bulk(b"keys");
+    out.bulk(&selector.keys());
+    out.bulk(b"channels");
+    out.bulk(&selector.channel_rules());
+}
+
+/// Changes the table of users; the reply waits for it.
+fn change(x: &mut Exec<'_>, mutation: Mutation<'_>) -> Result<(), Fail> {
+    if x.server.disk.get() == Space::Full {
+        return Err(Fail::new(
+            "MISCONF the disk is full: nothing is written until the operator makes room",
+        ));
+    }
+    let mut ctx = x.core.ctx(0);
+    ctx.apply(mutation)?;
+    x.wait = x.wait.max(ctx.wait);
+    Ok(())
+}
+
+fn setuser(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    let name = args[2];
+    if acl::has_spaces(name) {
+        return Err(Fail::new(
+            "ERR Usernames can't contain spaces or null characters",
+        ));
+    }
+    if name.len() > USER_NAME_LEN_MAX {
+        return Err(Fail::text(format!(
+            "ERR a user's name has at most {USER_NAME_LEN_MAX} bytes"
+        )));
+    }
+    x.core.refresh_users();
+    let shown = x.core.settings.shown.get("acl-pubsub-default");
+    let all_channels = shown.is_some_and(|value| value == "allchannels");
+    let known = x.core.users.get(name);
+    if known.is_none() && x.core.users.iter().len() >= USERS_MAX {
+        return Err(Fail::text(format!(
+            "ERR a service has at most {USERS_MAX} users"
+        )));
+    }
+    let mut user = known.map_or_else(|| User::new(name, all_channels), |user| (**user).clone());
+    let modifier = |op: &[u8], why: acl::RuleError| {
+        Fail::text(format!(
+            "ERR Error in ACL SETUSER modifier '{}': {}",
+            String::from_utf8_lossy(op),
+            why.text()
+        ))
+    };
+    for op in acl::merged(&args[3..])? {
+        user.set(&op, all_channels)
+            .map_err(|why| modifier(&op, why))?;
+    }
+    let last = args.last().copied().unwrap_or_default();
+    let row = user.row().map_err(|why| modifier(last, why))?;
+    let table = Table::Users;
+    if x.core
+        .ks
+        .system
+        .get(table, name)
+        .is_none_or(|old| old[..] != row)
+    {
+        change(
+            x,
+            Mutation::SystemPut {
+                table: table as u8,
+                name,
+                value: &row,
+            },
+        )?;
+    }
+    out.ok();
+    Ok(())
+}
+
+fn deluser(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    let names = &args[2..];
+    if names.contains(&&b"default"[..]) {
+        return Err(Fail::new("ERR The 'default' user cannot be removed"));
+    }
+    let mut deleted = 0;
+    for &name in names {
+        if x.core.ks.system.get(Table::Users, name).is_none() {
+            continue;
+        }
+        let table = Table::Users as u8;
+        change(x, Mutation::SystemDel { table, name })?;
+        deleted += 1;
+        // At once, since a user of that name may be made anew before others look.
+        if x.session.identity.user() == name {
+            // Its reply is still to leave.
+            x.session.closing = true;
+            x.session.client.about.lock().closing = true;
+        }
+        let itself = Some(x.session.client.id);
+        x.server.disconnect(|user: &Bytes| user == name, itself);
+    }
+    out.int(deleted);
+    Ok(())
+}
+
+fn dryrun(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    x.core.refresh_users();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let Some(user) = x.core.users.get(args[2]) else {
+        return Err(Fail::text(format!(
+            "ERR User '{}' not found",
+            text(args[2])
+        )));
+    };
+    let command = &args[3..];
+    let Ok(spec) = table::resolve(command) else {
+        return Err(Fail::text(format!(
+            "ERR Command '{}' not found",
+            text(command[0])
+        )));
+    };
+    if !spec.accepts(command.len()) {
+        return Err(Fail::text(table::wrong_arity(spec)));
+    }
+    let checked = match dispatch::is_restricted(x.server, spec) {
+        true => Err(Denied::COMMAND),
+        false => user.check(spec, command),
+    };
+    match checked {
+        Ok(()) => out.ok(),
+        Err(denied) => out.bulk(&denied.details(&user.name, spec, command)),
+    }
     Ok(())
 }
 
@@ -139,7 +260,7 @@ const BITS_MAX: i64 = 4096;
 fn genpass(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let bits = args.get(2).map_or(Ok(256), |bits| args::int(bits))?;
     if args.len() > 3 {
-        return Err(Fail::SYNTAX);
+        return Err(too_many(args));
     }
     if !(1..=BITS_MAX).contains(&bits) {
         return Err(Fail::text(format!(
@@ -153,15 +274,48 @@ fn genpass(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> 
     Ok(())
 }
 
-fn log(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    match args.get(2) {
-        Some(arg) if args::is(arg, "reset") => out.ok(),
-        Some(count) => {
-            args::int(count)?;
-            out.array(0);
+/// Entries that ACL LOG shows where nobody says how many.
+const SHOWN: i64 = 10;
+
+fn log(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    if args.len() > 3 {
+        return Err(too_many(args));
+    }
+    let mut log = x.server.acl_log.lock();
+    let count = match args.get(2) {
+        Some(arg) if args::is(arg, "reset") => {
+            log.clear();
+            out.ok();
+            return Ok(());
         }
-        // Refused passwords are counted in INFO and written to the node's log.
-        None => out.array(0),
+        Some(count) => args::int(count)?,
+        None => SHOWN,
+    };
+    let count = log.iter().len().min(count.max(0) as usize);
+    let now = dispatch::wall_us() / 1000;
+    out.array(count);
+    for entry in log.iter().take(count) {
+        out.map(10);
+        out.bulk(b"count");
+        out.int(entry.count as i64);
+        out.bulk(b"reason");
+        out.bulk(entry.reason.name().as_bytes());
+        out.bulk(b"context");
+        out.bulk(entry.context.name().as_bytes());
+        out.bulk(b"object");
+        out.bulk(&entry.object);
+        out.bulk(b"username");
+        out.bulk(&entry.user);
+        out.bulk(b"age-seconds");
+        out.double(now.saturating_sub(entry.updated_ms) as f64 / 1000.0);
+        out.bulk(b"client-info");
+        out.bulk(entry.client.as_bytes());
+        out.bulk(b"entry-id");
+        out.int(entry.id as i64);
+        out.bulk(b"timestamp-created");
+        out.int(entry.created_ms as i64);
+        out.bulk(b"timestamp-last-updated");
+        out.int(entry.updated_ms as i64);
     }
     Ok(())
 }
@@ -175,10 +329,27 @@ fn help(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
                 "CAT [<category>]",
                 "The categories, or the commands of one.",
             ),
+            (
+                "DELUSER <username> [<username> ...]",
+                "Delete users; their clients are disconnected.",
+            ),
+            (
+                "DRYRUN <username> <command> [<arg> ...]",
+                "Whether a user may run a command; it is not run.",
+            ),
             ("GETUSER <username>", "What a user may do."),
             ("GENPASS [<bits>]", "A random password."),
-            ("LIST", "The users and what they may do."),
-            ("LOG [<count> | RESET]", "Empty: see the node's log."),
+            ("LIST", "The users and their rules."),
+            ("LOAD", "Refused: users are in no file."),
+            (
+                "LOG [<count> | RESET]",
+                "What was refused lately, and to whom.",
+            ),
+            ("SAVE", "Refused: users are kept with the data."),
+            (
+                "SETUSER <username> <attribute> [<attribute> ...]",
+                "Make a user, or change its rules.",
+            ),
             ("USERS", "The users' names."),
             ("WHOAMI", "This connection's user."),
         ],

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::base::number;
+use crate::command::acl::Users;
 use crate::command::args::{self, is};
 use crate::command::{Args, Cursor, Fail};
 use crate::resp::Out;
@@ -27,10 +28,6 @@ pub const COMMANDS: &[(&str, Handler)] = &[
     ("client|kill", kill),
     ("client|no-evict", no_evict),
     ("client|no-touch", no_touch),
-    ("client|getredir", getredir),
-    ("client|trackinginfo", trackinginfo),
-    ("client|tracking", tracking),
-    ("client|caching", caching),
     ("client|pause", pause),
     ("client|unpause", unpause),
     ("client|unblock", unblock),
@@ -78,7 +75,7 @@ fn kind_of(client: &Client) -> Kind {
     // A monitor counts as a replica, in Redis as here.
     if about.monitor {
         Kind::Link
-    } else if about.subscriptions + about.patterns + about.shard_subscriptions > 0 {
+    } else if about.all_subscriptions() > 0 {
         Kind::Pubsub
     } else {
         Kind::Normal
@@ -89,17 +86,17 @@ fn kind_of(client: &Client) -> Kind {
 const FIXED_BYTES: usize = 1800;
 
 /// A client's line of CLIENT LIST.
-fn line(client: &Client) -> String {
+pub fn line(client: &Client) -> String {
     let a = client.about.lock().clone();
     let mut flags = String::new();
     for (holds, flag) in [
         (a.monitor, 'O'),
-        (
-            a.subscriptions + a.patterns + a.shard_subscriptions > 0,
-            'P',
-        ),
+        (a.all_subscriptions() > 0, 'P'),
         (a.multi >= 0, 'x'),
         (a.blocked, 'b'),
+        (a.tracking, 't'),
+        (a.redirect_broken, 'R'),
+        (a.broadcast, 'B'),
         (a.dirty, 'd'),
         (a.closing, 'c'),
         (client.killed(), 'A'),
@@ -119,7 +116,7 @@ fn line(client: &Client) -> String {
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
          multi={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={total} \
-         events=r cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}\n",
+         events=r cmd={} user={} redir={} resp={} lib-name={} lib-ver={}\n",
         client.id,
         client.addr,
         client.laddr,
@@ -140,7 +137,8 @@ fn line(client: &Client) -> String {
         a.output,
         a.output,
         a.last_command,
-        a.user,
+        String::from_utf8_lossy(&a.user),
+        a.redirect,
         client.proto.load(Relaxed),
         a.lib_name,
         a.lib_ver,
@@ -247,11 +245,12 @@ struct Filter {
     laddr: Option<Vec<u8>>,
     kind: Option<Kind>,
     id: Option<u64>,
+    user: Option<Vec<u8>>,
     keep_self: bool,
 }
 
 impl Filter {
-    fn read(args: Args<'_>) -> Result<Filter, Fail> {
+    fn read(args: Args<'_>, users: &Users) -> Result<Filter, Fail> {
         let mut filter = Filter {
             keep_self: true,
             ..Filter::default()
@@ -274,12 +273,13 @@ impl Filter {
             } else if is(option, "laddr") {
                 filter.laddr = Some(value.to_vec());
             } else if is(option, "user") {
-                if value != b"default" {
+                if users.get(value).is_none() {
                     return Err(Fail::text(format!(
                         "ERR No such user '{}'",
                         String::from_utf8_lossy(value)
                     )));
                 }
+                filter.user = Some(value.to_vec());
             } else if is(option, "skipme") {
                 filter.keep_self = if is(value, "yes") {
                     true
@@ -301,6 +301,10 @@ impl Filter {
         };
         same(&self.addr, &client.addr)
             && same(&self.laddr, &client.laddr)
+            && self
+                .user
+                .as_deref()
+                .is_none_or(|user| client.about.lock().user == user)
             && self.id.is_none_or(|id| id == client.id)
             && self.kind.is_none_or(|kind| kind == kind_of(client))
     }
@@ -315,7 +319,8 @@ fn kill(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
             ..Filter::default()
         }
     } else {
-        Filter::read(args)?
+        x.core.refresh_users();
+        Filter::read(args, &x.core.users)?
     };
     let mut killed = 0;
     for client in x.server.clients.list() {
@@ -361,39 +366,6 @@ fn no_touch(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail>
     x.session.no_touch = on_off(args[2])?;
     out.ok();
     Ok(())
-}
-
-fn getredir(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    out.int(-1);
-    Ok(())
-}
-
-fn trackinginfo(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    out.map(3);
-    out.bulk(b"flags");
-    out.set(1);
-    out.bulk(b"off");
-    out.bulk(b"redirect");
-    out.int(-1);
-    out.bulk(b"prefixes");
-    out.array(0);
-    Ok(())
-}
-
-fn tracking(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    if on_off(args[2])? {
-        return Err(Fail::new(
-            "ERR CLIENT TRACKING is not supported here: keep no client-side cache",
-        ));
-    }
-    out.ok();
-    Ok(())
-}
-
-fn caching(_: &mut Exec<'_>, _: Args<'_>, _: &mut Out) -> Result<(), Fail> {
-    Err(Fail::new(
-        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
-    ))
 }
 
 fn pause(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {

@@ -2,10 +2,15 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use subtle::ConstantTimeEq;
+use bytes::Bytes;
 
+use crate::base::limits::ACL_LOG_OBJECT_LEN_MAX;
+use crate::command::args::is;
 use crate::command::{Args, Cursor, Fail};
+use crate::engine::Role;
 use crate::resp::{Out, Proto};
+use crate::server::access;
+use crate::server::acllog::Reason;
 use crate::server::dispatch::{Exec, Handler};
 
 pub const COMMANDS: &[(&str, Handler)] = &[
@@ -23,32 +28,47 @@ pub const COMMANDS: &[(&str, Handler)] = &[
 
 const WRONG_PASS: Fail = Fail::new("WRONGPASS invalid username-password pair or user is disabled.");
 
-/// Checks a user and password in time that does not depend on the password.
-fn login(x: &mut Exec<'_>, user: &[u8], password: &[u8]) -> Result<(), Fail> {
-    use sha2::{Digest, Sha256};
-    let same: bool = Sha256::digest(password)
-        .ct_eq(&Sha256::digest(&x.server.options.password))
-        .into();
-    if user == b"default" && (same || x.server.options.password.is_empty()) {
-        x.session.authenticated = true;
-        Ok(())
-    } else {
-        x.server.counters.denied_auth.fetch_add(1, Relaxed);
-        Err(WRONG_PASS)
+/// The user and password of an AUTH or HELLO, where its words are in order; of several the last.
+pub fn credentials<'a>(name: &str, args: Args<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    match (name, args) {
+        ("auth", [_, password]) => Some((b"default", password)),
+        ("auth", [_, user, password]) => Some((user, password)),
+        ("hello", _) => {
+            let at = args.iter().rposition(|arg| is(arg, "auth"))?;
+            Some((args.get(at + 1)?, args.get(at + 2)?))
+        }
+        _ => None,
     }
+}
+
+/// Makes the session speak for a user.
+fn login(x: &mut Exec<'_>, args: Args<'_>, user: &[u8], password: &[u8]) -> Result<(), Fail> {
+    x.core.refresh_users();
+    if let Some(user) = x.core.users.login(user, password) {
+        x.session.log_in(&user.name);
+        return Ok(());
+    }
+    // Users other than the configured one are not known before the data is loaded.
+    if x.core.role == Role::Loading && x.core.users.get(user).is_none() {
+        return Err(Fail::LOADING);
+    }
+    let user = Bytes::copy_from_slice(&user[..user.len().min(ACL_LOG_OBJECT_LEN_MAX)]);
+    access::note(x.server, x.core, x.session, Reason::Auth, args[0], user);
+    Err(WRONG_PASS)
 }
 
 fn auth(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     match *args {
         [_, password] => {
-            if x.server.options.password.is_empty() {
+            x.core.refresh_users();
+            if x.core.users.get(b"default").is_some_and(|u| u.no_password) {
                 return Err(Fail::new(
                     "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
                 ));
             }
-            login(x, b"default", password)?;
+            login(x, args, b"default", password)?;
         }
-        [_, user, password] => login(x, user, password)?,
+        [_, user, password] => login(x, args, user, password)?,
         _ => return Err(Fail::SYNTAX),
     }
     out.ok();
@@ -91,9 +111,9 @@ fn hello(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         }
     }
     if let Some((user, password)) = credentials {
-        login(x, user, password)?;
+        login(x, args, user, password)?;
     }
-    if !x.session.authenticated {
+    if !x.session.authenticated && !x.core.users.open() {
         return Err(Fail::new(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
@@ -178,8 +198,13 @@ fn quit(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
 
 fn reset(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     x.server.monitors.remove(x.session.client.id);
+    if x.session.tracking.on {
+        x.session.track(x.core, None);
+    }
     x.session.reset(&x.server.hub);
-    x.session.authenticated = x.server.options.password.is_empty();
+    x.core.refresh_users();
+    x.session.speak_for(Bytes::from_static(b"default"));
+    x.session.authenticated = x.core.users.open();
     out.set_proto(Proto::Resp2);
     out.simple("RESET");
     Ok(())

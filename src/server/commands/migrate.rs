@@ -217,6 +217,7 @@ fn migrate(exec: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fai
             ran: Some(Ran {
                 args,
                 took: started.elapsed(),
+                denied: None,
             }),
         });
     });

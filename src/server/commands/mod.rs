@@ -15,6 +15,7 @@ pub mod migrate;
 pub mod pubsub;
 pub mod server;
 pub mod slowlog;
+pub mod tracking;
 pub mod transaction;
 
 #[cfg(test)]
@@ -43,6 +44,7 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
         pubsub::COMMANDS,
         server::COMMANDS,
         slowlog::COMMANDS,
+        tracking::COMMANDS,
         transaction::COMMANDS,
     ];
     for &(name, handler) in families.into_iter().flatten() {

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::command::table;
 use crate::command::{Args, Fail};
 use crate::resp::Out;
+use crate::server::access;
 use crate::server::dispatch::{self, Exec, Handler, Step};
 use crate::server::session::Watch;
 
@@ -68,11 +69,16 @@ fn exec(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         let spec = table::resolve(&args).ok();
         let Some(spec) = spec else { continue };
         // A setting may have changed since it was queued.
-        if let Some(fail) =
-            dispatch::restricted(server, spec.container.map_or(spec, |id| id.spec()), spec)
-        {
+        if let Some(fail) = dispatch::restricted(server, core, session, spec, &args) {
             server.stats.error(fail.as_str().as_bytes());
             out.error(fail.as_str());
+            continue;
+        }
+        // So may its user's rules.
+        if let Err(denied) = access::check(server, core, session, spec, &args) {
+            let text = denied.in_exec();
+            server.stats.error(text.as_bytes());
+            out.error(&text);
             continue;
         }
         if let Step::Replied { wait: waits } =

@@ -202,6 +202,14 @@ pub static ROWS: &[Row] = &[
         |x, v| limits(x).list_max_listpack_size = v.parse().unwrap_or(-2),
     ),
     row(
+        "tracking-table-max-keys",
+        |x| x.core.tracking.keys_max.to_string(),
+        |x, v| {
+            x.core.tracking.keys_max = size(v);
+            x.core.tracking.bound(&mut x.core.rng);
+        },
+    ),
+    row(
         "stream-node-max-entries",
         |x| x.core.ks.limits.stream_node_max_entries.to_string(),
         |x, v| limits(x).stream_node_max_entries = size(v),

@@ -75,7 +75,8 @@ pub fn clients(x: &Exec<'_>, text: &mut String) {
     field(text, "client_recent_max_input_buffer", most(|a| a.input));
     field(text, "client_recent_max_output_buffer", most(|a| a.output));
     field(text, "blocked_clients", n(&x.server.counters.blocked));
-    zeros(text, &["tracking_clients", "clients_in_timeout_table"]);
+    field(text, "tracking_clients", x.core.tracking.clients());
+    zeros(text, &["clients_in_timeout_table"]);
     let waited_for = &x.core.blocking;
     field(text, "total_blocking_keys", waited_for.keys());
     field(
@@ -197,12 +198,12 @@ pub fn stats(x: &Exec<'_>, text: &mut String) {
             "active_defrag_key_misses",
             "total_active_defrag_time",
             "current_active_defrag_time",
-            "tracking_total_keys",
-            "tracking_total_items",
-            "tracking_total_prefixes",
-            "unexpected_error_replies",
         ],
     );
+    field(text, "tracking_total_keys", x.core.tracking.keys());
+    field(text, "tracking_total_items", x.core.tracking.items());
+    field(text, "tracking_total_prefixes", x.core.tracking.prefixes());
+    field(text, "unexpected_error_replies", 0);
     field(text, "total_error_replies", n(&c.errors));
     field(text, "dump_payload_sanitizations", 0);
     field(text, "total_reads_processed", n(&c.reads));
@@ -218,10 +219,8 @@ pub fn stats(x: &Exec<'_>, text: &mut String) {
     );
     field(text, "acl_access_denied_auth", n(&c.denied_auth));
     field(text, "acl_access_denied_cmd", n(&c.denied_command));
-    zeros(
-        text,
-        &["acl_access_denied_key", "acl_access_denied_channel"],
-    );
+    field(text, "acl_access_denied_key", n(&c.denied_key));
+    field(text, "acl_access_denied_channel", n(&c.denied_channel));
     field(text, "relayed_connections", n(&c.relayed));
 }
 
