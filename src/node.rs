@@ -252,6 +252,7 @@ fn server_of(
             linearizable: config.standby_reads == config::StandbyReads::Linearizable,
             port: config.client_addr.port(),
             databases: config.databases as u32,
+            scripting: config.lua_scripting || config.unrestricted,
         },
         clients: Clients::new(config.node_id),
         hub: Arc::new(Hub::default()),
@@ -263,6 +264,7 @@ fn server_of(
         live: server::Live::new(config.maxclients() as usize),
         monitors: Default::default(),
         slowlog: Default::default(),
+        scripts: Default::default(),
         facts,
         disk: Arc::default(),
         reload: {

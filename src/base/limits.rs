@@ -155,3 +155,13 @@ pub const DEBUG_POPULATE_MAX: u64 = 10_000_000;
 pub const MONITORS_MAX: usize = 64;
 /// Members that ZRANDMEMBER with a negative count picks. Beyond: "ERR value is out of range".
 pub const RANDOM_PICKS_MAX: usize = 16 * 1024 * 1024;
+/// Memory of the machine that runs scripts, bytes. Beyond: the script ends with "not enough memory".
+pub const SCRIPT_MEMORY_MAX: usize = 256 * 1024 * 1024;
+/// How deep the tables of a script's reply may nest. Beyond: "ERR reached lua stack limit" in their place.
+pub const SCRIPT_REPLY_DEPTH_MAX: usize = 1000;
+/// How long a script may run. Beyond: it is ended with an error, and what it changed is taken back.
+pub const SCRIPT_RUN_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+/// Scripts that a service keeps for EVALSHA. Beyond: others are forgotten, and answer NOSCRIPT.
+pub const SCRIPTS_MAX: usize = 10_000;
+/// Bytes of such scripts. Beyond: others are forgotten; a script larger than this runs and is not kept.
+pub const SCRIPTS_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -362,7 +362,7 @@ pub fn execute(
     let took = started.elapsed();
     let own_errors = spec.full_name != "exec" && out.error_count() != errors;
     count(server, spec, took, result.is_err() || own_errors);
-    if !spec.has(Flags::SKIP_SLOWLOG) {
+    if !spec.has(Flags::SKIP_SLOWLOG) && !session.in_script {
         note_slow(server, core, session, spec, args, took);
     }
     if server.monitors.watched() && !spec.has(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
@@ -479,10 +479,13 @@ fn at_standby(
 /// Policy: the restricted list (A5). In redirect mode the subcommands of CLUSTER and COMMAND that only read are allowed.
 pub fn restricted(server: &Server, top: &Spec, spec: &Spec) -> Option<Fail> {
     let list = &server.options.restricted;
-    if !(list.contains(top.full_name) || list.contains(spec.full_name)) {
+    let scripts = matches!(top.full_name, "script" | "eval" | "eval_ro" | "evalsha" | "evalsha_ro");
+    let closed = scripts && !server.options.scripting;
+    if !closed && !(list.contains(top.full_name) || list.contains(spec.full_name)) {
         return None;
     }
     if server.options.redirect
+        && !closed
         && (top.full_name == "command" || commands::cluster::reads_only(spec.full_name))
     {
         return None;

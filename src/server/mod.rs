@@ -73,6 +73,8 @@ pub struct Options {
     /// Port of the RESP listener, for INFO.
     pub port: u16,
     pub databases: u32,
+    /// Whether EVAL and its kin are open.
+    pub scripting: bool,
 }
 
 /// Everything that connections share.
@@ -88,6 +90,7 @@ pub struct Server {
     pub stats: Stats,
     pub live: Live,
     pub monitors: Monitors,
+    pub scripts: commands::scripting::Scripts,
     pub slowlog: parking_lot::Mutex<commands::slowlog::Slowlog>,
     /// Facts for INFO that other modules own: `section -> lines`.
     pub facts: Arc<dyn Fn() -> Facts + Send + Sync>,

@@ -72,6 +72,8 @@ pub struct Session {
     pub closing: bool,
     /// Inside EXEC: blocking and the like behave as if nothing could be waited for.
     pub in_exec: bool,
+    /// Inside a script.
+    pub in_script: bool,
     /// The last command, by its full name.
     pub last_command: &'static str,
     /// Inside MONITOR.
@@ -108,6 +110,7 @@ impl Session {
             shards: BTreeSet::new(),
             closing: false,
             in_exec: false,
+            in_script: false,
             last_command: "NULL",
             monitor: false,
             asleep: None,

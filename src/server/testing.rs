@@ -57,6 +57,7 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         linearizable: false,
         port: PORT,
         databases: 16,
+        scripting: true,
     };
     change(&mut options);
     let peer = |id: u64| Peer {
@@ -84,6 +85,7 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         stats: Default::default(),
         monitors: Default::default(),
         slowlog: Default::default(),
+        scripts: Default::default(),
         facts: Arc::new(|| Facts {
             applied: 7,
             followers: vec![("10.0.0.2:6379".into(), 7, true)],
