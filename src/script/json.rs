@@ -187,7 +187,7 @@ impl Writer<'_> {
         }
         match value {
             Value::Nil => self.out.extend_from_slice(b"null"),
-            NULL => self.out.extend_from_slice(b"null"),
+            null if null.is_null() => self.out.extend_from_slice(b"null"),
             Value::Boolean(true) => self.out.extend_from_slice(b"true"),
             Value::Boolean(false) => self.out.extend_from_slice(b"false"),
             Value::Integer(n) => self.number(*n as f64)?,

@@ -78,7 +78,7 @@ impl Vm {
     }
 
     fn build(control: Arc<Control>) -> mlua::Result<Vm> {
-        let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH | StdLib::COROUTINE;
+        let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH;
         let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
         lua.set_memory_limit(SCRIPT_MEMORY_MAX)?;
         let exchange = Arc::<Mutex<Exchange>>::default();
@@ -143,7 +143,7 @@ impl Vm {
         self.lua
             .load(code)
             .set_name(chunk)
-            .set_mode(mlua::ChunkMode::Text)
+            .set_mode(mlua::chunk::ChunkMode::Text)
             .set_environment(self.env.clone())
             .into_function()
             .map(Script)
