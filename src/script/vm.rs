@@ -14,6 +14,8 @@ use crate::resp::Out;
 use super::api::{self, Exchange, Request};
 use super::{Host, bits, convert, error, json, msgpack, structs};
 
+/// The chunk of `sandbox.lua`, whose frames no error names.
+pub(super) const SANDBOX: &str = "@sandbox";
 /// Instructions between two looks at whether the script is to be killed.
 const HOOK_INSTRUCTIONS: u32 = 100_000;
 
@@ -100,7 +102,7 @@ impl Vm {
         tables.raw_set("struct", structs::library(&lua)?)?;
         let (env, globals, run): (Table, Table, Function) = lua
             .load(include_str!("sandbox.lua"))
-            .set_name("@sandbox")
+            .set_name(SANDBOX)
             .call((native, tables))?;
         lua.set_globals(env.clone())?;
         let watched = control.clone();
@@ -248,20 +250,21 @@ fn killed() -> mlua::Error {
     error::table("Script killed by user with SCRIPT KILL...")
 }
 
-/// Where an error that the handler looks at arose: the source of its chunk and the line.
+/// Where an error that the handler looks at arose: the chunk and the line of the innermost frame that is a script's own.
 fn place(lua: &Lua) -> (Option<String>, Option<usize>) {
-    let look = |level| {
-        lua.inspect_stack(level, |frame| {
-            let source = frame.source();
-            let is_c = source.what == "C";
-            (is_c, source.source.map(|s| s.into_owned()), frame.current_line())
-        })
-    };
-    let found = match look(2) {
-        Some((true, ..)) => look(3),
-        other => other,
-    };
-    found.map_or((None, None), |(_, source, line)| (source, line))
+    // Level 0 is this function and level 1 the handler.
+    for level in 2.. {
+        let frame = lua.inspect_stack(level, |frame| {
+            let source = frame.source().source.map(|s| s.into_owned());
+            (source, frame.current_line())
+        });
+        match frame {
+            None => break,
+            Some((Some(source), Some(line))) if source != SANDBOX => return (Some(source), Some(line)),
+            Some(_) => {}
+        }
+    }
+    (None, None)
 }
 
 /// The SHA-1 of a text in lower-case hexadecimal.
