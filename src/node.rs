@@ -253,6 +253,7 @@ fn server_of(
             port: config.client_addr.port(),
             databases: config.databases as u32,
             scripting: config.lua_scripting || config.unrestricted,
+            functions: config.functions || config.unrestricted,
         },
         clients: Clients::new(config.node_id),
         hub: Arc::new(Hub::default()),

@@ -79,6 +79,9 @@ impl Ctx<'_> {
                 self.wrote(to_db, to, fresh);
             }
             Mutation::Copy { to_db, to, .. } => self.wrote(to_db, to, fresh),
+            Mutation::SystemPut { .. } | Mutation::SystemDel { .. } => {
+                self.gate.wrote_system(self.turn.batch);
+            }
             _ => {
                 if let Some((db, key)) = m.key() {
                     self.wrote(db, key, fresh);

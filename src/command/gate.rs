@@ -16,6 +16,8 @@ pub struct Gate {
     floors: HashMap<u32, u64>,
     /// The last batch that changed anything.
     last: u64,
+    /// The last batch that changed a table beside the databases.
+    system: u64,
     committed: u64,
 }
 
@@ -32,6 +34,21 @@ impl Gate {
     pub fn wrote_db(&mut self, db: u32, batch: u64) {
         self.last = batch;
         self.floors.insert(db, batch);
+    }
+
+    /// A batch changes a table beside the databases.
+    pub fn wrote_system(&mut self, batch: u64) {
+        self.last = batch;
+        self.system = batch;
+    }
+
+    /// The batch that a look at a table beside the databases waits for; 0: none. Every request looks at the users'.
+    pub fn system(&self) -> u64 {
+        if self.system > self.committed {
+            self.system
+        } else {
+            0
+        }
     }
 
     /// The batch that a look at a key waits for; 0: none.

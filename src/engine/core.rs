@@ -127,6 +127,15 @@ impl Core {
         }
     }
 
+    /// A core that leads and has no data: for commands about connections, while a script has the engine's own.
+    pub fn without_data() -> Core {
+        let ks = Keyspace::new(1, crate::data::Seed::default());
+        Core {
+            role: Role::Leading { epoch: 0 },
+            ..Core::new(ks, Settings::default())
+        }
+    }
+
     /// Replaces the data, as loaded from the store at a position. The node follows from there.
     pub fn reset(&mut self, ks: Keyspace, sequence: Sequence, applied: (u64, u64)) {
         self.end_epoch();

@@ -38,13 +38,13 @@ fn refused(text: impl Into<String>) -> Status {
 }
 
 impl Service {
-    fn status_now(&self) -> StatusReply {
+    async fn status_now(&self) -> StatusReply {
         let g = &self.0;
         // A copy: with the watch held, a second look at it waits behind a waiting writer, for ever.
         let metrics = g.raft.metrics();
         let m = metrics.borrow_watched().clone();
         let (role, epoch, keys, bytes, loading) = {
-            let core = g.engine.lock();
+            let core = g.engine.locked().await;
             (
                 core.role,
                 core.sequence.epoch,
@@ -209,7 +209,7 @@ impl Admin for Service {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<StatusReply, Status>> + Send>>;
 
     async fn status(&self, _: Request<Empty>) -> Result<Response<StatusReply>, Status> {
-        Ok(Response::new(self.status_now()))
+        Ok(Response::new(self.status_now().await))
     }
 
     async fn watch(&self, _: Request<Empty>) -> Result<Response<Self::WatchStream>, Status> {
@@ -220,7 +220,7 @@ impl Admin for Service {
             let mut shown = None;
             let mut sent = Instant::now();
             loop {
-                let status = service.status_now();
+                let status = service.status_now().await;
                 let key = (
                     status.role.clone(),
                     status.leader,
@@ -439,7 +439,7 @@ impl Admin for Service {
         let deadline = Instant::now() + limit;
         loop {
             {
-                let core = self.0.engine.lock();
+                let core = self.0.engine.locked().await;
                 let (applied, digest) = core.committed_digest();
                 // The very index that was asked for, where it is still known.
                 let found = match core.digest_at(r.at).filter(|_| r.at > 0) {

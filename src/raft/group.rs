@@ -184,7 +184,7 @@ impl Group {
             if leads {
                 self.lease.begin(term, &membership);
                 let open = {
-                    let mut core = self.engine.lock();
+                    let mut core = self.engine.locked().await;
                     let wanted = match core.role {
                         Role::Leading { .. } | Role::Opening { .. } => opened_term != term,
                         Role::Standby => true,
@@ -199,13 +199,14 @@ impl Group {
                     tokio::spawn(async move {
                         if let Err(e) = group.raft.client_write(Payload(payload)).await {
                             tracing::warn!("the epoch could not be opened: {e}");
-                            group.end_epoch();
+                            group.end_epoch().await;
                         }
                     });
                 }
             } else {
                 self.lease.revoke();
-                self.engine.lock().end_epoch();
+                self.engine.end_script();
+                self.engine.locked().await.end_epoch();
             }
             tokio::select! {
                 changed = metrics.changed() => if changed.is_err() { return },
@@ -215,8 +216,9 @@ impl Group {
     }
 
     /// The epoch is over; if this node still leads it opens another.
-    fn end_epoch(&self) {
-        self.engine.lock().end_epoch();
+    async fn end_epoch(&self) {
+        self.engine.end_script();
+        self.engine.locked().await.end_epoch();
         self.reopen.notify_one();
     }
 
@@ -228,7 +230,8 @@ impl Group {
                 if self.store.over_limit() {
                     self.store.room().await;
                 }
-                let Some(proposal) = self.engine.lock().take_proposal() else {
+                let proposal = self.engine.locked().await.take_proposal();
+                let Some(proposal) = proposal else {
                     break;
                 };
                 self.last_proposal_ms
@@ -254,7 +257,7 @@ impl Group {
                     tokio::spawn(async move {
                         if !matches!(done.await, Ok(Ok(_))) && group.engine.era() == era {
                             tracing::warn!("a batch was not accepted: the epoch ends");
-                            group.end_epoch();
+                            group.end_epoch().await;
                         }
                     });
                 }
@@ -271,7 +274,7 @@ impl Group {
             if !self.engine.leading() || self.engine.pause.active() {
                 continue;
             }
-            while self.engine.lock().expire_due() {
+            while self.engine.locked().await.expire_due() {
                 tokio::task::yield_now().await;
             }
             let idle = self
@@ -279,7 +282,7 @@ impl Group {
                 .boottime_ms()
                 .saturating_sub(self.last_proposal_ms.load(Ordering::Relaxed));
             if idle >= MARK_EVERY.as_millis() as u64 {
-                self.engine.lock().want_mark();
+                self.engine.locked().await.want_mark();
             }
         }
     }
@@ -368,7 +371,8 @@ impl Group {
 
     /// Stops Raft; what was committed stays to be found at the next start.
     pub async fn stop(&self) {
-        self.engine.lock().end_epoch();
+        self.engine.end_script();
+        self.engine.locked().await.end_epoch();
         let _ = self.raft.shutdown().await;
         self.log.close();
         let store = self.store.clone();

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use crate::base::number::format_double;
 use crate::resp::parse_value;
 
+use super::Registered;
 use super::convert::{error_text, text, to_lua};
 use super::error::{self, err_table};
 use super::vm::sha1_hex;
@@ -23,6 +24,8 @@ pub struct Exchange {
     pub resp3: bool,
     /// Serves the request; there while a script runs.
     pub serve: Option<Arc<Function>>,
+    /// What the library that is being loaded has registered.
+    pub loading: Option<Vec<Registered>>,
 }
 
 /// What a script asks of the host.
@@ -34,62 +37,87 @@ pub enum Request {
     May(Vec<Vec<u8>>),
 }
 
-type Shared = Arc<Mutex<Exchange>>;
+pub type Shared = Arc<Mutex<Exchange>>;
 
 /// The Redis version that scripts are told.
 const VERSION: &str = "7.2.6";
 const VERSION_NUMBER: i64 = 0x0007_0206;
 /// redis.set_repl's flags.
-const REPL: [(&str, i64); 6] = [
+const REPL: [(&str, i64); 5] = [
     ("REPL_NONE", 0),
     ("REPL_AOF", 1),
     ("REPL_SLAVE", 2),
     ("REPL_REPLICA", 2),
     ("REPL_ALL", 3),
-    ("LOG_DEBUG", 0),
 ];
-const LOG_LEVELS: [(&str, i64); 3] = [("LOG_VERBOSE", 1), ("LOG_NOTICE", 2), ("LOG_WARNING", 3)];
+const LOG_LEVELS: [(&str, i64); 4] = [
+    ("LOG_DEBUG", 0),
+    ("LOG_VERBOSE", 1),
+    ("LOG_NOTICE", 2),
+    ("LOG_WARNING", 3),
+];
 
-/// The table `redis`.
-pub fn library(lua: &Lua, shared: &Shared) -> mlua::Result<Table> {
+/// What the code of a library sees of `redis` while it is loaded, besides `register_function`.
+pub fn load_library(lua: &Lua) -> mlua::Result<Table> {
     let redis = lua.create_table()?;
-    for (name, raises) in [("call", true), ("pcall", false)] {
-        let shared = shared.clone();
-        let f = lua.create_function(move |lua, args: MultiValue| call(lua, &shared, args, raises))?;
-        redis.raw_set(name, f)?;
-    }
-    for (name, value) in REPL.iter().chain(&LOG_LEVELS) {
-        redis.raw_set(*name, *value)?;
+    for (name, value) in LOG_LEVELS {
+        redis.raw_set(name, value)?;
     }
     redis.raw_set("REDIS_VERSION", VERSION)?;
     redis.raw_set("REDIS_VERSION_NUM", VERSION_NUMBER)?;
-    redis.raw_set("error_reply", lua.create_function(|lua, args: MultiValue| {
-        let Some(err) = one_text(&args) else {
-            return err_table(lua, b"ERR wrong number or type of arguments", false);
-        };
-        // With a hyphen before it, the text has its own code.
-        let err = match err.strip_prefix(b"-") {
-            Some(rest) => error_text(&String::from_utf8_lossy(rest)),
-            None => [b"ERR ", &err[..]].concat(),
-        };
-        err_table(lua, err.trim_ascii_end(), false)
-    })?)?;
-    redis.raw_set("status_reply", lua.create_function(|lua, args: MultiValue| {
-        let Some(ok) = one_text(&args) else {
-            return err_table(lua, b"ERR wrong number or type of arguments", false);
-        };
-        let table = lua.create_table()?;
-        table.raw_set("ok", lua.create_string(ok)?)?;
-        Ok(table)
-    })?)?;
-    redis.raw_set("sha1hex", lua.create_function(|lua, args: MultiValue| {
-        if args.len() != 1 {
-            return Err(error::table("wrong number of arguments"));
-        }
-        let text = lua.coerce_string(args[0].clone())?;
-        Ok(sha1_hex(&text.map_or_else(Vec::new, |t| t.as_bytes().to_vec())))
-    })?)?;
-    redis.raw_set("log", lua.create_function(|lua, args: MultiValue| log(lua, args))?)?;
+    redis.raw_set("log", lua.create_function(log)?)?;
+    Ok(redis)
+}
+
+/// The table `redis`.
+pub fn library(lua: &Lua, shared: &Shared) -> mlua::Result<Table> {
+    let redis = load_library(lua)?;
+    for (name, raises) in [("call", true), ("pcall", false)] {
+        let shared = shared.clone();
+        let f =
+            lua.create_function(move |lua, args: MultiValue| call(lua, &shared, args, raises))?;
+        redis.raw_set(name, f)?;
+    }
+    for (name, value) in REPL {
+        redis.raw_set(name, value)?;
+    }
+    redis.raw_set(
+        "error_reply",
+        lua.create_function(|lua, args: MultiValue| {
+            let Some(err) = one_text(&args) else {
+                return err_table(lua, b"ERR wrong number or type of arguments", false);
+            };
+            // With a hyphen before it, the text has its own code.
+            let err = match err.strip_prefix(b"-") {
+                Some(rest) => error_text(&String::from_utf8_lossy(rest)),
+                None => [b"ERR ", &err[..]].concat(),
+            };
+            err_table(lua, err.trim_ascii_end(), false)
+        })?,
+    )?;
+    redis.raw_set(
+        "status_reply",
+        lua.create_function(|lua, args: MultiValue| {
+            let Some(ok) = one_text(&args) else {
+                return err_table(lua, b"ERR wrong number or type of arguments", false);
+            };
+            let table = lua.create_table()?;
+            table.raw_set("ok", lua.create_string(ok)?)?;
+            Ok(table)
+        })?,
+    )?;
+    redis.raw_set(
+        "sha1hex",
+        lua.create_function(|lua, args: MultiValue| {
+            if args.len() != 1 {
+                return Err(error::table("wrong number of arguments"));
+            }
+            let text = lua.coerce_string(args[0].clone())?;
+            Ok(sha1_hex(
+                &text.map_or_else(Vec::new, |t| t.as_bytes().to_vec()),
+            ))
+        })?,
+    )?;
     redis.raw_set("setresp", {
         let shared = shared.clone();
         lua.create_function(move |_, args: MultiValue| {
@@ -104,16 +132,21 @@ pub fn library(lua: &Lua, shared: &Shared) -> mlua::Result<Table> {
             Ok(())
         })?
     })?;
-    redis.raw_set("set_repl", lua.create_function(|_, args: MultiValue| {
-        if args.len() != 1 {
-            return Err(error::table("redis.set_repl() requires one argument."));
-        }
-        match number(&args[0]) {
-            // Every write is in the log, whatever a script wishes.
-            Some(flags) if (0.0..=3.0).contains(&flags) => Ok(()),
-            _ => Err(error::table("Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")),
-        }
-    })?)?;
+    redis.raw_set(
+        "set_repl",
+        lua.create_function(|_, args: MultiValue| {
+            if args.len() != 1 {
+                return Err(error::table("redis.set_repl() requires one argument."));
+            }
+            match number(&args[0]) {
+                // Every write is in the log, whatever a script wishes.
+                Some(flags) if (0.0..=3.0).contains(&flags) => Ok(()),
+                _ => Err(error::table(
+                    "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
+                )),
+            }
+        })?,
+    )?;
     redis.raw_set("replicate_commands", lua.create_function(|_, ()| Ok(true))?)?;
     redis.raw_set("breakpoint", lua.create_function(|_, ()| Ok(false))?)?;
     redis.raw_set("debug", lua.create_function(|_, _: MultiValue| Ok(()))?)?;
@@ -229,38 +262,44 @@ fn log(lua: &Lua, args: MultiValue) -> mlua::Result<()> {
 pub fn random(lua: &Lua, native: &Table) -> mlua::Result<()> {
     let state = Arc::new(AtomicU64::new(0x330E));
     let seeded = state.clone();
-    native.raw_set("randomseed", lua.create_function(move |_, seed: f64| {
-        let seed = seed as i64 as u64 & 0xFFFF_FFFF;
-        seeded.store(seed << 16 | 0x330E, Relaxed);
-        Ok(())
-    })?)?;
-    native.raw_set("random", lua.create_function(move |lua, args: MultiValue| {
-        let next = state
-            .load(Relaxed)
-            .wrapping_mul(0x5_DEEC_E66D)
-            .wrapping_add(0xB)
-            & 0xFFFF_FFFF_FFFF;
-        state.store(next, Relaxed);
-        let max = f64::from(i32::MAX);
-        let r = ((next >> 17) as f64 % max) / max;
-        let mut bounds = [0.0; 2];
-        for (bound, arg) in bounds.iter_mut().zip(args.iter()) {
-            *bound = lua
-                .coerce_number(arg.clone())?
-                .ok_or_else(|| error::text(lua, "bad argument to 'random' (number expected)"))?
-                .trunc();
-        }
-        let [a, b] = bounds;
-        let (low, high, which) = match args.len() {
-            0 => return Ok(r),
-            1 => (1.0, a, 1),
-            2 => (a, b, 2),
-            _ => return Err(error::text(lua, "wrong number of arguments")),
-        };
-        if low > high {
-            let text = format!("bad argument #{which} to 'random' (interval is empty)");
-            return Err(error::text(lua, text));
-        }
-        Ok((r * (high - low + 1.0)).floor() + low)
-    })?)
+    native.raw_set(
+        "randomseed",
+        lua.create_function(move |_, seed: f64| {
+            let seed = seed as i64 as u64 & 0xFFFF_FFFF;
+            seeded.store(seed << 16 | 0x330E, Relaxed);
+            Ok(())
+        })?,
+    )?;
+    native.raw_set(
+        "random",
+        lua.create_function(move |lua, args: MultiValue| {
+            let next = state
+                .load(Relaxed)
+                .wrapping_mul(0x5_DEEC_E66D)
+                .wrapping_add(0xB)
+                & 0xFFFF_FFFF_FFFF;
+            state.store(next, Relaxed);
+            let max = f64::from(i32::MAX);
+            let r = ((next >> 17) as f64 % max) / max;
+            let mut bounds = [0.0; 2];
+            for (bound, arg) in bounds.iter_mut().zip(args.iter()) {
+                *bound = lua
+                    .coerce_number(arg.clone())?
+                    .ok_or_else(|| error::text(lua, "bad argument to 'random' (number expected)"))?
+                    .trunc();
+            }
+            let [a, b] = bounds;
+            let (low, high, which) = match args.len() {
+                0 => return Ok(r),
+                1 => (1.0, a, 1),
+                2 => (a, b, 2),
+                _ => return Err(error::text(lua, "wrong number of arguments")),
+            };
+            if low > high {
+                let text = format!("bad argument #{which} to 'random' (interval is empty)");
+                return Err(error::text(lua, text));
+            }
+            Ok((r * (high - low + 1.0)).floor() + low)
+        })?,
+    )
 }

@@ -7,9 +7,16 @@ use super::error;
 /// A number reduced modulo 2^32, rounded to even as LuaBitOp does.
 fn bits(lua: &Lua, args: &MultiValue, at: usize, name: &str) -> mlua::Result<i32> {
     let value = args.get(at).cloned().unwrap_or(Value::Nil);
-    let got = if at < args.len() { value.type_name() } else { "no value" };
+    let got = if at < args.len() {
+        value.type_name()
+    } else {
+        "no value"
+    };
     let number = lua.coerce_number(value)?.ok_or_else(|| {
-        let text = format!("bad argument #{} to '{name}' (number expected, got {got})", at + 1);
+        let text = format!(
+            "bad argument #{} to '{name}' (number expected, got {got})",
+            at + 1
+        );
         error::text(lua, text)
     })?;
     let rounded = number.round_ties_even();
@@ -19,14 +26,21 @@ fn bits(lua: &Lua, args: &MultiValue, at: usize, name: &str) -> mlua::Result<i32
 /// The table `bit`.
 pub fn library(lua: &Lua) -> mlua::Result<Table> {
     let bit = lua.create_table()?;
-    let unary: [(&str, fn(i32) -> i32); 3] =
-        [("tobit", |a| a), ("bnot", |a| !a), ("bswap", i32::swap_bytes)];
+    let unary: [(&str, fn(i32) -> i32); 3] = [
+        ("tobit", |a| a),
+        ("bnot", |a| !a),
+        ("bswap", i32::swap_bytes),
+    ];
     for (name, f) in unary {
-        let f = lua.create_function(move |lua, args: MultiValue| Ok(f(bits(lua, &args, 0, name)?)))?;
+        let f =
+            lua.create_function(move |lua, args: MultiValue| Ok(f(bits(lua, &args, 0, name)?)))?;
         bit.raw_set(name, f)?;
     }
-    let folds: [(&str, fn(i32, i32) -> i32); 3] =
-        [("band", |a, b| a & b), ("bor", |a, b| a | b), ("bxor", |a, b| a ^ b)];
+    let folds: [(&str, fn(i32, i32) -> i32); 3] = [
+        ("band", |a, b| a & b),
+        ("bor", |a, b| a | b),
+        ("bxor", |a, b| a ^ b),
+    ];
     for (name, f) in folds {
         let f = lua.create_function(move |lua, args: MultiValue| {
             let mut all = bits(lua, &args, 0, name)?;
@@ -51,12 +65,23 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
         })?;
         bit.raw_set(name, f)?;
     }
-    bit.raw_set("tohex", lua.create_function(|lua, args: MultiValue| {
-        let value = bits(lua, &args, 0, "tohex")? as u32;
-        let digits = if args.len() > 1 { bits(lua, &args, 1, "tohex")? } else { 8 };
-        let count = digits.unsigned_abs().min(8) as usize;
-        let text = if digits < 0 { format!("{value:08X}") } else { format!("{value:08x}") };
-        Ok(text[8 - count..].to_owned())
-    })?)?;
+    bit.raw_set(
+        "tohex",
+        lua.create_function(|lua, args: MultiValue| {
+            let value = bits(lua, &args, 0, "tohex")? as u32;
+            let digits = if args.len() > 1 {
+                bits(lua, &args, 1, "tohex")?
+            } else {
+                8
+            };
+            let count = digits.unsigned_abs().min(8) as usize;
+            let text = if digits < 0 {
+                format!("{value:08X}")
+            } else {
+                format!("{value:08x}")
+            };
+            Ok(text[8 - count..].to_owned())
+        })?,
+    )?;
     Ok(bit)
 }

@@ -47,36 +47,66 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
     array_metatable.raw_set("__is_cjson_array", true)?;
     let cjson = lua.create_table()?;
     let (s, marker) = (settings.clone(), array_metatable.clone());
-    cjson.raw_set("encode", lua.create_function(move |lua, args: MultiValue| {
-        if args.len() != 1 {
-            return Err(error::text(lua, "bad argument #1 to 'encode' (expected 1 argument)"));
-        }
-        let mut writer = Writer { lua, settings: *s.lock(), out: Vec::new(), marker: &marker };
-        writer.value(&args[0], 0)?;
-        lua.create_string(&writer.out)
-    })?)?;
+    cjson.raw_set(
+        "encode",
+        lua.create_function(move |lua, args: MultiValue| {
+            if args.len() != 1 {
+                return Err(error::text(
+                    lua,
+                    "bad argument #1 to 'encode' (expected 1 argument)",
+                ));
+            }
+            let mut writer = Writer {
+                lua,
+                settings: *s.lock(),
+                out: Vec::new(),
+                marker: &marker,
+            };
+            writer.value(&args[0], 0)?;
+            lua.create_string(&writer.out)
+        })?,
+    )?;
     let (s, marker) = (settings.clone(), array_metatable.clone());
-    cjson.raw_set("decode", lua.create_function(move |lua, args: MultiValue| {
-        if args.len() != 1 {
-            return Err(error::text(lua, "bad argument #1 to 'decode' (expected 1 argument)"));
-        }
-        let Some(text) = lua.coerce_string(args[0].clone())? else {
-            let got = args[0].type_name();
-            return Err(error::text(lua, format!("bad argument #1 to 'decode' (string expected, got {got})")));
-        };
-        let bytes = text.as_bytes().to_vec();
-        let settings = *s.lock();
-        if bytes.len() >= 2 && (bytes[0] == 0 || bytes[1] == 0) {
-            return Err(error::text(lua, "JSON parser does not support UTF-16 or UTF-32"));
-        }
-        let mut reader = Reader { lua, bytes: &bytes, at: 0, depth: 0, settings, marker: &marker };
-        let value = reader.value()?;
-        reader.space();
-        if reader.at < bytes.len() {
-            return Err(reader.unexpected("the end"));
-        }
-        Ok(value)
-    })?)?;
+    cjson.raw_set(
+        "decode",
+        lua.create_function(move |lua, args: MultiValue| {
+            if args.len() != 1 {
+                return Err(error::text(
+                    lua,
+                    "bad argument #1 to 'decode' (expected 1 argument)",
+                ));
+            }
+            let Some(text) = lua.coerce_string(args[0].clone())? else {
+                let got = args[0].type_name();
+                return Err(error::text(
+                    lua,
+                    format!("bad argument #1 to 'decode' (string expected, got {got})"),
+                ));
+            };
+            let bytes = text.as_bytes().to_vec();
+            let settings = *s.lock();
+            if bytes.len() >= 2 && (bytes[0] == 0 || bytes[1] == 0) {
+                return Err(error::text(
+                    lua,
+                    "JSON parser does not support UTF-16 or UTF-32",
+                ));
+            }
+            let mut reader = Reader {
+                lua,
+                bytes: &bytes,
+                at: 0,
+                depth: 0,
+                settings,
+                marker: &marker,
+            };
+            let value = reader.value()?;
+            reader.space();
+            if reader.at < bytes.len() {
+                return Err(reader.unexpected("the end"));
+            }
+            Ok(value)
+        })?,
+    )?;
     configuration(lua, &cjson, &settings)?;
     cjson.raw_set("null", NULL)?;
     cjson.raw_set("_NAME", "cjson")?;
@@ -88,68 +118,107 @@ fn configuration(lua: &Lua, cjson: &Table, settings: &Arc<Mutex<Settings>>) -> m
     let integer = |lua: &Lua, value: &Value, min: i64, max: i64, at: usize| {
         let n = lua.coerce_number(value.clone())?.unwrap_or(f64::NAN);
         if !(n >= min as f64 && n <= max as f64) {
-            let text = format!("bad argument #{at} to '?' (expected integer between {min} and {max})");
+            let text =
+                format!("bad argument #{at} to '?' (expected integer between {min} and {max})");
             return Err(error::text(lua, text));
         }
         Ok(n as i64)
     };
     let s = settings.clone();
-    cjson.raw_set("encode_sparse_array", lua.create_function(move |lua, args: MultiValue| {
-        let mut s = s.lock();
-        if let Some(Value::Boolean(convert)) = args.front() {
-            s.sparse_convert = *convert;
-        }
-        if let Some(ratio) = args.get(1) {
-            s.sparse_ratio = integer(lua, ratio, 0, i32::MAX.into(), 2)?;
-        }
-        if let Some(safe) = args.get(2) {
-            s.sparse_safe = integer(lua, safe, 0, i32::MAX.into(), 3)?;
-        }
-        Ok((s.sparse_convert, s.sparse_ratio, s.sparse_safe))
-    })?)?;
+    cjson.raw_set(
+        "encode_sparse_array",
+        lua.create_function(move |lua, args: MultiValue| {
+            let mut s = s.lock();
+            if let Some(Value::Boolean(convert)) = args.front() {
+                s.sparse_convert = *convert;
+            }
+            if let Some(ratio) = args.get(1) {
+                s.sparse_ratio = integer(lua, ratio, 0, i32::MAX.into(), 2)?;
+            }
+            if let Some(safe) = args.get(2) {
+                s.sparse_safe = integer(lua, safe, 0, i32::MAX.into(), 3)?;
+            }
+            Ok((s.sparse_convert, s.sparse_ratio, s.sparse_safe))
+        })?,
+    )?;
     for encode in [true, false] {
         let s = settings.clone();
-        let name = if encode { "encode_max_depth" } else { "decode_max_depth" };
-        cjson.raw_set(name, lua.create_function(move |lua, args: MultiValue| {
-            let mut s = s.lock();
-            let depth = if encode { &mut s.encode_depth } else { &mut s.decode_depth };
-            if let Some(value) = args.front() {
-                *depth = integer(lua, value, 1, i32::MAX.into(), 1)?;
-            }
-            Ok(*depth)
-        })?)?;
+        let name = if encode {
+            "encode_max_depth"
+        } else {
+            "decode_max_depth"
+        };
+        cjson.raw_set(
+            name,
+            lua.create_function(move |lua, args: MultiValue| {
+                let mut s = s.lock();
+                let depth = if encode {
+                    &mut s.encode_depth
+                } else {
+                    &mut s.decode_depth
+                };
+                if let Some(value) = args.front() {
+                    *depth = integer(lua, value, 1, i32::MAX.into(), 1)?;
+                }
+                Ok(*depth)
+            })?,
+        )?;
     }
     let s = settings.clone();
-    cjson.raw_set("encode_number_precision", lua.create_function(move |lua, args: MultiValue| {
-        let mut s = s.lock();
-        if let Some(value) = args.front() {
-            s.precision = integer(lua, value, 1, 16, 1)? as usize;
-        }
-        Ok(s.precision as i64)
-    })?)?;
-    cjson.raw_set("encode_keep_buffer", lua.create_function(|_, keep: Option<bool>| Ok(keep.unwrap_or(true)))?)?;
+    cjson.raw_set(
+        "encode_number_precision",
+        lua.create_function(move |lua, args: MultiValue| {
+            let mut s = s.lock();
+            if let Some(value) = args.front() {
+                s.precision = integer(lua, value, 1, 16, 1)? as usize;
+            }
+            Ok(s.precision as i64)
+        })?,
+    )?;
+    cjson.raw_set(
+        "encode_keep_buffer",
+        lua.create_function(|_, keep: Option<bool>| Ok(keep.unwrap_or(true)))?,
+    )?;
     let s = settings.clone();
-    cjson.raw_set("encode_invalid_numbers", lua.create_function(move |lua, args: MultiValue| {
-        let mut s = s.lock();
-        match args.front() {
-            Some(Value::Boolean(on)) => (s.invalid_numbers_written, s.invalid_numbers_null) = (*on, false),
-            Some(Value::String(text)) if &*text.as_bytes() == b"null" => s.invalid_numbers_null = true,
-            _ => {}
-        }
-        Ok(match s.invalid_numbers_null {
-            true => Value::String(lua.create_string("null")?),
-            false => Value::Boolean(s.invalid_numbers_written),
-        })
-    })?)?;
+    cjson.raw_set(
+        "encode_invalid_numbers",
+        lua.create_function(move |lua, args: MultiValue| {
+            let mut s = s.lock();
+            match args.front() {
+                Some(Value::Boolean(on)) => {
+                    (s.invalid_numbers_written, s.invalid_numbers_null) = (*on, false)
+                }
+                Some(Value::String(text)) if &*text.as_bytes() == b"null" => {
+                    s.invalid_numbers_null = true
+                }
+                _ => {}
+            }
+            Ok(match s.invalid_numbers_null {
+                true => Value::String(lua.create_string("null")?),
+                false => Value::Boolean(s.invalid_numbers_written),
+            })
+        })?,
+    )?;
     for numbers in [true, false] {
         let s = settings.clone();
-        let name = if numbers { "decode_invalid_numbers" } else { "decode_array_with_array_mt" };
-        cjson.raw_set(name, lua.create_function(move |_, on: Option<bool>| {
-            let mut s = s.lock();
-            let switch = if numbers { &mut s.invalid_numbers_read } else { &mut s.array_metatable };
-            *switch = on.unwrap_or(*switch);
-            Ok(*switch)
-        })?)?;
+        let name = if numbers {
+            "decode_invalid_numbers"
+        } else {
+            "decode_array_with_array_mt"
+        };
+        cjson.raw_set(
+            name,
+            lua.create_function(move |_, on: Option<bool>| {
+                let mut s = s.lock();
+                let switch = if numbers {
+                    &mut s.invalid_numbers_read
+                } else {
+                    &mut s.array_metatable
+                };
+                *switch = on.unwrap_or(*switch);
+                Ok(*switch)
+            })?,
+        )?;
     }
     Ok(())
 }
@@ -157,7 +226,11 @@ fn configuration(lua: &Lua, cjson: &Table, settings: &Arc<Mutex<Settings>>) -> m
 /// A number as C's `%.{precision}g` writes it.
 pub fn general(value: f64, precision: usize) -> String {
     if value == 0.0 {
-        return if value.is_sign_negative() { "-0".into() } else { "0".into() };
+        return if value.is_sign_negative() {
+            "-0".into()
+        } else {
+            "0".into()
+        };
     }
     let scientific = format!("{:.*e}", precision - 1, value);
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -170,7 +243,11 @@ pub fn general(value: f64, precision: usize) -> String {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{}e{sign}{:02}", trim(mantissa), exponent.abs());
     }
-    trim(&format!("{:.*}", (precision as i32 - 1 - exponent).max(0) as usize, value))
+    trim(&format!(
+        "{:.*}",
+        (precision as i32 - 1 - exponent).max(0) as usize,
+        value
+    ))
 }
 
 struct Writer<'a> {
@@ -183,7 +260,10 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn value(&mut self, value: &Value, depth: i64) -> mlua::Result<()> {
         if self.out.len() > BULK_LEN_MAX {
-            return Err(error::text(self.lua, "Cannot serialise: the text is too long"));
+            return Err(error::text(
+                self.lua,
+                "Cannot serialise: the text is too long",
+            ));
         }
         match value {
             Value::Nil => self.out.extend_from_slice(b"null"),
@@ -205,11 +285,18 @@ impl Writer<'_> {
 
     fn number(&mut self, n: f64) -> mlua::Result<()> {
         if n.is_finite() {
-            self.out.extend_from_slice(general(n, self.settings.precision).as_bytes());
+            self.out
+                .extend_from_slice(general(n, self.settings.precision).as_bytes());
         } else if self.settings.invalid_numbers_null {
             self.out.extend_from_slice(b"null");
         } else if self.settings.invalid_numbers_written {
-            let text = if n.is_nan() { "nan" } else if n > 0.0 { "inf" } else { "-inf" };
+            let text = if n.is_nan() {
+                "nan"
+            } else if n > 0.0 {
+                "inf"
+            } else {
+                "-inf"
+            };
             self.out.extend_from_slice(text.as_bytes());
         } else {
             return Err(self.cannot("number", "must not be NaN or Inf"));
@@ -229,7 +316,9 @@ impl Writer<'_> {
                 10 => self.out.extend_from_slice(b"\\n"),
                 12 => self.out.extend_from_slice(b"\\f"),
                 13 => self.out.extend_from_slice(b"\\r"),
-                0..32 | 127 => self.out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+                0..32 | 127 => self
+                    .out
+                    .extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
                 _ => self.out.push(byte),
             }
         }
@@ -265,7 +354,11 @@ impl Writer<'_> {
             return Err(error::text(self.lua, text));
         }
         let marked = table.metatable().is_some_and(|m| m == *self.marker);
-        let length = if marked { Some(table.raw_len() as i64) } else { self.array_len(table)? };
+        let length = if marked {
+            Some(table.raw_len() as i64)
+        } else {
+            self.array_len(table)?
+        };
         match length {
             Some(length) if length > 0 || marked => {
                 self.out.push(b'[');
@@ -292,7 +385,10 @@ impl Writer<'_> {
                             self.value(&key, depth)?;
                             self.out.push(b'"');
                         }
-                        other => return Err(self.cannot(other.type_name(), "table key must be a number or string")),
+                        other => {
+                            return Err(self
+                                .cannot(other.type_name(), "table key must be a number or string"));
+                        }
                     }
                     self.out.push(b':');
                     self.value(&value, depth)?;
@@ -335,7 +431,10 @@ impl Reader<'_> {
             Some(_) => "invalid token",
         };
         let at = self.at + 1;
-        error::text(self.lua, format!("Expected {expected} but found {found} at character {at}"))
+        error::text(
+            self.lua,
+            format!("Expected {expected} but found {found} at character {at}"),
+        )
     }
 
     fn enter(&mut self) -> mlua::Result<()> {
@@ -373,18 +472,35 @@ impl Reader<'_> {
 
     fn number(&mut self) -> mlua::Result<Value> {
         let rest = &self.bytes[self.at..];
-        let length = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || b"+-.".contains(b)).count();
+        let length = rest
+            .iter()
+            .take_while(|b| b.is_ascii_alphanumeric() || b"+-.".contains(b))
+            .count();
         let text = std::str::from_utf8(&rest[..length]).unwrap_or("");
         let digits = text.trim_start_matches(['-', '+']);
-        let parsed = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-            Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16)
-                .ok()
-                .map(|n| if text.starts_with('-') { -(n as f64) } else { n as f64 }),
+        let parsed = match digits
+            .strip_prefix("0x")
+            .or_else(|| digits.strip_prefix("0X"))
+        {
+            Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16).ok().map(|n| {
+                if text.starts_with('-') {
+                    -(n as f64)
+                } else {
+                    n as f64
+                }
+            }),
             None => text.parse::<f64>().ok(),
         };
-        let invalid = digits.starts_with(['i', 'I', 'n', 'N']) || digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.") && !digits.starts_with("0e") && !digits.starts_with("0E");
+        let invalid = digits.starts_with(['i', 'I', 'n', 'N'])
+            || digits.len() > 1
+                && digits.starts_with('0')
+                && !digits.starts_with("0.")
+                && !digits.starts_with("0e")
+                && !digits.starts_with("0E");
         match parsed {
-            Some(n) if !text.starts_with('+') && (!invalid || self.settings.invalid_numbers_read) => {
+            Some(n)
+                if !text.starts_with('+') && (!invalid || self.settings.invalid_numbers_read) =>
+            {
                 self.at += length;
                 Ok(Value::Number(n))
             }
@@ -450,7 +566,9 @@ impl Reader<'_> {
     fn hex4(&self, at: usize) -> Option<u32> {
         let digits = self.bytes.get(at..at + 4)?;
         let all_hex = digits.iter().all(u8::is_ascii_hexdigit);
-        all_hex.then(|| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()).flatten()
+        all_hex
+            .then(|| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())
+            .flatten()
     }
 
     fn string(&mut self) -> mlua::Result<Vec<u8>> {
@@ -458,7 +576,13 @@ impl Reader<'_> {
         let mut text = Vec::new();
         loop {
             let Some(&byte) = self.bytes.get(self.at) else {
-                return Err(error::text(self.lua, format!("Expected value but found unexpected end of string at character {}", self.at + 1)));
+                return Err(error::text(
+                    self.lua,
+                    format!(
+                        "Expected value but found unexpected end of string at character {}",
+                        self.at + 1
+                    ),
+                ));
             };
             self.at += 1;
             match byte {
@@ -466,7 +590,13 @@ impl Reader<'_> {
                 b'\\' => self.escape(&mut text)?,
                 0..32 => {
                     self.at -= 1;
-                    return Err(error::text(self.lua, format!("Expected value but found invalid token at character {}", self.at + 1)));
+                    return Err(error::text(
+                        self.lua,
+                        format!(
+                            "Expected value but found invalid token at character {}",
+                            self.at + 1
+                        ),
+                    ));
                 }
                 _ => text.push(byte),
             }
@@ -484,7 +614,9 @@ impl Reader<'_> {
             b't' => 9,
             b'u' => {
                 let high = self.hex4(self.at + 1);
-                let low = (self.bytes.get(self.at + 5..self.at + 7) == Some(b"\\u")).then(|| self.hex4(self.at + 7)).flatten();
+                let low = (self.bytes.get(self.at + 5..self.at + 7) == Some(b"\\u"))
+                    .then(|| self.hex4(self.at + 7))
+                    .flatten();
                 let (code, used) = match (high, low) {
                     (Some(h @ 0xD800..0xDC00), Some(l @ 0xDC00..0xE000)) => {
                         (Some(0x10000 + ((h - 0xD800) << 10) + (l - 0xDC00)), 11)
@@ -492,14 +624,26 @@ impl Reader<'_> {
                     (code, _) => (code, 5),
                 };
                 let Some(code) = code.and_then(char::from_u32) else {
-                    return Err(error::text(self.lua, format!("Expected value but found invalid unicode escape code at character {}", self.at)));
+                    return Err(error::text(
+                        self.lua,
+                        format!(
+                            "Expected value but found invalid unicode escape code at character {}",
+                            self.at
+                        ),
+                    ));
                 };
                 text.extend_from_slice(code.encode_utf8(&mut [0; 4]).as_bytes());
                 self.at += used;
                 return Ok(());
             }
             _ => {
-                return Err(error::text(self.lua, format!("Expected value but found invalid escape code at character {}", self.at)));
+                return Err(error::text(
+                    self.lua,
+                    format!(
+                        "Expected value but found invalid escape code at character {}",
+                        self.at
+                    ),
+                ));
             }
         };
         text.push(plain);

@@ -9,13 +9,17 @@ mod bits;
 mod convert;
 mod error;
 mod json;
+mod library;
+mod marks;
 mod msgpack;
 mod structs;
 #[cfg(test)]
 mod tests;
 mod vm;
 
-pub use vm::{Control, Ended, Run, Script, Vm, sha1_hex};
+pub use library::{BAD_NAME, Registered, is_name};
+pub use marks::Marks;
+pub use vm::{Ended, Run, Script, Vm, sha1_hex};
 
 /// What `redis.call` and `redis.acl_check_cmd` reach.
 pub trait Host {

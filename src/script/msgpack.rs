@@ -12,50 +12,84 @@ const UNPACK_DEPTH_MAX: usize = 200;
 /// The table `cmsgpack`.
 pub fn library(lua: &Lua) -> mlua::Result<Table> {
     let library = lua.create_table()?;
-    library.raw_set("pack", lua.create_function(|lua, args: MultiValue| {
-        if args.is_empty() {
-            return Err(error::text(lua, "bad argument #0 to 'pack' (MessagePack pack needs input.)"));
-        }
-        let mut out = Vec::new();
-        for value in &args {
-            pack(value, &mut out, 0)?;
-        }
-        lua.create_string(out)
-    })?)?;
-    library.raw_set("unpack", lua.create_function(|lua, args: MultiValue| {
-        let bytes = bytes(lua, &args, "unpack")?;
-        let mut values = MultiValue::new();
-        let mut reader = Reader { lua, bytes: &bytes, at: 0 };
-        while reader.at < bytes.len() {
-            values.push_back(reader.value(0)?);
-        }
-        Ok(values)
-    })?)?;
-    for (name, one) in [("unpack_one", true), ("unpack_limit", false)] {
-        library.raw_set(name, lua.create_function(move |lua, args: MultiValue| {
-            let bytes = bytes(lua, &args, name)?;
-            let number = |at: usize, otherwise: i64| {
-                let value = args.get(at).cloned().unwrap_or(Value::Nil);
-                mlua::Result::Ok(lua.coerce_number(value)?.map_or(otherwise, |n| n as i64))
-            };
-            let (limit, offset) = if one { (1, number(1, 0)?) } else { (number(1, 0)?, number(2, 0)?) };
-            if limit < 0 || offset < 0 {
-                let text = format!("Invalid request to unpack with offset of {offset} and limit of {}.", bytes.len());
-                return Err(error::text(lua, text));
+    library.raw_set(
+        "pack",
+        lua.create_function(|lua, args: MultiValue| {
+            if args.is_empty() {
+                return Err(error::text(
+                    lua,
+                    "bad argument #0 to 'pack' (MessagePack pack needs input.)",
+                ));
             }
-            if offset as usize > bytes.len() {
-                let text = format!("Start offset {offset} greater than input length {}.", bytes.len());
-                return Err(error::text(lua, text));
+            let mut out = Vec::new();
+            for value in &args {
+                pack(value, &mut out, 0)?;
             }
-            let mut reader = Reader { lua, bytes: &bytes, at: offset as usize };
+            lua.create_string(out)
+        })?,
+    )?;
+    library.raw_set(
+        "unpack",
+        lua.create_function(|lua, args: MultiValue| {
+            let bytes = bytes(lua, &args, "unpack")?;
             let mut values = MultiValue::new();
-            while reader.at < bytes.len() && (limit == 0 || (values.len() as i64) < limit) {
+            let mut reader = Reader {
+                lua,
+                bytes: &bytes,
+                at: 0,
+            };
+            while reader.at < bytes.len() {
                 values.push_back(reader.value(0)?);
             }
-            let next = if reader.at == bytes.len() { -1 } else { reader.at as i64 };
-            values.push_front(Value::Integer(next));
             Ok(values)
-        })?)?;
+        })?,
+    )?;
+    for (name, one) in [("unpack_one", true), ("unpack_limit", false)] {
+        library.raw_set(
+            name,
+            lua.create_function(move |lua, args: MultiValue| {
+                let bytes = bytes(lua, &args, name)?;
+                let number = |at: usize, otherwise: i64| {
+                    let value = args.get(at).cloned().unwrap_or(Value::Nil);
+                    mlua::Result::Ok(lua.coerce_number(value)?.map_or(otherwise, |n| n as i64))
+                };
+                let (limit, offset) = if one {
+                    (1, number(1, 0)?)
+                } else {
+                    (number(1, 0)?, number(2, 0)?)
+                };
+                if limit < 0 || offset < 0 {
+                    let text = format!(
+                        "Invalid request to unpack with offset of {offset} and limit of {}.",
+                        bytes.len()
+                    );
+                    return Err(error::text(lua, text));
+                }
+                if offset as usize > bytes.len() {
+                    let text = format!(
+                        "Start offset {offset} greater than input length {}.",
+                        bytes.len()
+                    );
+                    return Err(error::text(lua, text));
+                }
+                let mut reader = Reader {
+                    lua,
+                    bytes: &bytes,
+                    at: offset as usize,
+                };
+                let mut values = MultiValue::new();
+                while reader.at < bytes.len() && (limit == 0 || (values.len() as i64) < limit) {
+                    values.push_back(reader.value(0)?);
+                }
+                let next = if reader.at == bytes.len() {
+                    -1
+                } else {
+                    reader.at as i64
+                };
+                values.push_front(Value::Integer(next));
+                Ok(values)
+            })?,
+        )?;
     }
     library.raw_set("_NAME", "cmsgpack")?;
     library.raw_set("_VERSION", "lua-cmsgpack 0.4.0")?;
@@ -66,10 +100,17 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
 
 fn bytes(lua: &Lua, args: &MultiValue, name: &str) -> mlua::Result<Vec<u8>> {
     let value = args.front().cloned().unwrap_or(Value::Nil);
-    let got = if args.is_empty() { "no value" } else { value.type_name() };
+    let got = if args.is_empty() {
+        "no value"
+    } else {
+        value.type_name()
+    };
     match lua.coerce_string(value)? {
         Some(text) => Ok(text.as_bytes().to_vec()),
-        None => Err(error::text(lua, format!("bad argument #1 to '{name}' (string expected, got {got})"))),
+        None => Err(error::text(
+            lua,
+            format!("bad argument #1 to '{name}' (string expected, got {got})"),
+        )),
     }
 }
 
@@ -92,13 +133,31 @@ fn pack_int(n: i64, out: &mut Vec<u8>) {
     match n {
         -32..=127 => out.push(n as i8 as u8),
         128..=0xFF => out.extend_from_slice(&[0xcc, n as u8]),
-        0x100..=0xFFFF => { out.push(0xcd); out.extend_from_slice(&(n as u16).to_be_bytes()) }
-        0x1_0000..=0xFFFF_FFFF => { out.push(0xce); out.extend_from_slice(&(n as u32).to_be_bytes()) }
-        0x1_0000_0000.. => { out.push(0xcf); out.extend_from_slice(&n.to_be_bytes()) }
+        0x100..=0xFFFF => {
+            out.push(0xcd);
+            out.extend_from_slice(&(n as u16).to_be_bytes())
+        }
+        0x1_0000..=0xFFFF_FFFF => {
+            out.push(0xce);
+            out.extend_from_slice(&(n as u32).to_be_bytes())
+        }
+        0x1_0000_0000.. => {
+            out.push(0xcf);
+            out.extend_from_slice(&n.to_be_bytes())
+        }
         -128..=-33 => out.extend_from_slice(&[0xd0, n as i8 as u8]),
-        -0x8000..=-129 => { out.push(0xd1); out.extend_from_slice(&(n as i16).to_be_bytes()) }
-        -0x8000_0000..=-0x8001 => { out.push(0xd2); out.extend_from_slice(&(n as i32).to_be_bytes()) }
-        _ => { out.push(0xd3); out.extend_from_slice(&n.to_be_bytes()) }
+        -0x8000..=-129 => {
+            out.push(0xd1);
+            out.extend_from_slice(&(n as i16).to_be_bytes())
+        }
+        -0x8000_0000..=-0x8001 => {
+            out.push(0xd2);
+            out.extend_from_slice(&(n as i32).to_be_bytes())
+        }
+        _ => {
+            out.push(0xd3);
+            out.extend_from_slice(&n.to_be_bytes())
+        }
     }
 }
 
@@ -165,7 +224,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn take(&mut self, n: usize) -> mlua::Result<&[u8]> {
-        let end = self.at.checked_add(n).filter(|&end| end <= self.bytes.len());
+        let end = self
+            .at
+            .checked_add(n)
+            .filter(|&end| end <= self.bytes.len());
         let Some(end) = end else {
             return Err(error::text(self.lua, "Missing bytes in input."));
         };
@@ -176,7 +238,10 @@ impl Reader<'_> {
 
     /// A big-endian number of `n` bytes.
     fn uint(&mut self, n: usize) -> mlua::Result<u64> {
-        Ok(self.take(n)?.iter().fold(0, |all, &b| all << 8 | u64::from(b)))
+        Ok(self
+            .take(n)?
+            .iter()
+            .fold(0, |all, &b| all << 8 | u64::from(b)))
     }
 
     fn value(&mut self, depth: usize) -> mlua::Result<Value> {

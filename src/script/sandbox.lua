@@ -1,7 +1,8 @@
--- What a script sees: built once per VM, from the real globals and `native` (functions written in Rust).
+-- What scripts and functions see: built once per VM, from the real globals and `native` (functions written in Rust).
 -- A protected table is an empty one whose metatable reads the real table and refuses writes; the real ones
 -- never reach a script. Everything here works on locals alone, so that a changed environment harms nothing.
-local native, libraries = ...
+-- Scripts, functions and the code that registers functions each have globals of their own; libraries are shared.
+local native, libraries, redis, load_redis = ...
 
 local error, getfenv, getmetatable, loadstring, next, pcall, rawget, rawset, select, setfenv, setmetatable, tostring,
     type, unpack, xpcall, collectgarbage =
@@ -13,9 +14,8 @@ local resume, byte = coroutine.resume, string.byte
 
 local READONLY = "Attempt to modify a readonly table"
 local real = setmetatable({}, { __mode = "k" })
-local globals = {}
-local env = {}
-local builtins = {
+local env, function_env = {}, {}
+local shared = {
     assert = assert, tonumber = tonumber, tostring = tostring, type = type, select = select, unpack = unpack,
     rawequal = rawequal, ipairs = ipairs, error = error, gcinfo = gcinfo, _VERSION = _VERSION,
 }
@@ -31,6 +31,15 @@ local function protect(t)
     local proxy = {}
     real[proxy] = t
     return setmetatable(proxy, { __index = t, __newindex = refuse, __metatable = false })
+end
+
+local function nonexistent(_, name)
+    error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
+end
+
+-- Protected, and names that are not there are errors.
+local function protect_strict(t)
+    return protect(setmetatable(t, { __index = nonexistent }))
 end
 
 -- Errors of Rust functions travel as userdata; a script sees the text or the table that they stand for.
@@ -59,22 +68,18 @@ local function settle_resume(ok, e, ...)
     return false, plain(e)
 end
 
-for name, value in next, builtins do
-    globals[name] = value
-end
-
-function globals.pcall(...)
+function shared.pcall(...)
     return settle(pcall(...))
 end
 
-function globals.xpcall(f, handler)
+function shared.xpcall(f, handler)
     return xpcall(f, function(e)
         return handler(plain(e))
     end)
 end
 
-function globals.getmetatable(t)
-    if t == env then
+function shared.getmetatable(t)
+    if t == env or t == function_env then
         return protect({})
     end
     if real[t] then
@@ -83,30 +88,30 @@ function globals.getmetatable(t)
     return getmetatable(t)
 end
 
-function globals.setmetatable(t, m)
+function shared.setmetatable(t, m)
     if real[t] then
         error(READONLY, 2)
     end
     return setmetatable(t, m)
 end
 
-function globals.rawset(t, k, v)
+function shared.rawset(t, k, v)
     if real[t] then
         error(READONLY, 2)
     end
     return rawset(t, k, v)
 end
 
-function globals.rawget(t, k)
+function shared.rawget(t, k)
     return rawget(real[t] or t, k)
 end
 
 local function following(t, k)
     return next(real[t] or t, k)
 end
-globals.next = following
+shared.next = following
 
-function globals.pairs(t)
+function shared.pairs(t)
     if real[t] then
         return following, t, nil
     end
@@ -116,20 +121,7 @@ function globals.pairs(t)
     return next, t, nil
 end
 
-function globals.getfenv(f)
-    if f == nil then
-        f = 1
-    end
-    if f == 0 then
-        return env
-    end
-    if type(f) == "number" then
-        f = f + 1
-    end
-    return getfenv(f)
-end
-
-function globals.setfenv(f, t)
+function shared.setfenv(f, t)
     if f == 0 then
         error(READONLY, 2)
     end
@@ -139,46 +131,69 @@ function globals.setfenv(f, t)
     return setfenv(f, t)
 end
 
-local function load_text(text, name)
-    if byte(text, 1) == 27 then
-        return nil, "attempt to load a binary chunk"
-    end
-    local f, e = loadstring(text, name)
-    if f then
-        setfenv(f, env)
-    end
-    return f, e
-end
+-- The globals that lead to an environment: those of scripts, or of functions.
+local function of(env)
+    local globals = {}
 
-function globals.loadstring(text, name)
-    if type(text) == "number" then
-        text = tostring(text)
-    end
-    if type(text) ~= "string" then
-        error("bad argument #1 to 'loadstring' (string expected, got " .. (text == nil and "no value" or type(text)) .. ")", 2)
-    end
-    return load_text(text, name)
-end
-
-function globals.load(f, name)
-    if type(f) ~= "function" then
-        error("bad argument #1 to 'load' (function expected, got " .. (f == nil and "no value" or type(f)) .. ")", 2)
-    end
-    local pieces = {}
-    while true do
-        local piece = f()
-        if piece == nil or piece == "" then
-            break
+    function globals.getfenv(f)
+        if f == nil then
+            f = 1
         end
-        if type(piece) ~= "string" then
-            return nil, "reader function must return a string"
+        if f == 0 then
+            return env
         end
-        pieces[#pieces + 1] = piece
+        if type(f) == "number" then
+            f = f + 1
+        end
+        return getfenv(f)
     end
-    return load_text(concat(pieces), name or "=(load)")
+
+    local function load_text(text, name)
+        if byte(text, 1) == 27 then
+            return nil, "attempt to load a binary chunk"
+        end
+        local f, e = loadstring(text, name)
+        if f then
+            setfenv(f, env)
+        end
+        return f, e
+    end
+
+    function globals.loadstring(text, name)
+        if type(text) == "number" then
+            text = tostring(text)
+        end
+        if type(text) ~= "string" then
+            local got = text == nil and "no value" or type(text)
+            error("bad argument #1 to 'loadstring' (string expected, got " .. got .. ")", 2)
+        end
+        return load_text(text, name)
+    end
+
+    function globals.load(f, name)
+        if type(f) ~= "function" then
+            local got = f == nil and "no value" or type(f)
+            error("bad argument #1 to 'load' (function expected, got " .. got .. ")", 2)
+        end
+        local pieces = {}
+        while true do
+            local piece = f()
+            if piece == nil or piece == "" then
+                break
+            end
+            if type(piece) ~= "string" then
+                return nil, "reader function must return a string"
+            end
+            pieces[#pieces + 1] = piece
+        end
+        return load_text(concat(pieces), name or "=(load)")
+    end
+
+    globals._G = env
+    return globals
 end
 
-function globals.collectgarbage(what, ...)
+function shared.collectgarbage(what, ...)
     if what == nil or what == "collect" or what == "count" or what == "step" then
         return collectgarbage(what, ...)
     end
@@ -212,22 +227,33 @@ coroutines.resume = function(...)
 end
 maths.random, maths.randomseed = native.random, native.randomseed
 
-globals.table, globals.coroutine, globals.math = protect(tables), protect(coroutines), protect(maths)
-globals.string = protect(strings)
-string_metatable.__index = globals.string
-string_metatable.__metatable = protect({ __index = globals.string })
+shared.table, shared.coroutine, shared.math = protect(tables), protect(coroutines), protect(maths)
+shared.string = protect(strings)
+string_metatable.__index = shared.string
+string_metatable.__metatable = protect({ __index = shared.string })
 for name, library in next, libraries do
-    globals[name] = protect(library)
+    shared[name] = protect(library)
 end
-globals._G = env
 
-setmetatable(globals, {
-    __index = function(_, name)
-        error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
-    end,
-})
-real[env] = globals
-setmetatable(env, { __index = globals, __newindex = refuse, __metatable = false })
+-- What redis.breakpoint and the like are to scripts, functions do not have.
+local function_redis = copy(redis)
+function_redis.breakpoint, function_redis.debug, function_redis.replicate_commands = nil, nil, nil
+
+local function close(env, redis)
+    local globals = of(env)
+    for name, value in next, shared do
+        globals[name] = value
+    end
+    globals.redis = protect(redis)
+    real[env] = setmetatable(globals, { __index = nonexistent })
+    local metatable = { __index = globals, __newindex = refuse, __metatable = false }
+    setmetatable(env, metatable)
+    return globals, metatable
+end
+
+local globals = close(env, redis)
+local function_globals, function_metatable = close(function_env, function_redis)
+local load_globals = setmetatable({ redis = protect_strict(load_redis) }, { __index = nonexistent })
 
 -- Gives every error that ends a script its place.
 local function handler(e)
@@ -251,4 +277,20 @@ local function run(f, keys, args)
     return xpcall(f, handler)
 end
 
-return env, globals, run
+local function settle_load(ok, e)
+    rawset(function_metatable, "__index", function_globals)
+    real[function_env] = function_globals
+    if ok then
+        return ok
+    end
+    return false, plain(e)
+end
+
+-- Runs the code of a library, which sees nothing but what it needs to register functions.
+local function load_library(f)
+    rawset(function_metatable, "__index", load_globals)
+    real[function_env] = load_globals
+    return settle_load(pcall(f))
+end
+
+return env, globals, function_env, run, load_library

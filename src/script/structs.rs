@@ -26,7 +26,10 @@ struct Item {
 
 impl Format<'_> {
     fn number(&mut self, otherwise: usize) -> mlua::Result<usize> {
-        let digits = self.text[self.at..].iter().take_while(|b| b.is_ascii_digit()).count();
+        let digits = self.text[self.at..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
         if digits == 0 {
             return Ok(otherwise);
         }
@@ -50,7 +53,8 @@ impl Format<'_> {
                 b'i' | b'I' => {
                     let size = self.number(4)?;
                     if size > INT_SIZE_MAX {
-                        let text = format!("integral size {size} is larger than limit of {INT_SIZE_MAX}");
+                        let text =
+                            format!("integral size {size} is larger than limit of {INT_SIZE_MAX}");
                         return Err(error::text(self.lua, text));
                     }
                     size
@@ -58,8 +62,14 @@ impl Format<'_> {
                 b'c' => self.number(1)?,
                 b's' => 0,
                 b' ' => continue,
-                b'<' => { self.little = true; continue }
-                b'>' => { self.little = false; continue }
+                b'<' => {
+                    self.little = true;
+                    continue;
+                }
+                b'>' => {
+                    self.little = false;
+                    continue;
+                }
                 b'!' => {
                     self.align = self.number(8)?;
                     if self.align == 0 || self.align & (self.align - 1) != 0 {
@@ -73,12 +83,20 @@ impl Format<'_> {
                     return Err(error::text(self.lua, text));
                 }
             };
-            let align = if matches!(kind, b'c' | b's' | b'x') { 1 } else { size.min(self.align) };
+            let align = if matches!(kind, b'c' | b's' | b'x') {
+                1
+            } else {
+                size.min(self.align)
+            };
             let padding = match align > 1 {
                 true => (align - (offset & (align - 1))) & (align - 1),
                 false => 0,
             };
-            return Ok(Some(Item { kind, size, padding }));
+            return Ok(Some(Item {
+                kind,
+                size,
+                padding,
+            }));
         }
         Ok(None)
     }
@@ -109,23 +127,50 @@ impl Format<'_> {
 
 fn string(lua: &Lua, args: &MultiValue, at: usize, name: &str) -> mlua::Result<Vec<u8>> {
     let value = args.get(at).cloned().unwrap_or(Value::Nil);
-    let got = if at < args.len() { value.type_name() } else { "no value" };
+    let got = if at < args.len() {
+        value.type_name()
+    } else {
+        "no value"
+    };
     match lua.coerce_string(value)? {
         Some(text) => Ok(text.as_bytes().to_vec()),
-        None => Err(error::text(lua, format!("bad argument #{} to '{name}' (string expected, got {got})", at + 1))),
+        None => Err(error::text(
+            lua,
+            format!(
+                "bad argument #{} to '{name}' (string expected, got {got})",
+                at + 1
+            ),
+        )),
     }
 }
 
 fn double(lua: &Lua, args: &MultiValue, at: usize, name: &str) -> mlua::Result<f64> {
     let value = args.get(at).cloned().unwrap_or(Value::Nil);
-    let got = if at < args.len() { value.type_name() } else { "no value" };
-    lua.coerce_number(value)?
-        .ok_or_else(|| error::text(lua, format!("bad argument #{} to '{name}' (number expected, got {got})", at + 1)))
+    let got = if at < args.len() {
+        value.type_name()
+    } else {
+        "no value"
+    };
+    lua.coerce_number(value)?.ok_or_else(|| {
+        error::text(
+            lua,
+            format!(
+                "bad argument #{} to '{name}' (number expected, got {got})",
+                at + 1
+            ),
+        )
+    })
 }
 
 fn pack(lua: &Lua, args: MultiValue) -> mlua::Result<mlua::LuaString> {
     let text = string(lua, &args, 0, "pack")?;
-    let mut format = Format { lua, text: &text, at: 0, little: true, align: 1 };
+    let mut format = Format {
+        lua,
+        text: &text,
+        at: 0,
+        little: true,
+        align: 1,
+    };
     let (mut out, mut arg) = (Vec::new(), 1);
     while let Some(item) = format.next(out.len())? {
         out.resize(out.len() + item.padding, 0);
@@ -144,9 +189,16 @@ fn pack(lua: &Lua, args: MultiValue) -> mlua::Result<mlua::LuaString> {
             }
             b'c' | b's' => {
                 let bytes = string(lua, &args, arg, "pack")?;
-                let size = if item.size == 0 { bytes.len() } else { item.size };
+                let size = if item.size == 0 {
+                    bytes.len()
+                } else {
+                    item.size
+                };
                 if bytes.len() < size {
-                    return Err(error::text(lua, format!("bad argument #{} to 'pack' (string too short)", arg + 1)));
+                    return Err(error::text(
+                        lua,
+                        format!("bad argument #{} to 'pack' (string too short)", arg + 1),
+                    ));
                 }
                 out.extend_from_slice(&bytes[..size]);
                 if item.kind == b's' {
@@ -174,18 +226,32 @@ fn ordered<const N: usize>(mut bytes: [u8; N], little: bool) -> [u8; N] {
 fn unpack(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
     let text = string(lua, &args, 0, "unpack")?;
     let data = string(lua, &args, 1, "unpack")?;
-    let start = if args.len() > 2 { double(lua, &args, 2, "unpack")? } else { 1.0 };
+    let start = if args.len() > 2 {
+        double(lua, &args, 2, "unpack")?
+    } else {
+        1.0
+    };
     if start < 1.0 {
         return Err(error::text(lua, "offset must be 1 or greater"));
     }
     let mut at = (start - 1.0) as usize;
-    let mut format = Format { lua, text: &text, at: 0, little: true, align: 1 };
+    let mut format = Format {
+        lua,
+        text: &text,
+        at: 0,
+        little: true,
+        align: 1,
+    };
     let mut values = MultiValue::new();
     let short = || error::text(lua, "data string too short");
     while let Some(item) = format.next(at)? {
         at = at.checked_add(item.padding).ok_or_else(short)?;
         let mut size = item.size;
-        let room = data.len().checked_sub(at).filter(|&room| size <= room).ok_or_else(short)?;
+        let room = data
+            .len()
+            .checked_sub(at)
+            .filter(|&room| size <= room)
+            .ok_or_else(short)?;
         let value = match item.kind {
             b'x' => None,
             b'c' => {
@@ -211,14 +277,21 @@ fn unpack(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
             b'f' => {
                 let mut four = [0; 4];
                 four.copy_from_slice(&data[at..at + 4]);
-                Some(Value::Number(f32::from_be_bytes(ordered(four, format.little)).into()))
+                Some(Value::Number(
+                    f32::from_be_bytes(ordered(four, format.little)).into(),
+                ))
             }
             b'd' | b'n' => {
                 let mut eight = [0; 8];
                 eight.copy_from_slice(&data[at..at + 8]);
-                Some(Value::Number(f64::from_be_bytes(ordered(eight, format.little))))
+                Some(Value::Number(f64::from_be_bytes(ordered(
+                    eight,
+                    format.little,
+                ))))
             }
-            kind => Some(Value::Number(format.get(&data[at..at + size], kind.is_ascii_lowercase()))),
+            kind => Some(Value::Number(
+                format.get(&data[at..at + size], kind.is_ascii_lowercase()),
+            )),
         };
         values.extend(value);
         at += size;
@@ -229,16 +302,35 @@ fn unpack(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
 
 fn size(lua: &Lua, args: MultiValue) -> mlua::Result<f64> {
     let text = string(lua, &args, 0, "size")?;
-    let mut format = Format { lua, text: &text, at: 0, little: true, align: 1 };
+    let mut format = Format {
+        lua,
+        text: &text,
+        at: 0,
+        little: true,
+        align: 1,
+    };
     let mut total = 0usize;
     while let Some(item) = format.next(total)? {
         if item.kind == b's' || item.kind == b'c' && item.size == 0 {
-            let what = if item.kind == b's' { "option 's' has no fixed size" } else { "option 'c0' has no fixed size" };
-            return Err(error::text(lua, format!("bad argument #1 to 'size' ({what})")));
+            let what = if item.kind == b's' {
+                "option 's' has no fixed size"
+            } else {
+                "option 'c0' has no fixed size"
+            };
+            return Err(error::text(
+                lua,
+                format!("bad argument #1 to 'size' ({what})"),
+            ));
         }
         total = total.saturating_add(item.padding + item.size);
         if total > i32::MAX as usize {
-            return Err(error::text(lua, format!("bad argument #1 to 'size' (size {} is too large)", item.size)));
+            return Err(error::text(
+                lua,
+                format!(
+                    "bad argument #1 to 'size' (size {} is too large)",
+                    item.size
+                ),
+            ));
         }
     }
     Ok(total as f64)

@@ -1,47 +1,31 @@
-//! The virtual machine: made once, then given scripts to compile and run, one at a time.
+//! The virtual machine: made once, then given scripts and libraries to compile and run, one at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
+use mlua::chunk::ChunkMode;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 use parking_lot::Mutex;
 use sha1::{Digest, Sha1};
 
-use crate::base::limits::{SCRIPT_MEMORY_MAX, SCRIPT_RUN_MAX};
+use crate::base::limits::{LIBRARY_LOAD_MAX, SCRIPT_MEMORY_KEPT, SCRIPT_MEMORY_MAX};
 use crate::resp::Out;
 
 use super::api::{self, Exchange, Request};
-use super::{Host, bits, convert, error, json, msgpack, structs};
+use super::{Host, Registered, bits, convert, error, json, library, msgpack, structs};
 
 /// The chunk of `sandbox.lua`, whose frames no error names.
-pub(super) const SANDBOX: &str = "@sandbox";
-/// Instructions between two looks at whether the script is to be killed.
+const SANDBOX: &str = "@sandbox";
+/// The chunks of scripts and of libraries, as error messages have them.
+const SCRIPT_CHUNK: &str = "@user_script";
+const LIBRARY_CHUNK: &str = "@user_function";
+/// Instructions between two looks at whether the script is to be ended.
 const HOOK_INSTRUCTIONS: u32 = 100_000;
 
-/// What others tell a running script.
-#[derive(Debug, Default)]
-pub struct Control {
-    killed: AtomicBool,
-    overdue: AtomicBool,
-    until: Mutex<Option<Instant>>,
-}
-
-impl Control {
-    /// Whether the last script was ended because it ran too long.
-    pub fn overdue(&self) -> bool {
-        self.overdue.load(Relaxed)
-    }
-
-    /// Ends the running script with an error, soon.
-    pub fn kill(&self) {
-        self.killed.store(true, Relaxed);
-    }
-}
-
-/// A compiled script.
+/// A compiled script, or a function of a library.
 #[derive(Clone)]
-pub struct Script(Function);
+pub struct Script(pub(super) Function);
 
 /// One run of a script.
 pub struct Run<'a> {
@@ -49,6 +33,10 @@ pub struct Run<'a> {
     pub name: &'a str,
     pub keys: &'a [&'a [u8]],
     pub args: &'a [&'a [u8]],
+    /// A function gets its keys and arguments as parameters, a script as globals.
+    pub function: bool,
+    /// It is ended then, if it still runs.
+    pub until: Instant,
 }
 
 /// How a script ended.
@@ -58,6 +46,18 @@ pub enum Ended {
     Replied { counted: bool },
     /// With this error reply.
     Failed { text: Vec<u8>, counted: bool },
+    /// It was ended at the time that its run gave.
+    OutOfTime,
+}
+
+/// What ends the script that runs.
+#[derive(Debug, Default)]
+struct Watch {
+    until: Option<Instant>,
+    /// What a script that is out of time is told.
+    late: &'static str,
+    /// It is being ended, with this error.
+    ending: Option<&'static str>,
 }
 
 /// A virtual machine.
@@ -65,21 +65,28 @@ pub struct Vm {
     lua: Lua,
     env: Table,
     globals: Table,
+    function_env: Table,
     run: Function,
+    load_library: Function,
     exchange: Arc<Mutex<Exchange>>,
-    control: Arc<Control>,
+    watch: Arc<Mutex<Watch>>,
+    kill: Arc<AtomicBool>,
 }
 
+const KILLED: &str = "Script killed by user with SCRIPT KILL...";
+const LATE: &str = "the script ran too long and was ended";
+
 impl Vm {
-    /// A machine with all libraries.
+    /// A machine with all libraries. The script that runs is ended with an error, soon after `kill` is raised.
     ///
     /// # Errors
     /// There is no memory for it.
-    pub fn new(control: Arc<Control>) -> Result<Vm, String> {
-        Vm::build(control).map_err(|e| format!("ERR cannot start Lua: {e}"))
+    pub fn new(kill: Arc<AtomicBool>) -> Result<Vm, String> {
+        Vm::build(kill).map_err(|e| format!("ERR cannot start Lua: {e}"))
     }
 
-    fn build(control: Arc<Control>) -> mlua::Result<Vm> {
+    fn build(kill: Arc<AtomicBool>) -> mlua::Result<Vm> {
+        // The base library, coroutines included, is there in any case.
         let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH;
         let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
         lua.set_memory_limit(SCRIPT_MEMORY_MAX)?;
@@ -95,38 +102,67 @@ impl Vm {
         native.raw_set("where", lua.create_function(|lua, ()| Ok(place(lua)))?)?;
         api::random(&lua, &native)?;
         let tables = lua.create_table()?;
-        tables.raw_set("redis", api::library(&lua, &exchange)?)?;
         tables.raw_set("bit", bits::library(&lua)?)?;
         tables.raw_set("cjson", json::library(&lua)?)?;
         tables.raw_set("cmsgpack", msgpack::library(&lua)?)?;
         tables.raw_set("struct", structs::library(&lua)?)?;
-        let (env, globals, run): (Table, Table, Function) = lua
+        let redis = api::library(&lua, &exchange)?;
+        let load_redis = api::load_library(&lua)?;
+        load_redis.raw_set(
+            "register_function",
+            library::register_function(&lua, &exchange)?,
+        )?;
+        let (env, globals, function_env, run, load_library): (
+            Table,
+            Table,
+            Table,
+            Function,
+            Function,
+        ) = lua
             .load(include_str!("sandbox.lua"))
             .set_name(SANDBOX)
-            .call((native, tables))?;
+            .call((native, tables, redis, load_redis))?;
         lua.set_globals(env.clone())?;
-        let watched = control.clone();
-        let triggers = HookTriggers::new().every_nth_instruction(HOOK_INSTRUCTIONS);
-        lua.set_global_hook(triggers, move |lua, _| {
-            if watched.until.lock().is_some_and(|until| Instant::now() > until) {
-                watched.overdue.store(true, Relaxed);
-                watched.kill();
-            }
-            if !watched.killed.load(Relaxed) {
-                return Ok(VmState::Continue);
-            }
-            // From here on at every line: what the script catches with pcall is raised again at once.
-            lua.set_global_hook(HookTriggers::EVERY_LINE, |_, _| Err(killed()))?;
-            Err(killed())
-        })?;
-        Ok(Vm {
+        let vm = Vm {
             lua,
             env,
             globals,
+            function_env,
             run,
+            load_library,
             exchange,
-            control,
-        })
+            watch: Arc::default(),
+            kill,
+        };
+        vm.arm()?;
+        Ok(vm)
+    }
+
+    /// From here on the script that runs is looked at now and then.
+    fn arm(&self) -> mlua::Result<()> {
+        let triggers = HookTriggers::new().every_nth_instruction(HOOK_INSTRUCTIONS);
+        look(&self.lua, triggers, self.watch.clone(), self.kill.clone())
+    }
+
+    /// Begins a run that ends at a time; see [`Vm::finish`].
+    fn begin(&self, until: Instant, late: &'static str) {
+        *self.watch.lock() = Watch {
+            until: Some(until),
+            late,
+            ending: None,
+        };
+    }
+
+    /// Ends a run; says with which error it was made to end, if it was.
+    fn finish(&self) -> mlua::Result<Option<&'static str>> {
+        let ending = std::mem::take(&mut *self.watch.lock()).ending;
+        if ending.is_some() {
+            self.arm()?;
+        }
+        if self.memory() > SCRIPT_MEMORY_KEPT {
+            self.lua.gc_collect()?;
+        }
+        Ok(ending)
     }
 
     /// Bytes that the machine holds.
@@ -134,19 +170,23 @@ impl Vm {
         self.lua.used_memory()
     }
 
-    /// Compiles a script whose chunk has that name.
+    /// Compiles a script.
     ///
     /// # Errors
     /// Lua's message.
-    pub fn compile(&self, code: &[u8], chunk: &str) -> Result<Script, String> {
+    pub fn compile(&self, code: &[u8]) -> Result<Script, String> {
+        self.compile_in(code, SCRIPT_CHUNK, &self.env)
+    }
+
+    fn compile_in(&self, code: &[u8], chunk: &str, env: &Table) -> Result<Script, String> {
         if code.first() == Some(&0x1b) {
             return Err("attempt to load a binary chunk".into());
         }
         self.lua
             .load(code)
             .set_name(chunk)
-            .set_mode(mlua::chunk::ChunkMode::Text)
-            .set_environment(self.env.clone())
+            .set_mode(ChunkMode::Text)
+            .set_environment(env.clone())
             .into_function()
             .map(Script)
             .map_err(|e| match e {
@@ -155,16 +195,53 @@ impl Vm {
             })
     }
 
-    /// Runs a script and writes its reply. What it does through `host` stays done, however it ends. A machine whose
-    /// script was killed is to be thrown away.
+    /// Compiles a library and runs its code, which registers its functions.
+    ///
+    /// # Errors
+    /// Lua's message, or that of `redis.register_function`.
+    pub fn load_library(&self, code: &[u8]) -> Result<Vec<Registered>, String> {
+        let main = self
+            .compile_in(code, LIBRARY_CHUNK, &self.function_env)
+            .map_err(|e| format!("Error compiling function: {e}"))?;
+        self.register(&main)
+            .map_err(|e| format!("Error registering functions: {e}"))
+    }
+
+    fn register(&self, main: &Script) -> Result<Vec<Registered>, String> {
+        let text = |e: mlua::Error| e.to_string();
+        self.exchange.lock().loading = Some(Vec::new());
+        self.begin(Instant::now() + LIBRARY_LOAD_MAX, "FUNCTION LOAD timeout");
+        let result = self.load_library.call::<(bool, Value)>(main.0.clone());
+        let registered = self.exchange.lock().loading.take();
+        self.finish().map_err(text)?;
+        let (ok, e) = result.map_err(text)?;
+        if ok {
+            return Ok(registered.unwrap_or_default());
+        }
+        let message = |value: &Value| convert::text(value).unwrap_or_default();
+        let e = match &e {
+            Value::Table(table) => message(&table.raw_get("err").map_err(text)?),
+            _ => [b"ERR ", &message(&e)[..]].concat(),
+        };
+        Err(String::from_utf8_lossy(&e).into_owned())
+    }
+
+    /// Runs a script and writes its reply. What it does through `host` stays done, however it ends.
     pub fn run(&self, script: &Script, run: &Run<'_>, host: &mut dyn Host, out: &mut Out) -> Ended {
-        self.control.killed.store(false, Relaxed);
-        self.control.overdue.store(false, Relaxed);
-        *self.control.until.lock() = Some(Instant::now() + SCRIPT_RUN_MAX);
         self.exchange.lock().resp3 = false;
         let from = out.len();
-        match self.run_inner(script, run, host, out) {
-            Ok(ended) => ended,
+        self.begin(run.until, LATE);
+        let result = self.run_inner(script, run, host, out);
+        let result = self.finish().and_then(|ending| match ending {
+            Some(LATE) => Ok(Ended::OutOfTime),
+            _ => result,
+        });
+        match result {
+            Ok(ended @ Ended::Replied { .. }) => ended,
+            Ok(ended) => {
+                out.truncate(from);
+                ended
+            }
             Err(e) => {
                 out.truncate(from);
                 let text = format!("ERR Error running script {}, {e}", run.name);
@@ -190,8 +267,11 @@ impl Vm {
             }
             mlua::Result::Ok(table)
         };
-        self.globals.raw_set("KEYS", list(run.keys)?)?;
-        self.globals.raw_set("ARGV", list(run.args)?)?;
+        let (keys, argv) = (list(run.keys)?, list(run.args)?);
+        if !run.function {
+            self.globals.raw_set("KEYS", &keys)?;
+            self.globals.raw_set("ARGV", &argv)?;
+        }
         let exchange = &self.exchange;
         let (ok, value) = self.lua.scope(|scope| {
             let serve = scope.create_function_mut(|_, ()| {
@@ -216,12 +296,18 @@ impl Vm {
                 Ok(())
             })?;
             exchange.lock().serve = Some(Arc::new(serve));
-            let result = self.run.call::<(bool, Value)>(script.0.clone());
+            let result = match run.function {
+                true => self
+                    .run
+                    .call::<(bool, Value)>((script.0.clone(), keys, argv)),
+                false => self.run.call::<(bool, Value)>(script.0.clone()),
+            };
             exchange.lock().serve = None;
             result
         })?;
         if ok {
-            let counted = matches!(&value, Value::Table(t) if t.raw_get("ignore_error_stats_update")?);
+            let counted =
+                matches!(&value, Value::Table(t) if t.raw_get("ignore_error_stats_update")?);
             convert::to_reply(&value, exchange.lock().resp3, out)?;
             return Ok(Ended::Replied { counted });
         }
@@ -246,8 +332,32 @@ impl Vm {
     }
 }
 
-fn killed() -> mlua::Error {
-    error::table("Script killed by user with SCRIPT KILL...")
+/// Looks at the script that runs as often as `triggers` say, and ends it when its time has come or it is killed. From
+/// then on at every line: what the script catches with pcall is raised again at once.
+fn look(
+    lua: &Lua,
+    triggers: HookTriggers,
+    watch: Arc<Mutex<Watch>>,
+    kill: Arc<AtomicBool>,
+) -> mlua::Result<()> {
+    lua.set_global_hook(triggers, move |lua, _| {
+        let ending = {
+            let mut w = watch.lock();
+            if w.ending.is_none() {
+                if kill.load(Relaxed) {
+                    w.ending = Some(KILLED);
+                } else if w.until.is_some_and(|until| Instant::now() >= until) {
+                    w.ending = Some(w.late);
+                }
+            }
+            w.ending
+        };
+        let Some(text) = ending else {
+            return Ok(VmState::Continue);
+        };
+        look(lua, HookTriggers::EVERY_LINE, watch.clone(), kill.clone())?;
+        Err(error::table(text))
+    })
 }
 
 /// Where an error that the handler looks at arose: the chunk and the line of the innermost frame that is a script's own.
@@ -260,7 +370,9 @@ fn place(lua: &Lua) -> (Option<String>, Option<usize>) {
         });
         match frame {
             None => break,
-            Some((Some(source), Some(line))) if source != SANDBOX => return (Some(source), Some(line)),
+            Some((Some(source), Some(line))) if source != SANDBOX => {
+                return (Some(source), Some(line));
+            }
             Some(_) => {}
         }
     }

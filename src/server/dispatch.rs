@@ -16,7 +16,7 @@ use crate::log::Space;
 use crate::resp::{Out, Proto};
 
 use super::session::{Multi, ReplyMode};
-use super::{Server, Session, commands};
+use super::{Server, Session, commands, scripts};
 
 /// What is to become of the connection after a command.
 #[derive(Debug, Clone)]
@@ -31,6 +31,8 @@ pub enum Step {
     Held { until: Instant },
     /// The primary must be asked first how far this standby has to be: nothing was done.
     NeedsReadIndex,
+    /// A script of it takes long: nothing was done, and the command is for the thread of long scripts.
+    Long,
 }
 
 /// A session's side of a command that waits.
@@ -94,7 +96,7 @@ const NO_AUTH: Fail = Fail::new("NOAUTH Authentication required.");
 const REPLIED: Step = Step::Replied { wait: 0 };
 
 /// Refuses a command before it runs: the transaction that it is part of will not be executed.
-fn refuse(
+pub fn refuse(
     server: &Server,
     session: &mut Session,
     spec: Option<&Spec>,
@@ -174,19 +176,20 @@ fn gates(
         spec.full_name,
         "exec" | "discard" | "multi" | "watch" | "quit" | "reset"
     );
-    if let Some(until) = held_back(server, core, session, spec) {
+    let needs = Needs::of(server, core, spec, args);
+    if let Some(until) = held_back(server, core, session, spec, needs) {
         return Step::Held { until };
     }
     // What is queued takes memory too, whatever the command.
     let queues = session.multi.is_some() && !transaction_word;
-    if (queues || spec.has(Flags::DENYOOM)) && !core.make_room() {
+    if (queues || needs.grows) && !core.make_room() {
         return refuse(server, session, Some(spec), out, &Fail::OOM);
     }
-    if let Some(fail) = no_room(server.disk.get(), spec) {
+    if let Some(fail) = no_room(server.disk.get(), needs) {
         return refuse(server, session, Some(spec), out, &fail);
     }
     if session.multi.is_some() && !transaction_word {
-        return queue(server, session, spec, args, out);
+        return queue(server, session, spec, needs, args, out);
     }
     if let Some(until) = commands::debug::falls_asleep(server, session, spec, args) {
         return Step::Held { until };
@@ -194,13 +197,46 @@ fn gates(
     execute(server, core, session, spec, args, out)
 }
 
+/// What a command does to the data, by its row in the table or, for a script or function, as that declares.
+#[derive(Debug, Clone, Copy)]
+pub struct Needs {
+    pub writes: bool,
+    /// It may grow the data.
+    pub grows: bool,
+    /// CLIENT PAUSE WRITE holds it back.
+    pub pausable: bool,
+}
+
+impl Needs {
+    /// By the table alone.
+    pub fn of_spec(spec: &Spec) -> Needs {
+        Needs {
+            writes: spec.has(Flags::WRITE),
+            grows: spec.has(Flags::DENYOOM),
+            pausable: spec.has(Flags::WRITE.union(Flags::MAY_REPLICATE)),
+        }
+    }
+
+    fn of(server: &Server, core: &Core, spec: &Spec, args: Args<'_>) -> Needs {
+        let calls_script = spec.has(Flags::NO_MANDATORY_KEYS);
+        match calls_script.then(|| scripts::declared(server, core, spec, args)) {
+            Some(Some(marks)) => Needs {
+                writes: !marks.no_writes(),
+                grows: !marks.runs_when_full(),
+                pausable: !marks.no_writes(),
+            },
+            _ => Needs::of_spec(spec),
+        }
+    }
+}
+
 /// Why a command cannot run for lack of disk.
-fn no_room(space: Space, spec: &Spec) -> Option<Fail> {
+pub fn no_room(space: Space, needs: Needs) -> Option<Fail> {
     match space {
-        Space::Low if spec.has(Flags::DENYOOM) => Some(Fail::new(
+        Space::Low if needs.grows => Some(Fail::new(
             "MISCONF the disk is nearly full: commands that need more of it are refused; deleting frees some",
         )),
-        Space::Full if spec.has(Flags::WRITE) => Some(Fail::new(
+        Space::Full if needs.writes => Some(Fail::new(
             "MISCONF the disk is full: nothing is written until the operator makes room",
         )),
         _ => None,
@@ -208,7 +244,13 @@ fn no_room(space: Space, spec: &Spec) -> Option<Fail> {
 }
 
 /// Until when a command waits: for CLIENT PAUSE, or for a DEBUG SLEEP of some client.
-fn held_back(server: &Server, core: &Core, session: &Session, spec: &Spec) -> Option<Instant> {
+fn held_back(
+    server: &Server,
+    core: &Core,
+    session: &Session,
+    spec: &Spec,
+    needs: Needs,
+) -> Option<Instant> {
     if let Some(until) = server.live.asleep() {
         return Some(until);
     }
@@ -216,10 +258,9 @@ fn held_back(server: &Server, core: &Core, session: &Session, spec: &Spec) -> Op
     if left == 0 {
         return None;
     }
-    let writes = Flags::WRITE.union(Flags::MAY_REPLICATE);
     let queued =
         spec.full_name == "exec" && session.multi.as_ref().is_some_and(|multi| multi.writes);
-    let held = core.settings.pause_all || queued || spec.has(writes);
+    let held = core.settings.pause_all || queued || needs.pausable;
     held.then(|| Instant::now() + Duration::from_millis(left))
 }
 
@@ -238,6 +279,7 @@ fn queue(
     server: &Server,
     session: &mut Session,
     spec: &Spec,
+    needs: Needs,
     args: Args<'_>,
     out: &mut Out,
 ) -> Step {
@@ -256,7 +298,7 @@ fn queue(
     let Some(multi) = &mut session.multi else {
         return REPLIED;
     };
-    multi.writes |= spec.has(Flags::WRITE.union(Flags::MAY_REPLICATE));
+    multi.writes |= needs.pausable;
     multi.bytes += args.iter().map(|a| a.len() + 32).sum::<usize>();
     if multi.queue.len() >= QUEUED_COMMANDS_MAX || multi.bytes > QUEUED_BYTES_MAX {
         multi.queue = Vec::new();
@@ -319,6 +361,13 @@ pub fn execute(
         (0, Err(Fail::text(text)))
     };
     let mut wait = wait;
+    if std::mem::take(&mut session.overran) {
+        // What encloses it learns of it, too.
+        session.overran = session.in_exec;
+        core.rollback(mark);
+        out.truncate(from);
+        return Step::Long;
+    }
     if core.bytes_since(&mark) > BATCH_LEN_MAX {
         core.rollback(mark);
         out.truncate(from);
@@ -357,8 +406,8 @@ pub fn execute(
     }
     if !session.in_exec {
         core.serve_blocked();
+        wait = wait.max(core.settle_events());
     }
-    wait = wait.max(core.settle_events());
     let took = started.elapsed();
     let own_errors = spec.full_name != "exec" && out.error_count() != errors;
     count(server, spec, took, result.is_err() || own_errors);
@@ -368,9 +417,11 @@ pub fn execute(
     if server.monitors.watched() && !spec.has(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
         let hidden = super::monitor::redacted(spec.full_name, args);
         let shown = hidden.as_deref().unwrap_or(args);
-        server
-            .monitors
-            .tell(wall_us(), db, &session.client.addr, shown);
+        let by = match session.in_script {
+            true => "lua",
+            false => &session.client.addr,
+        };
+        server.monitors.tell(wall_us(), db, by, shown);
     }
     blocked.map_or(Step::Replied { wait }, Step::Blocked)
 }
@@ -479,8 +530,11 @@ fn at_standby(
 /// Policy: the restricted list (A5). In redirect mode the subcommands of CLUSTER and COMMAND that only read are allowed.
 pub fn restricted(server: &Server, top: &Spec, spec: &Spec) -> Option<Fail> {
     let list = &server.options.restricted;
-    let scripts = matches!(top.full_name, "script" | "eval" | "eval_ro" | "evalsha" | "evalsha_ro");
-    let closed = scripts && !server.options.scripting;
+    let closed = match top.full_name {
+        "script" | "eval" | "eval_ro" | "evalsha" | "evalsha_ro" => !server.options.scripting,
+        "function" | "fcall" | "fcall_ro" => !server.options.functions,
+        _ => false,
+    };
     if !closed && !(list.contains(top.full_name) || list.contains(spec.full_name)) {
         return None;
     }

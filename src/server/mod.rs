@@ -15,6 +15,7 @@ pub mod live;
 pub mod monitor;
 pub mod pubsub;
 pub mod relay;
+pub mod scripts;
 pub mod session;
 pub mod stats;
 #[cfg(test)]
@@ -75,6 +76,8 @@ pub struct Options {
     pub databases: u32,
     /// Whether EVAL and its kin are open.
     pub scripting: bool,
+    /// Whether FUNCTION, FCALL and FCALL_RO are open.
+    pub functions: bool,
 }
 
 /// Everything that connections share.
@@ -90,7 +93,7 @@ pub struct Server {
     pub stats: Stats,
     pub live: Live,
     pub monitors: Monitors,
-    pub scripts: commands::scripting::Scripts,
+    pub scripts: scripts::Scripts,
     pub slowlog: parking_lot::Mutex<commands::slowlog::Slowlog>,
     /// Facts for INFO that other modules own: `section -> lines`.
     pub facts: Arc<dyn Fn() -> Facts + Send + Sync>,

@@ -74,6 +74,10 @@ pub struct Session {
     pub in_exec: bool,
     /// Inside a script.
     pub in_script: bool,
+    /// A command may take long, until then: it runs on the thread of long scripts.
+    pub patient: Option<Instant>,
+    /// A script of the command took too long for where it runs.
+    pub overran: bool,
     /// The last command, by its full name.
     pub last_command: &'static str,
     /// Inside MONITOR.
@@ -111,6 +115,8 @@ impl Session {
             closing: false,
             in_exec: false,
             in_script: false,
+            patient: None,
+            overran: false,
             last_command: "NULL",
             monitor: false,
             asleep: None,

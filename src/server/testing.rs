@@ -8,10 +8,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::base::limits::SCRIPT_RUN_MAX;
 use crate::command::Settings;
 use crate::command::blocking::Parcel;
 use crate::command::testing::render;
@@ -58,6 +59,7 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         port: PORT,
         databases: 16,
         scripting: true,
+        functions: true,
     };
     change(&mut options);
     let peer = |id: u64| Peer {
@@ -104,6 +106,8 @@ pub struct Shell {
     index: u64,
     /// Where the reply of the command that waits will be.
     parcel: Option<Arc<Parcel>>,
+    /// How long a script may run.
+    pub patience: Duration,
 }
 
 impl Default for Shell {
@@ -138,6 +142,7 @@ impl Shell {
             proto: Proto::Resp2,
             index: 1,
             parcel: None,
+            patience: SCRIPT_RUN_MAX,
         }
     }
 
@@ -156,7 +161,13 @@ impl Shell {
         let (step, era) = {
             let mut core = self.server.engine.lock();
             core.tick();
-            let step = dispatch::run(&self.server, &mut core, &mut self.session, &args, &mut out);
+            let mut step =
+                dispatch::run(&self.server, &mut core, &mut self.session, &args, &mut out);
+            if let Step::Long = step {
+                self.session.patient = Some(Instant::now() + self.patience);
+                step = dispatch::run(&self.server, &mut core, &mut self.session, &args, &mut out);
+                self.session.patient = None;
+            }
             (step, core.era())
         };
         self.session.show();
@@ -177,6 +188,7 @@ impl Shell {
                 self.parcel = Some(blocked.parcel);
                 return "(blocked)".into();
             }
+            Step::Long => unreachable!("a patient command"),
             Step::NeedsReadIndex => return "(needs a read index)".into(),
         }
         Self::render(out.as_slice())

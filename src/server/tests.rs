@@ -67,6 +67,7 @@ impl World {
                 port: 0,
                 databases: 16,
                 scripting: true,
+                functions: true,
             },
             clients: Clients::new(1),
             hub: Arc::default(),

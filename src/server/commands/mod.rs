@@ -7,6 +7,7 @@ pub mod commandinfo;
 pub mod config;
 pub mod connection;
 pub mod debug;
+pub mod functions;
 pub use crate::command::help;
 pub mod info;
 pub mod latency;
@@ -36,6 +37,7 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
         config::COMMANDS,
         connection::COMMANDS,
         debug::COMMANDS,
+        functions::COMMANDS,
         info::COMMANDS,
         latency::COMMANDS,
         memory::COMMANDS,

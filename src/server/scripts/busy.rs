@@ -1,0 +1,90 @@
+//! What requests get while a script has the engine for long.
+
+use std::time::{Duration, Instant};
+
+use crate::command::table::{self, Flags, Spec};
+use crate::command::{Args, Fail};
+use crate::engine::Core;
+use crate::resp::Out;
+use crate::server::commands::functions;
+use crate::server::dispatch;
+use crate::server::{Server, Session};
+
+/// From when on requests are answered BUSY; `None`: they wait.
+pub fn since(server: &Server) -> Option<Instant> {
+    let after = server.live.busy_after();
+    let running = server.scripts.running()?;
+    (after > Duration::ZERO).then(|| running.since + after)
+}
+
+/// Answers a request without the engine; false: it must wait. `core` stands in for the engine's own, for commands
+/// about connections.
+pub fn answer(
+    server: &Server,
+    core: &mut Core,
+    session: &mut Session,
+    args: Args<'_>,
+    out: &mut Out,
+) -> bool {
+    let Some(running) = server.scripts.running() else {
+        return false;
+    };
+    let spec = table::resolve(args)
+        .ok()
+        .filter(|spec| spec.accepts(args.len()));
+    let Some(spec) = spec else {
+        // Refused for what it is.
+        dispatch::run(server, core, session, args, out);
+        return true;
+    };
+    if !session.authenticated && !spec.has(Flags::NO_AUTH) {
+        dispatch::run(server, core, session, args, out);
+        return true;
+    }
+    if !spec.has(Flags::ALLOW_BUSY) {
+        refuse(server, session, spec, running.busy(), out);
+        return true;
+    }
+    if session.multi.is_none() {
+        let ended = match spec.full_name {
+            // It looks at keys.
+            "watch" => return false,
+            "script|kill" => Some(server.scripts.kill(false, &server.engine.kill)),
+            "function|kill" => Some(server.scripts.kill(true, &server.engine.kill)),
+            "function|stats" if !running.function => Some(Err(running.busy())),
+            "function|stats" => {
+                functions::write_stats(server, Some(&running), out);
+                return true;
+            }
+            _ => None,
+        };
+        match ended {
+            Some(Ok(())) => {
+                out.ok();
+                return true;
+            }
+            Some(Err(fail)) => {
+                server.stats.error(fail.as_str().as_bytes());
+                out.error(fail.as_str());
+                return true;
+            }
+            None => {}
+        }
+    }
+    dispatch::run(server, core, session, args, out);
+    true
+}
+
+fn refuse(server: &Server, session: &mut Session, spec: &Spec, busy: Fail, out: &mut Out) {
+    if spec.full_name != "exec" {
+        dispatch::refuse(server, session, Some(spec), out, &busy);
+        return;
+    }
+    session.multi = None;
+    session.unwatch();
+    let text = format!(
+        "EXECABORT Transaction discarded because of: {}",
+        busy.as_str()
+    );
+    dispatch::refuse(server, session, Some(spec), out, &Fail::text(text));
+}
