@@ -19,6 +19,8 @@ pub const IN_FLIGHT_ENTRIES_MAX: usize = 1;
 pub const ERAS_REMEMBERED: usize = 64;
 /// Applied entries whose digest a node can still tell, so that nodes are compared while writes go on.
 pub const DIGESTS_REMEMBERED: usize = 8192;
+/// Bytes that a node counts as used before it holds a key: its tables and the buffers of a first client.
+pub const MEMORY_BASE: u64 = 512 << 10;
 /// Keys evicted on behalf of one command. Beyond: the next command goes on.
 pub const EVICT_PER_COMMAND_MAX: usize = 1000;
 /// Expired keys deleted under one hold of the engine's lock.

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
@@ -73,6 +74,17 @@ pub struct Delivery {
     /// The era and the batch that the reply waits for.
     pub era: u64,
     pub wait: u64,
+    /// The command that was run in the end; none where the wait just ended.
+    pub ran: Option<Ran>,
+}
+
+/// A command that waited and was run: for the slow log and the counters.
+#[derive(Debug)]
+pub struct Ran {
+    pub command: CommandId,
+    pub args: Vec<Bytes>,
+    pub took: Duration,
+    pub failed: bool,
 }
 
 /// Where a waiting session finds its reply.

@@ -70,7 +70,7 @@ impl Spec {
 
     /// Whether it has any of these flags.
     pub fn has(&self, flags: Flags) -> bool {
-        self.flags.0 & flags.0 != 0
+        self.flags.intersects(flags)
     }
 
     /// Its subcommands, in the order of their names; empty where it is no container.
@@ -166,6 +166,11 @@ macro_rules! bits {
             /// Whether all bits of `other` are among these.
             pub const fn contains(self, other: Self) -> bool {
                 self.0 & other.0 == other.0
+            }
+
+            /// Whether any bit of `other` is among these.
+            pub const fn intersects(self, other: Self) -> bool {
+                self.0 & other.0 != 0
             }
 
             /// The bits of both.

@@ -78,6 +78,13 @@ impl Watches {
         });
     }
 
+    /// Whether a session's key counts as expired already when its watch began: its time then is no change.
+    pub fn counts_expired(&self, db: u32, key: &[u8], dirty: &Arc<AtomicBool>) -> bool {
+        let watchers = self.dbs.get(&db).and_then(|keys| keys.get(key));
+        let own = |w: &&Watcher| std::ptr::eq(w.dirty.as_ptr(), Arc::as_ptr(dirty));
+        watchers.is_some_and(|all| all.iter().find(own).is_some_and(|w| w.expired))
+    }
+
     /// Nothing is watched.
     pub fn is_empty(&self) -> bool {
         self.keys == 0

@@ -4,9 +4,11 @@
 //! once; its reply waits for the commit of what it took, like any other. One that is told UNBLOCKED was
 //! not served: nothing it asked for is in any batch.
 
+use std::time::Instant;
+
 use smallvec::SmallVec;
 
-use crate::command::blocking::{Delivery, Waiter};
+use crate::command::blocking::{Delivery, Ran, Waiter};
 use crate::command::{self, Fail};
 use crate::keyspace::Entry;
 use crate::resp::Out;
@@ -45,11 +47,13 @@ impl Core {
         };
         let args: SmallVec<[&[u8]; 8]> = waiter.args.iter().map(|a| &a[..]).collect();
         let mut out = Out::new(waiter.proto);
+        let started = Instant::now();
         let mut ctx = self.ctx(waiter.db);
         ctx.no_touch = waiter.no_touch;
         let result = handler(&mut ctx, &args, &mut out);
         let (wait, block) = (ctx.wait, ctx.block.take());
         drop(args);
+        let failed = result.is_err();
         match (result, block) {
             (Err(fail), _) => {
                 out.clear();
@@ -65,6 +69,12 @@ impl Core {
             reply: out.take(),
             era: self.era(),
             wait,
+            ran: Some(Ran {
+                command: waiter.command,
+                args: waiter.args,
+                took: started.elapsed(),
+                failed,
+            }),
         });
     }
 
@@ -79,6 +89,7 @@ impl Core {
             reply: out.take(),
             era: self.era(),
             wait: 0,
+            ran: None,
         });
         true
     }
@@ -92,6 +103,7 @@ impl Core {
                 reply: out.take(),
                 era: 0,
                 wait: 0,
+                ran: None,
             });
         }
     }

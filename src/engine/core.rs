@@ -8,7 +8,9 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
-use crate::base::limits::{DIGESTS_REMEMBERED, ERAS_REMEMBERED, IN_FLIGHT_ENTRIES_MAX};
+use crate::base::limits::{
+    DIGESTS_REMEMBERED, ERAS_REMEMBERED, IN_FLIGHT_ENTRIES_MAX, MEMORY_BASE,
+};
 use crate::command::ctx::{Stats, Watches};
 use crate::command::turn::{Event, Mark};
 use crate::command::{Blocking, Ctx, Gate, Settings, Turn};
@@ -80,6 +82,9 @@ pub struct Core {
     opened: u64,
     /// A reply waits for a batch though nothing is to be written: propose an empty one.
     mark_wanted: bool,
+    /// Mutations executed here before this turn, and as many when SAVE was last called.
+    changes: u64,
+    saved: u64,
 }
 
 fn wall_us() -> u64 {
@@ -124,6 +129,8 @@ impl Core {
             turn_next_gen: 0,
             opened: 0,
             mark_wanted: false,
+            changes: 0,
+            saved: 0,
         }
     }
 
@@ -134,6 +141,21 @@ impl Core {
             role: Role::Leading { epoch: 0 },
             ..Core::new(ks, Settings::default())
         }
+    }
+
+    /// Bytes that count against maxmemory: INFO's used_memory.
+    pub fn memory(&self) -> u64 {
+        MEMORY_BASE + self.ks.bytes()
+    }
+
+    /// Mutations executed here since the last SAVE or BGSAVE, which note this.
+    pub fn unsaved(&self) -> u64 {
+        (self.changes + self.turn.count).saturating_sub(self.saved)
+    }
+
+    /// Notes a SAVE or BGSAVE.
+    pub fn saved(&mut self) {
+        self.saved = self.changes + self.turn.count;
     }
 
     /// Replaces the data, as loaded from the store at a position. The node follows from there.
@@ -388,6 +410,7 @@ impl Core {
         self.mark_wanted = false;
         let batch = self.turn.batch;
         let turn = std::mem::replace(&mut self.turn, Turn::new(batch + 1));
+        self.changes += turn.count;
         let header = Header {
             epoch,
             sequence: batch,

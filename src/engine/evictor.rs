@@ -14,7 +14,7 @@ impl Core {
             return true;
         }
         let mut evicted = 0;
-        while self.ks.bytes() > max {
+        while self.memory() > max {
             let Some((db, key)) =
                 self.ks
                     .victim(&self.settings.eviction, self.now_ms(), &mut self.rng)

@@ -366,12 +366,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             return false;
         };
         self.blocked = None;
-        self.count_blocked(false);
         if self.session.reply == ReplyMode::On {
             self.held.out.raw(&delivery.reply);
         }
         self.held.mark(delivery.era, delivery.wait);
+        if let Some(ran) = &delivery.ran
+            && let Some(core) = self.server.engine.try_lock()
+        {
+            dispatch::served(&self.server, &core, &self.session, ran);
+        }
         self.tell(cx);
+        self.count_blocked(false);
         true
     }
 
@@ -562,7 +567,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         let asleep = self.session.asleep.is_some();
         let counts = self.server.counters.rated();
-        self.server.stats.sample(counts, || core.ks.bytes());
+        self.server.stats.sample(counts, || core.memory());
         drop(core);
         self.count_blocked(self.paused.is_some() && !asleep || self.blocked.is_some());
         self.input.advance(at);

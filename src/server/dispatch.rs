@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::base::limits::{BATCH_LEN_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX};
 use crate::base::slot;
-use crate::command::blocking::{self, Parcel, Waiter};
+use crate::command::blocking::{self, Parcel, Ran, Waiter};
 use crate::command::table::{self, Flags, Spec, Unknown};
 use crate::command::{self, Args, Fail};
 use crate::engine::{Core, Role};
@@ -79,8 +80,15 @@ pub fn run(
         if out.error_count() != errors {
             server.counters.errors.fetch_add(1, Relaxed);
         }
+        // Confirmations of subscriptions are pushed: they come through whatever CLIENT REPLY says.
+        let pushed = session.last_command.ends_with("subscribe");
         match session.reply {
             ReplyMode::On => {}
+            ReplyMode::Off | ReplyMode::Skip if pushed && out.error_count() == errors => {
+                if session.reply == ReplyMode::Skip {
+                    session.reply = ReplyMode::On;
+                }
+            }
             ReplyMode::Off => out.truncate(from),
             ReplyMode::SkipNext => session.reply = ReplyMode::Skip,
             ReplyMode::Skip => {
@@ -107,11 +115,34 @@ pub fn refuse(
     if let Some(spec) = spec {
         server.counters.calls.of(spec.id)[3].fetch_add(1, Relaxed);
     }
+    if spec.is_some_and(|spec| spec.full_name == "exec") && session.multi.take().is_some() {
+        session.unwatch();
+        let why = fail.as_str();
+        out.error(&format!(
+            "EXECABORT Transaction discarded because of: {why}"
+        ));
+        return REPLIED;
+    }
     if let Some(multi) = &mut session.multi {
         multi.aborted = true;
     }
     out.error(fail.as_str());
     REPLIED
+}
+
+/// The flags of a command: of EXEC, those of what it will run; of what calls a script, what the script declares.
+fn flags_of(
+    server: &Server,
+    core: &Core,
+    session: &Session,
+    spec: &Spec,
+    args: Args<'_>,
+) -> Flags {
+    match &session.multi {
+        Some(multi) if spec.full_name == "exec" => spec.flags.union(multi.flags),
+        _ if spec.has(Flags::NO_MANDATORY_KEYS) => scripts::flags_of(server, core, spec, args),
+        _ => spec.flags,
+    }
 }
 
 fn gates(
@@ -176,20 +207,20 @@ fn gates(
         spec.full_name,
         "exec" | "discard" | "multi" | "watch" | "quit" | "reset"
     );
-    let needs = Needs::of(server, core, spec, args);
-    if let Some(until) = held_back(server, core, session, spec, needs) {
+    let flags = flags_of(server, core, session, spec, args);
+    if let Some(until) = held_back(server, core, flags) {
         return Step::Held { until };
     }
     // What is queued takes memory too, whatever the command.
     let queues = session.multi.is_some() && !transaction_word;
-    if (queues || needs.grows) && !core.make_room() {
+    if (queues || flags.intersects(Flags::DENYOOM)) && !core.make_room() {
         return refuse(server, session, Some(spec), out, &Fail::OOM);
     }
-    if let Some(fail) = no_room(server.disk.get(), needs) {
+    if let Some(fail) = no_room(server.disk.get(), flags) {
         return refuse(server, session, Some(spec), out, &fail);
     }
     if session.multi.is_some() && !transaction_word {
-        return queue(server, session, spec, needs, args, out);
+        return queue(server, session, spec, flags, args, out);
     }
     if let Some(until) = commands::debug::falls_asleep(server, session, spec, args) {
         return Step::Held { until };
@@ -197,46 +228,13 @@ fn gates(
     execute(server, core, session, spec, args, out)
 }
 
-/// What a command does to the data, by its row in the table or, for a script or function, as that declares.
-#[derive(Debug, Clone, Copy)]
-pub struct Needs {
-    pub writes: bool,
-    /// It may grow the data.
-    pub grows: bool,
-    /// CLIENT PAUSE WRITE holds it back.
-    pub pausable: bool,
-}
-
-impl Needs {
-    /// By the table alone.
-    pub fn of_spec(spec: &Spec) -> Needs {
-        Needs {
-            writes: spec.has(Flags::WRITE),
-            grows: spec.has(Flags::DENYOOM),
-            pausable: spec.has(Flags::WRITE.union(Flags::MAY_REPLICATE)),
-        }
-    }
-
-    fn of(server: &Server, core: &Core, spec: &Spec, args: Args<'_>) -> Needs {
-        let calls_script = spec.has(Flags::NO_MANDATORY_KEYS);
-        match calls_script.then(|| scripts::declared(server, core, spec, args)) {
-            Some(Some(marks)) => Needs {
-                writes: !marks.no_writes(),
-                grows: !marks.runs_when_full(),
-                pausable: !marks.no_writes(),
-            },
-            _ => Needs::of_spec(spec),
-        }
-    }
-}
-
 /// Why a command cannot run for lack of disk.
-pub fn no_room(space: Space, needs: Needs) -> Option<Fail> {
+pub fn no_room(space: Space, flags: Flags) -> Option<Fail> {
     match space {
-        Space::Low if needs.grows => Some(Fail::new(
+        Space::Low if flags.intersects(Flags::DENYOOM) => Some(Fail::new(
             "MISCONF the disk is nearly full: commands that need more of it are refused; deleting frees some",
         )),
-        Space::Full if needs.writes => Some(Fail::new(
+        Space::Full if flags.intersects(Flags::WRITE) => Some(Fail::new(
             "MISCONF the disk is full: nothing is written until the operator makes room",
         )),
         _ => None,
@@ -244,13 +242,7 @@ pub fn no_room(space: Space, needs: Needs) -> Option<Fail> {
 }
 
 /// Until when a command waits: for CLIENT PAUSE, or for a DEBUG SLEEP of some client.
-fn held_back(
-    server: &Server,
-    core: &Core,
-    session: &Session,
-    spec: &Spec,
-    needs: Needs,
-) -> Option<Instant> {
+fn held_back(server: &Server, core: &Core, flags: Flags) -> Option<Instant> {
     if let Some(until) = server.live.asleep() {
         return Some(until);
     }
@@ -258,9 +250,8 @@ fn held_back(
     if left == 0 {
         return None;
     }
-    let queued =
-        spec.full_name == "exec" && session.multi.as_ref().is_some_and(|multi| multi.writes);
-    let held = core.settings.pause_all || queued || needs.pausable;
+    let writes = Flags::WRITE.union(Flags::MAY_REPLICATE);
+    let held = core.settings.pause_all || flags.intersects(writes);
     held.then(|| Instant::now() + Duration::from_millis(left))
 }
 
@@ -279,7 +270,7 @@ fn queue(
     server: &Server,
     session: &mut Session,
     spec: &Spec,
-    needs: Needs,
+    flags: Flags,
     args: Args<'_>,
     out: &mut Out,
 ) -> Step {
@@ -298,7 +289,7 @@ fn queue(
     let Some(multi) = &mut session.multi else {
         return REPLIED;
     };
-    multi.writes |= needs.pausable;
+    multi.flags = multi.flags.union(flags);
     multi.bytes += args.iter().map(|a| a.len() + 32).sum::<usize>();
     if multi.queue.len() >= QUEUED_COMMANDS_MAX || multi.bytes > QUEUED_BYTES_MAX {
         multi.queue = Vec::new();
@@ -410,9 +401,12 @@ pub fn execute(
     }
     let took = started.elapsed();
     let own_errors = spec.full_name != "exec" && out.error_count() != errors;
-    count(server, spec, took, result.is_err() || own_errors);
-    if !spec.has(Flags::SKIP_SLOWLOG) && !session.in_script {
-        note_slow(server, core, session, spec, args, took);
+    // What waits is counted when it has run: see `served`.
+    if blocked.is_none() {
+        count(server, spec, took, result.is_err() || own_errors);
+        if !spec.has(Flags::SKIP_SLOWLOG) && !session.in_script {
+            note_slow(server, core, session, spec, args, took);
+        }
     }
     if server.monitors.watched() && !spec.has(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
         let hidden = super::monitor::redacted(spec.full_name, args);
@@ -424,6 +418,14 @@ pub fn execute(
         server.monitors.tell(wall_us(), db, by, shown);
     }
     blocked.map_or(Step::Replied { wait }, Step::Blocked)
+}
+
+/// Counts a command that waited and was run by whoever changed its key.
+pub fn served(server: &Server, core: &Core, session: &Session, ran: &Ran) {
+    let spec = ran.command.spec();
+    count(server, spec, ran.took, ran.failed);
+    let args: SmallVec<[&[u8]; 8]> = ran.args.iter().map(|a| &a[..]).collect();
+    note_slow(server, core, session, spec, &args, ran.took);
 }
 
 fn count(server: &Server, spec: &Spec, took: Duration, is_failure: bool) {

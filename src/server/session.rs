@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::command::table::Flags;
+
 use super::clients::Client;
 use super::pubsub::{Hub, Kind};
 
@@ -29,8 +31,8 @@ pub struct Multi {
     pub bytes: usize,
     /// A command was refused while queueing: EXEC aborts.
     pub aborted: bool,
-    /// Some command of it writes: CLIENT PAUSE WRITE holds its EXEC back.
-    pub writes: bool,
+    /// What the commands of it are: its EXEC is refused, or held back by CLIENT PAUSE, as any of them would be.
+    pub flags: Flags,
 }
 
 /// The keys that a session watches.
@@ -38,8 +40,8 @@ pub struct Multi {
 pub struct Watch {
     /// Raised when one of them changes.
     pub dirty: Arc<AtomicBool>,
-    /// Database, key, whether it had expired unnoticed when it was watched.
-    pub keys: Vec<(u32, Bytes, bool)>,
+    /// Database and key.
+    pub keys: Vec<(u32, Bytes)>,
     /// The era in which they are watched: a WATCH does not outlive its leader.
     pub era: u64,
     /// The batch that the state they were in waits for.

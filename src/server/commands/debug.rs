@@ -74,6 +74,8 @@ fn debug(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
             // Within EXEC nothing may come between: then it is slept under the lock, but not for long.
             if x.session.in_exec {
                 std::thread::sleep(seconds(args[2]).min(DEBUG_SLEEP_LOCKED_MAX));
+                // Whoever the transaction serves is served at the time at which it ends.
+                x.core.tick();
             }
             out.ok();
         }
@@ -111,7 +113,7 @@ fn debug(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         ("htstats", 3..) => return htstats(x, args[2], out),
         ("htstats-key", 3..) => return htstats_key(x, args[2], out),
         ("quicklist-packed-threshold", 3) => {
-            let size = config::memory(args[2]).filter(|&n| n != 1 && n < 1 << 32);
+            let size = config::memory(args[2]).filter(|&n| n < (1 << 32) - (1 << 20));
             size.ok_or(Fail::new(
                 "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
             ))?;

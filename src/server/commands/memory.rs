@@ -1,5 +1,6 @@
 //! MEMORY: what the process takes and why. MEMORY USAGE is about a key: `command/generic`.
 
+use crate::base::limits::MEMORY_BASE;
 use crate::command::{Args, Fail};
 use crate::resp::Out;
 use crate::server::dispatch::{Exec, Handler};
@@ -61,7 +62,7 @@ fn stats(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let first = [
         ("peak.allocated", Int(m.peak)),
         ("total.allocated", Int(m.allocated)),
-        ("startup.allocated", Int(0)),
+        ("startup.allocated", Int(MEMORY_BASE)),
         ("replication.backlog", Int(0)),
         ("clients.slaves", Int(0)),
         ("clients.normal", Int(clients as u64)),
@@ -75,9 +76,9 @@ fn stats(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         ("keys.count", Int(keys)),
         (
             "keys.bytes-per-key",
-            Int(m.data.checked_div(keys).unwrap_or(0)),
+            Int((m.data - MEMORY_BASE).checked_div(keys).unwrap_or(0)),
         ),
-        ("dataset.bytes", Int(m.data)),
+        ("dataset.bytes", Int(m.data - MEMORY_BASE)),
         (
             "dataset.percentage",
             Float(100.0 * m.data as f64 / m.allocated.max(1) as f64),

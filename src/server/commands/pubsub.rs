@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::command::help;
 use crate::command::turn::Event;
 use crate::command::{Args, Fail};
 use crate::resp::Out;
@@ -24,6 +25,7 @@ pub const COMMANDS: &[(&str, Handler)] = &[
     ("pubsub|numsub", |x, a, o| numsub(x, a, o, false)),
     ("pubsub|shardnumsub", |x, a, o| numsub(x, a, o, true)),
     ("pubsub|numpat", numpat),
+    ("pubsub|help", help),
 ];
 
 fn publish(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out, sharded: bool) -> Result<(), Fail> {
@@ -114,5 +116,32 @@ fn numsub(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out, sharded: bool) -> Res
 
 fn numpat(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     out.int(x.server.hub.patterns() as i64);
+    Ok(())
+}
+
+fn help(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    help::reply(
+        out,
+        "PUBSUB",
+        &[
+            (
+                "CHANNELS [<pattern>]",
+                "Channels with subscribers, those that match the pattern.",
+            ),
+            ("NUMPAT", "How many patterns are subscribed to."),
+            (
+                "NUMSUB [<channel> ...]",
+                "How many clients are subscribed to each of the channels.",
+            ),
+            (
+                "SHARDCHANNELS [<pattern>]",
+                "Sharded channels with subscribers, those that match the pattern.",
+            ),
+            (
+                "SHARDNUMSUB [<shardchannel> ...]",
+                "How many clients are subscribed to each of the sharded channels.",
+            ),
+        ],
+    );
     Ok(())
 }

@@ -25,12 +25,12 @@ pub const COMMANDS: &[(&str, Handler)] = &[
     ("module|load", no_modules),
     ("module|loadex", no_modules),
     ("module|unload", no_modules),
-    ("save", no_rdb),
-    ("bgsave", no_rdb),
-    ("bgrewriteaof", |_, _, _| {
-        Err(Fail::new(
-            "ERR there is no AOF to rewrite: the log is shortened by itself",
-        ))
+    ("save", save),
+    ("bgsave", bgsave),
+    ("bgrewriteaof", |_, _, out| {
+        // The log is shortened by itself.
+        out.simple("Background append only file rewriting started");
+        Ok(())
     }),
     ("shutdown", |_, _, _| {
         Err(Fail::new(
@@ -54,10 +54,26 @@ pub const COMMANDS: &[(&str, Handler)] = &[
     }),
 ];
 
-fn no_rdb(_: &mut Exec<'_>, _: Args<'_>, _: &mut Out) -> Result<(), Fail> {
-    Err(Fail::new(
-        "ERR there is no RDB file to save: every write is on disk before its reply",
-    ))
+/// Every write is on disk before its reply: what is not yet, this reply waits for.
+fn save(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    x.wait = x.wait.max(x.core.unsettled().unwrap_or(0));
+    x.core.saved();
+    out.ok();
+    Ok(())
+}
+
+fn bgsave(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    let scheduled = match args[1..] {
+        [] => false,
+        [word] if args::is(word, "schedule") => true,
+        _ => return Err(Fail::SYNTAX),
+    };
+    x.core.saved();
+    out.simple(match scheduled {
+        true => "Background saving scheduled",
+        false => "Background saving started",
+    });
+    Ok(())
 }
 
 fn no_replication(_: &mut Exec<'_>, _: Args<'_>, _: &mut Out) -> Result<(), Fail> {

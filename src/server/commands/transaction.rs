@@ -77,11 +77,6 @@ fn exec(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
             out.error(fail.as_str());
             continue;
         }
-        if spec.has(table::Flags::DENYOOM) && !core.make_room() {
-            server.stats.error(b"OOM ");
-            out.error(Fail::OOM.as_str());
-            continue;
-        }
         match dispatch::execute(server, core, session, spec, &args, out) {
             Step::Replied { wait: waits } => *wait = (*wait).max(waits),
             Step::Long => {
@@ -113,7 +108,7 @@ fn touched(x: &mut Exec<'_>, watch: &Watch) -> Result<u64, Fail> {
         watch.dirty.store(true, Relaxed);
     }
     let mut wait = watch.wait;
-    for (db, key, _) in &watch.keys {
+    for (db, key) in &watch.keys {
         wait = wait.max(x.core.gate.key(*db, x.core.ks.seed.hash(key)));
     }
     Ok(wait)
@@ -122,10 +117,10 @@ fn touched(x: &mut Exec<'_>, watch: &Watch) -> Result<u64, Fail> {
 /// A watched key that has expired since counts as changed; one that had expired when it was watched does not.
 fn watch_expired(x: &Exec<'_>, watch: &Watch) -> bool {
     let now = x.core.now_ms();
-    watch
-        .keys
-        .iter()
-        .any(|(db, key, was)| !was && x.core.ks.entry(*db, key).is_some_and(|e| e.expired(now)))
+    watch.keys.iter().any(|(db, key)| {
+        let expired = x.core.ks.entry(*db, key).is_some_and(|e| e.expired(now));
+        expired && !x.core.watches.counts_expired(*db, key, &watch.dirty)
+    })
 }
 
 fn watch(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
@@ -139,18 +134,14 @@ fn watch(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         watch.era = x.core.era();
     }
     for key in &args[1..] {
-        if watch
-            .keys
-            .iter()
-            .any(|(d, k, _)| *d == db && k[..] == **key)
-        {
+        if watch.keys.iter().any(|(d, k)| *d == db && k[..] == **key) {
             continue;
         }
         let expired = x.core.ks.entry(db, key).is_some_and(|e| e.expired(now));
         watch.wait = watch
             .wait
             .max(x.core.gate.key(db, x.core.ks.seed.hash(key)));
-        watch.keys.push((db, Bytes::copy_from_slice(key), expired));
+        watch.keys.push((db, Bytes::copy_from_slice(key)));
         x.core.watches.add(db, key, expired, &watch.dirty);
     }
     out.ok();

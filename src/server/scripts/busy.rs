@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::command::table::{self, Flags, Spec};
-use crate::command::{Args, Fail};
+use crate::command::Args;
+use crate::command::table::{self, Flags};
 use crate::engine::Core;
 use crate::resp::Out;
 use crate::server::commands::functions;
@@ -42,7 +42,7 @@ pub fn answer(
         return true;
     }
     if !spec.has(Flags::ALLOW_BUSY) {
-        refuse(server, session, spec, running.busy(), out);
+        dispatch::refuse(server, session, Some(spec), out, &running.busy());
         return true;
     }
     if session.multi.is_none() {
@@ -73,18 +73,4 @@ pub fn answer(
     }
     dispatch::run(server, core, session, args, out);
     true
-}
-
-fn refuse(server: &Server, session: &mut Session, spec: &Spec, busy: Fail, out: &mut Out) {
-    if spec.full_name != "exec" {
-        dispatch::refuse(server, session, Some(spec), out, &busy);
-        return;
-    }
-    session.multi = None;
-    session.unwatch();
-    let text = format!(
-        "EXECABORT Transaction discarded because of: {}",
-        busy.as_str()
-    );
-    dispatch::refuse(server, session, Some(spec), out, &Fail::text(text));
 }

@@ -9,7 +9,7 @@ use crate::command::table::{self, Flags, Spec};
 use crate::command::{Args, Fail};
 use crate::resp::{Out, Proto};
 use crate::script::{Ended, Host, Marks, Run, Script};
-use crate::server::dispatch::{self, Exec, Needs, Step, wall_us};
+use crate::server::dispatch::{self, Exec, Step, wall_us};
 
 const OOM_FLAG: Fail = Fail::new(
     "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
@@ -184,7 +184,7 @@ impl Caller<'_, '_> {
             ));
         }
         if !self.wrote {
-            if let Some(fail) = dispatch::no_room(server.disk.get(), Needs::of_spec(spec)) {
+            if let Some(fail) = dispatch::no_room(server.disk.get(), spec.flags) {
                 return Err(fail);
             }
             if self.full && spec.has(Flags::DENYOOM) {

@@ -17,7 +17,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::command::table::Spec;
+use crate::command::table::{Flags, Spec};
 use crate::command::{Args, Fail};
 use crate::engine::Core;
 use crate::keyspace::system::Table;
@@ -55,7 +55,7 @@ pub struct Running {
 }
 
 /// What the script or function that a command calls declares of itself; `None`: nothing, or it is no such command.
-pub fn declared(server: &Server, core: &Core, spec: &Spec, args: Args<'_>) -> Option<Marks> {
+fn declared(server: &Server, core: &Core, spec: &Spec, args: Args<'_>) -> Option<Marks> {
     let system = &core.ks.system;
     match spec.full_name {
         "eval" | "eval_ro" => shebang(args[1]).ok()?.0,
@@ -70,6 +70,21 @@ pub fn declared(server: &Server, core: &Core, spec: &Spec, args: Args<'_>) -> Op
         }
         _ => None,
     }
+}
+
+/// The flags of a command that calls a script or function: writing and growing as that declares.
+pub fn flags_of(server: &Server, core: &Core, spec: &Spec, args: Args<'_>) -> Flags {
+    let Some(marks) = declared(server, core, spec, args) else {
+        return spec.flags;
+    };
+    let mut flags = Flags::SKIP_MONITOR;
+    if !marks.no_writes() {
+        flags = flags.union(Flags::WRITE);
+    }
+    if !marks.runs_when_full() {
+        flags = flags.union(Flags::DENYOOM);
+    }
+    flags
 }
 
 const NOT_BUSY: Fail = Fail::new("NOTBUSY No scripts in execution right now.");

@@ -206,7 +206,6 @@ pub static ROWS: &[Row] = &[
     // Every write is synced to the log before its reply: what appendonly with fsync always means.
     fixed("appendonly", |_| "yes".into()),
     fixed("appendfsync", |_| "always".into()),
-    fixed("save", |_| String::new()),
     fixed("requirepass", |x| {
         String::from_utf8_lossy(&x.server.options.password).into_owned()
     }),

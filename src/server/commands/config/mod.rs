@@ -139,7 +139,7 @@ fn set(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
 
 /// Parameters of Redis's persistence, which scripts set at will: accepted, without effect, since the log syncs anyway.
 fn is_harmless(name: &str) -> bool {
-    matches!(name, "appendonly" | "appendfsync" | "save")
+    matches!(name, "appendonly" | "appendfsync")
 }
 
 /// The open files that a process may have must suffice for that many clients.

@@ -181,7 +181,7 @@ pub static PARAMETERS: &[Parameter] = &[
     p("replicaof", "slaveof", Text, "", IMMUTABLE),
     p("requirepass", "", Text, "", SECRET),
     p("sanitize-dump-payload", "", Word(&["no", "yes", "clients"]), "no", 0),
-    p("save", "", Save, "3600 1 300 100 60 10000", 0),
+    p("save", "", Save, "", 0),
     p("server_cpulist", "", Text, "", IMMUTABLE),
     p("set-max-intset-entries", "", Number(0, LONG, Plain), "512", 0),
     p("set-max-listpack-entries", "", Number(0, LONG, Plain), "128", 0),

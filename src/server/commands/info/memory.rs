@@ -1,6 +1,7 @@
 //! The memory that INFO and MEMORY STATS tell of: the data as maxmemory counts it, and what the
 //! process takes, as the allocator and the kernel say.
 
+use crate::base::limits::MEMORY_BASE;
 use crate::server::dispatch::Exec;
 
 use super::{field, human};
@@ -28,7 +29,7 @@ impl Memory {
     pub fn now(x: &Exec<'_>) -> Memory {
         use tikv_jemalloc_ctl::{epoch, stats};
         let _ = epoch::advance();
-        let data = x.core.ks.bytes();
+        let data = x.core.memory();
         Memory {
             data,
             peak: x.server.stats.peak(data),
@@ -77,8 +78,8 @@ pub fn section(x: &Exec<'_>, text: &mut String) {
     let percent = 100.0 * ratio(m.data, m.peak);
     field(text, "used_memory_peak_perc", format!("{percent:.2}%"));
     field(text, "used_memory_overhead", m.overhead());
-    field(text, "used_memory_startup", 0);
-    field(text, "used_memory_dataset", m.data);
+    field(text, "used_memory_startup", MEMORY_BASE);
+    field(text, "used_memory_dataset", m.data - MEMORY_BASE);
     field(text, "used_memory_dataset_perc", "100.00%");
     field(text, "allocator_allocated", m.allocated);
     field(text, "allocator_active", m.active);

@@ -103,9 +103,7 @@ pub fn persistence(x: &Exec<'_>, text: &mut String) {
         text,
         &["current_save_keys_processed", "current_save_keys_total"],
     );
-    // What the store has still to write: after a crash it is read from the log.
-    let behind = facts.applied.saturating_sub(facts.durable);
-    field(text, "rdb_changes_since_last_save", behind);
+    field(text, "rdb_changes_since_last_save", x.core.unsaved());
     field(text, "rdb_bgsave_in_progress", 0);
     field(text, "rdb_last_save_time", wall_us() / 1_000_000);
     field(text, "rdb_last_bgsave_status", "ok");
