@@ -16,6 +16,7 @@ pub mod resp;
 pub mod script;
 // Floor 2: the data set in memory.
 pub mod keyspace;
+pub mod rdb;
 // Floor 3: what clients can ask.
 pub mod command;
 // Floor 4: execution, the log, the store.
