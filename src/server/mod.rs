@@ -23,6 +23,10 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_long;
+#[cfg(test)]
+mod tests_scripts;
+#[cfg(test)]
 mod tests_waiting;
 
 use std::sync::Arc;

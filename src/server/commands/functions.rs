@@ -13,6 +13,7 @@ use crate::command::args::is;
 use crate::command::{Args, Fail};
 use crate::keyspace::system::Table;
 use crate::mutation::Mutation;
+use crate::rdb;
 use crate::resp::Out;
 use crate::script::Registered;
 use crate::server::Server;
@@ -29,6 +30,8 @@ pub const COMMANDS: &[(&str, Handler)] = &[
     ("function|delete", delete),
     ("function|flush", flush),
     ("function|list", list),
+    ("function|dump", dump),
+    ("function|restore", restore),
     ("function|stats", stats),
     ("function|kill", kill),
     ("function|help", function_help),
@@ -235,6 +238,105 @@ fn list(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
             }
         }
     })
+}
+
+fn dump(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    x.wait = x.wait.max(x.core.gate.system());
+    let mut parts = Vec::new();
+    for (_, code) in x.core.ks.system.iter(Table::Libraries) {
+        parts.push(rdb::kind::FUNCTION);
+        rdb::output::put_string(&mut parts, code);
+    }
+    out.bulk(&rdb::payload::seal(parts));
+    Ok(())
+}
+
+/// What is to become of the libraries that are there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Policy {
+    Append,
+    Replace,
+    Flush,
+}
+
+fn restore(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    let policy = match &args[3..] {
+        [] => Policy::Append,
+        [how] if is(how, "append") => Policy::Append,
+        [how] if is(how, "replace") => Policy::Replace,
+        [how] if is(how, "flush") => Policy::Flush,
+        [_] => {
+            return Err(Fail::new(
+                "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
+            ));
+        }
+        _ => return Err(syntax(args)),
+    };
+    let wrong = Fail::new("ERR DUMP payload version or checksum are wrong");
+    let parts = rdb::payload::open(args[2]).ok_or(wrong)?;
+    let libraries = machine(x, |m| {
+        let libraries = libraries_of(m, parts)?;
+        let named = |name: &[u8]| libraries.iter().any(|(n, _)| n == name);
+        if policy == Policy::Append
+            && let Some((name, _)) = libraries.iter().find(|(n, _)| m.libraries().contains_key(n))
+        {
+            let name = String::from_utf8_lossy(name);
+            return Err(Fail::text(format!("ERR Library {name} already exists")));
+        }
+        let gone = |owner: &[u8]| policy == Policy::Flush || named(owner);
+        for (_, library) in &libraries {
+            if let Some(f) = m.collision(library, gone) {
+                return Err(collides(f));
+            }
+        }
+        Ok(libraries)
+    })??;
+    let before = x.core.mark();
+    if policy == Policy::Flush {
+        let all = names(x);
+        drop_all(x, all)?;
+    }
+    if let Err(fail) = put(x, libraries) {
+        x.core.rollback(before);
+        return Err(fail);
+    }
+    out.ok();
+    Ok(())
+}
+
+/// The libraries of an opened payload, loaded.
+fn libraries_of(machine: &Machine, parts: &[u8]) -> Result<Vec<(Vec<u8>, Library)>, Fail> {
+    let fail = |text: &'static str| Err(Fail::new(text));
+    let mut input = rdb::input::Input::new(parts);
+    let mut libraries: Vec<(Vec<u8>, Library)> = Vec::new();
+    while input.taken() < parts.len() as u64 {
+        match input.byte() {
+            Ok(rdb::kind::FUNCTION) => {}
+            Ok(rdb::kind::FUNCTION_OLD) => return fail("ERR Pre-GA function format not supported"),
+            Ok(_) => return fail("ERR given type is not a function"),
+            Err(_) => return fail("ERR can not read data type"),
+        }
+        let Ok(code) = input.string() else {
+            return fail("ERR failed loading the given functions payload");
+        };
+        if libraries.len() >= LIBRARIES_MAX {
+            return fail("ERR too many libraries, or too large");
+        }
+        let known = |name: &[u8]| libraries.iter().any(|(n, _)| n == name);
+        let (name, library) = machine.load(&code, |name| match known(name) {
+            true => Err(Fail::text(format!("ERR Library {}", exists(name)))),
+            false => Ok(()),
+        })?;
+        let registered = |f: &&Registered| {
+            let same = |g: &Registered| g.name.eq_ignore_ascii_case(&f.name);
+            libraries.iter().any(|(_, l)| l.functions.iter().any(same))
+        };
+        if let Some(f) = library.functions.iter().find(registered) {
+            return Err(collides(f));
+        }
+        libraries.push((name, library));
+    }
+    Ok(libraries)
 }
 
 fn stats(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {

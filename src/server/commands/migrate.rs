@@ -212,6 +212,7 @@ fn migrate(exec: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fai
             reply: reply.take(),
             era,
             wait,
+            ran: None,
         });
     });
     Ok(())

@@ -228,6 +228,7 @@ impl Host for Caller<'_, '_> {
                     core,
                     session,
                     wait,
+                    ..
                 } = &mut *self.x;
                 let step = dispatch::execute(server, core, session, spec, args, &mut out);
                 if let Step::Replied { wait: waits } = step {
