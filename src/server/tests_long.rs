@@ -37,6 +37,9 @@ fn others_are_told_and_the_script_is_killed() {
         ask(&world, "MULTI\r\nGET k\r\nEXEC\r\n", &["+OK", BUSY, "-EXECABORT"]).await;
         ask(&world, "FUNCTION KILL\r\nFUNCTION STATS\r\n", &[BUSY, BUSY]).await;
         ask(&world, "SCRIPT KILL\r\n", &["+OK"]).await;
+        // The script itself was kept for EVALSHA: its reply waits for that.
+        let kept = world.proposal().await;
+        world.apply(2, &kept);
         let mut caller = world.callers.lock().remove(0);
         let first = line(&mut caller).await;
         assert!(first.starts_with("-ERR Script killed by user with SCRIPT KILL... script: "), "{first}");
