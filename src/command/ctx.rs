@@ -44,6 +44,8 @@ pub struct Ctx<'a> {
     pub standby: bool,
     /// CLIENT NO-TOUCH: accesses are not noted.
     pub no_touch: bool,
+    /// A script calls the command: what it replies must not depend on how a set lies in memory.
+    pub script: bool,
     /// The batch that the reply waits for; 0: none.
     pub wait: u64,
     /// What the command, which then has written no reply, waits for.

@@ -156,6 +156,7 @@ impl Shell {
             now: self.now,
             standby: false,
             no_touch: false,
+            script: false,
             wait: 0,
             block: None,
             deleted: None,

@@ -276,6 +276,7 @@ impl Core {
             now: self.now_ms,
             standby: !matches!(self.role, Role::Leading { .. }),
             no_touch: false,
+            script: false,
             wait: 0,
             block: None,
             deleted: None,

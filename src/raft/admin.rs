@@ -18,7 +18,7 @@ use crate::proto::{
     Member as MemberInfo, NodeRequest, PromoteRequest, ReplaceRequest, SnapshotReply, StatusReply,
 };
 
-use super::group::Group;
+use super::group::{Group, Seen};
 use super::state_machine::role_name;
 use super::types::{Member, NodeId};
 
@@ -38,21 +38,28 @@ fn refused(text: impl Into<String>) -> Status {
 }
 
 impl Service {
-    async fn status_now(&self) -> StatusReply {
+    fn status_now(&self) -> StatusReply {
         let g = &self.0;
         // A copy: with the watch held, a second look at it waits behind a waiting writer, for ever.
         let metrics = g.raft.metrics();
         let m = metrics.borrow_watched().clone();
-        let (role, epoch, keys, bytes, loading) = {
-            let core = g.engine.locked().await;
-            (
-                core.role,
-                core.sequence.epoch,
-                core.ks.len() as u64,
-                core.ks.bytes(),
-                core.role == Role::Loading,
-            )
-        };
+        let now = g.engine.try_lock().map(|core| Seen {
+            role: core.role,
+            epoch: core.sequence.epoch,
+            keys: core.ks.len() as u64,
+            bytes: core.ks.bytes(),
+        });
+        // While a script has the engine, the node lives and is what it was.
+        let mut last = g.seen.lock();
+        *last = now.unwrap_or(*last);
+        let Seen {
+            role,
+            epoch,
+            keys,
+            bytes,
+        } = *last;
+        drop(last);
+        let loading = role == Role::Loading;
         let membership = m.membership_config.membership();
         let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
         let own_voter = voters.contains(&g.id);
@@ -209,7 +216,7 @@ impl Admin for Service {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<StatusReply, Status>> + Send>>;
 
     async fn status(&self, _: Request<Empty>) -> Result<Response<StatusReply>, Status> {
-        Ok(Response::new(self.status_now().await))
+        Ok(Response::new(self.status_now()))
     }
 
     async fn watch(&self, _: Request<Empty>) -> Result<Response<Self::WatchStream>, Status> {
@@ -220,7 +227,7 @@ impl Admin for Service {
             let mut shown = None;
             let mut sent = Instant::now();
             loop {
-                let status = service.status_now().await;
+                let status = service.status_now();
                 let key = (
                     status.role.clone(),
                     status.leader,

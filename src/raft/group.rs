@@ -56,9 +56,31 @@ pub struct Group {
     pub(super) reads: Reads,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) reopen: Notify,
+    /// The engine as the operator was last told of it.
+    pub(super) seen: parking_lot::Mutex<Seen>,
     last_proposal_ms: AtomicU64,
     clock: Clock,
     options: Options,
+}
+
+/// What the operator is told of the engine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    pub role: Role,
+    pub epoch: u64,
+    pub keys: u64,
+    pub bytes: u64,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Seen {
+            role: Role::Loading,
+            epoch: 0,
+            keys: 0,
+            bytes: 0,
+        }
+    }
 }
 
 /// How often expired keys are looked for.
@@ -127,6 +149,7 @@ impl Group {
             reads: Reads::default(),
             runtime: tokio::runtime::Handle::current(),
             reopen: Notify::new(),
+            seen: parking_lot::Mutex::new(Seen::default()),
             last_proposal_ms: AtomicU64::new(0),
             clock,
             options,

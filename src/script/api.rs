@@ -87,12 +87,8 @@ pub fn library(lua: &Lua, shared: &Shared) -> mlua::Result<Table> {
             let Some(err) = one_text(&args) else {
                 return err_table(lua, b"ERR wrong number or type of arguments", false);
             };
-            // With a hyphen before it, the text has its own code.
-            let err = match err.strip_prefix(b"-") {
-                Some(rest) => error_text(&String::from_utf8_lossy(rest)),
-                None => [b"ERR ", &err[..]].concat(),
-            };
-            err_table(lua, err.trim_ascii_end(), false)
+            let err = err.strip_prefix(b"-").unwrap_or(&err);
+            err_table(lua, &error_text(&String::from_utf8_lossy(err)), false)
         })?,
     )?;
     redis.raw_set(
@@ -138,7 +134,7 @@ pub fn library(lua: &Lua, shared: &Shared) -> mlua::Result<Table> {
             if args.len() != 1 {
                 return Err(error::table("redis.set_repl() requires one argument."));
             }
-            match number(&args[0]) {
+            match number(&args[0]).or(Some(0.0)) {
                 // Every write is in the log, whatever a script wishes.
                 Some(flags) if (0.0..=3.0).contains(&flags) => Ok(()),
                 _ => Err(error::table(
@@ -225,6 +221,7 @@ fn arguments(lua: &Lua, args: &MultiValue) -> Result<Vec<Vec<u8>>, &'static str>
         .map(|arg| match arg {
             Value::String(text) => Ok(text.as_bytes().to_vec()),
             Value::Integer(n) => Ok(n.to_string().into()),
+            Value::Number(0.0) => Ok(b"0".to_vec()),
             Value::Number(n) => Ok(format_double(*n).as_str().into()),
             _ => Err("Lua redis lib command arguments must be strings or integers"),
         })

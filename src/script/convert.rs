@@ -122,7 +122,7 @@ fn write_table(table: &Table, resp3: bool, out: &mut Out, depth: usize) -> mlua:
         && let Some(format) = text(&verbatim.raw_get("format")?)
         && let Some(body) = text(&verbatim.raw_get("string")?)
     {
-        let mut three = *b"txt";
+        let mut three = *b"   ";
         for (to, from) in three.iter_mut().zip(&format) {
             *to = *from;
         }

@@ -350,7 +350,7 @@ impl Writer<'_> {
 
     fn table(&mut self, table: &Table, depth: i64) -> mlua::Result<()> {
         if depth > self.settings.encode_depth.min(DEPTH_MAX) {
-            let text = format!("Cannot serialise, excessive depth ({depth})");
+            let text = format!("Cannot serialise, excessive nesting ({depth})");
             return Err(error::text(self.lua, text));
         }
         let marked = table.metatable().is_some_and(|m| m == *self.marker);
@@ -386,8 +386,10 @@ impl Writer<'_> {
                             self.out.push(b'"');
                         }
                         other => {
-                            return Err(self
-                                .cannot(other.type_name(), "table key must be a number or string"));
+                            return Err(self.cannot(
+                                other.type_name(),
+                                "table key must be a number or string",
+                            ));
                         }
                     }
                     self.out.push(b':');

@@ -11,6 +11,8 @@ const ALIGN_MAX: usize = 16;
 /// A format that is being read.
 struct Format<'a> {
     lua: &'a Lua,
+    /// The function that it was given to.
+    name: &'static str,
     text: &'a [u8],
     at: usize,
     little: bool,
@@ -24,7 +26,18 @@ struct Item {
     padding: usize,
 }
 
-impl Format<'_> {
+impl<'a> Format<'a> {
+    fn new(lua: &'a Lua, name: &'static str, text: &'a [u8]) -> Self {
+        Format {
+            lua,
+            name,
+            text,
+            at: 0,
+            little: true,
+            align: 1,
+        }
+    }
+
     fn number(&mut self, otherwise: usize) -> mlua::Result<usize> {
         let digits = self.text[self.at..]
             .iter()
@@ -73,13 +86,16 @@ impl Format<'_> {
                 b'!' => {
                     self.align = self.number(8)?;
                     if self.align == 0 || self.align & (self.align - 1) != 0 {
-                        return Err(error::text(self.lua, "alignment is not a power of 2"));
+                        let text = format!("alignment {} is not a power of 2", self.align);
+                        return Err(error::text(self.lua, text));
                     }
                     self.align = self.align.min(ALIGN_MAX);
                     continue;
                 }
                 _ => {
-                    let text = format!("invalid format option '{}'", char::from(kind));
+                    let (name, kind) = (self.name, char::from(kind));
+                    let text =
+                        format!("bad argument #1 to '{name}' (invalid format option '{kind}')");
                     return Err(error::text(self.lua, text));
                 }
             };
@@ -164,13 +180,7 @@ fn double(lua: &Lua, args: &MultiValue, at: usize, name: &str) -> mlua::Result<f
 
 fn pack(lua: &Lua, args: MultiValue) -> mlua::Result<mlua::LuaString> {
     let text = string(lua, &args, 0, "pack")?;
-    let mut format = Format {
-        lua,
-        text: &text,
-        at: 0,
-        little: true,
-        align: 1,
-    };
+    let mut format = Format::new(lua, "pack", &text);
     let (mut out, mut arg) = (Vec::new(), 1);
     while let Some(item) = format.next(out.len())? {
         out.resize(out.len() + item.padding, 0);
@@ -232,18 +242,15 @@ fn unpack(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
         1.0
     };
     if start < 1.0 {
-        return Err(error::text(lua, "offset must be 1 or greater"));
+        return Err(error::text(
+            lua,
+            "bad argument #3 to 'unpack' (offset must be 1 or greater)",
+        ));
     }
     let mut at = (start - 1.0) as usize;
-    let mut format = Format {
-        lua,
-        text: &text,
-        at: 0,
-        little: true,
-        align: 1,
-    };
+    let mut format = Format::new(lua, "unpack", &text);
     let mut values = MultiValue::new();
-    let short = || error::text(lua, "data string too short");
+    let short = || error::text(lua, "bad argument #2 to 'unpack' (data string too short)");
     while let Some(item) = format.next(at)? {
         at = at.checked_add(item.padding).ok_or_else(short)?;
         let mut size = item.size;
@@ -302,13 +309,7 @@ fn unpack(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
 
 fn size(lua: &Lua, args: MultiValue) -> mlua::Result<f64> {
     let text = string(lua, &args, 0, "size")?;
-    let mut format = Format {
-        lua,
-        text: &text,
-        at: 0,
-        little: true,
-        align: 1,
-    };
+    let mut format = Format::new(lua, "size", &text);
     let mut total = 0usize;
     while let Some(item) = format.next(total)? {
         if item.kind == b's' || item.kind == b'c' && item.size == 0 {

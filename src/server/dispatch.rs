@@ -79,7 +79,8 @@ pub fn run(
     if let Step::Replied { .. } = step {
         server.counters.commands.fetch_add(1, Relaxed);
         session.memory.args = 0;
-        if out.error_count() != errors {
+        // What a script's error counted where it arose is not counted again.
+        if !std::mem::take(&mut session.error_counted) && out.error_count() != errors {
             server.counters.errors.fetch_add(1, Relaxed);
         }
         // Confirmations of subscriptions are pushed: they come through whatever CLIENT REPLY says.
@@ -133,13 +134,7 @@ pub fn refuse(
 }
 
 /// The flags of a command: of EXEC, those of what it will run; of what calls a script, what the script declares.
-fn flags_of(
-    server: &Server,
-    core: &Core,
-    session: &Session,
-    spec: &Spec,
-    args: Args<'_>,
-) -> Flags {
+fn flags_of(server: &Server, core: &Core, session: &Session, spec: &Spec, args: Args<'_>) -> Flags {
     match &session.multi {
         Some(multi) if spec.full_name == "exec" => spec.flags.union(multi.flags),
         _ if spec.has(Flags::NO_MANDATORY_KEYS) => scripts::flags_of(server, core, spec, args),
@@ -337,6 +332,7 @@ pub fn execute(
     let (wait, result) = if let Some(handler) = command::handler(spec.id) {
         let mut ctx = core.ctx(session.db);
         ctx.no_touch = session.no_touch;
+        ctx.script = session.in_script;
         let result = handler(&mut ctx, args, out);
         block = ctx.block.take();
         (ctx.wait, result)

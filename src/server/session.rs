@@ -78,6 +78,8 @@ pub struct Session {
     pub in_script: bool,
     /// A command may take long, until then: it runs on the thread of long scripts.
     pub patient: Option<Instant>,
+    /// The command's error reply was counted where it arose, in a script.
+    pub error_counted: bool,
     /// A script of the command took too long for where it runs.
     pub overran: bool,
     /// The last command, by its full name.
@@ -118,6 +120,7 @@ impl Session {
             in_exec: false,
             in_script: false,
             patient: None,
+            error_counted: false,
             overran: false,
             last_command: "NULL",
             monitor: false,

@@ -15,25 +15,64 @@ fn replies_and_errors_are_those_of_redis() {
         sha(body)
     );
     s.check(&[
-        ("eval \"return {KEYS[1], ARGV[1], 3.9, true, false}\" 1 k a", "[\"k\", \"a\", 3, 1, nil]"),
-        ("eval \"return redis.call('set', KEYS[1], ARGV[1])\" 1 k 5", "OK"),
+        (
+            "eval \"return {KEYS[1], ARGV[1], 3.9, true, false}\" 1 k a",
+            "[\"k\", \"a\", 3, 1, nil]",
+        ),
+        (
+            "eval \"return redis.call('set', KEYS[1], ARGV[1])\" 1 k 5",
+            "OK",
+        ),
         ("eval \"return redis.call('get', KEYS[1])\" 1 k", "\"5\""),
         (&format!("eval \"{body}\" 1 k"), &wrong),
-        ("eval \"return redis.pcall('incr', 'k', 'x')\" 0", "-ERR Wrong number of args calling Redis command from script"),
-        ("eval \"return redis.pcall('nosuch')\" 0", "-ERR Unknown Redis command called from script"),
+        (
+            "eval \"return redis.pcall('incr', 'k', 'x')\" 0",
+            "-ERR Wrong number of args calling Redis command from script",
+        ),
+        (
+            "eval \"return redis.pcall('nosuch')\" 0",
+            "-ERR Unknown Redis command called from script",
+        ),
         ("eval \"return redis.pcall('blpop', 'l', 0)\" 0", "nil"),
-        ("eval \"return redis.pcall('eval', 'return 1', 0)\" 0", "-ERR This Redis command is not allowed from script"),
-        ("eval \"return 1\" 1", "-ERR Number of keys can't be greater than number of args"),
-        ("eval \"return 1\" -1", "-ERR Number of keys can't be negative"),
-        ("eval \"return 1\" a", "-ERR value is not an integer or out of range"),
-        ("eval_ro \"return redis.pcall('set', 'k', 1)\" 1 k", "-ERR Write commands are not allowed from read-only scripts."),
+        (
+            "eval \"return redis.pcall('eval', 'return 1', 0)\" 0",
+            "-ERR This Redis command is not allowed from script",
+        ),
+        (
+            "eval \"return 1\" 1",
+            "-ERR Number of keys can't be greater than number of args",
+        ),
+        (
+            "eval \"return 1\" -1",
+            "-ERR Number of keys can't be negative",
+        ),
+        (
+            "eval \"return 1\" a",
+            "-ERR value is not an integer or out of range",
+        ),
+        (
+            "eval_ro \"return redis.pcall('set', 'k', 1)\" 1 k",
+            "-ERR Write commands are not allowed from read-only scripts.",
+        ),
         ("eval_ro \"return redis.call('get', 'k')\" 1 k", "\"5\""),
-        ("eval \"#!lua flags=no-writes\\nreturn redis.pcall('set', 'k', 1)\" 0", "-ERR Write commands are not allowed from read-only scripts."),
-        ("eval_ro \"#!lua\\nreturn 1\" 0", "-ERR Can not execute a script with write flag using *_ro command."),
-        ("eval \"#!lua flags=foo\\nreturn 1\" 0", "-ERR Unexpected flag in script shebang: foo"),
+        (
+            "eval \"#!lua flags=no-writes\\nreturn redis.pcall('set', 'k', 1)\" 0",
+            "-ERR Write commands are not allowed from read-only scripts.",
+        ),
+        (
+            "eval_ro \"#!lua\\nreturn 1\" 0",
+            "-ERR Can not execute a script with write flag using *_ro command.",
+        ),
+        (
+            "eval \"#!lua flags=foo\\nreturn 1\" 0",
+            "-ERR Unexpected flag in script shebang: foo",
+        ),
         ("eval \"#!lua\" 0", "-ERR Invalid script shebang"),
         ("select 3", "OK"),
-        ("eval \"redis.call('select', 0); return redis.call('get', 'k')\" 0", "\"5\""),
+        (
+            "eval \"redis.call('select', 0); return redis.call('get', 'k')\" 0",
+            "\"5\"",
+        ),
         ("get k", "nil"),
     ]);
 }
@@ -42,7 +81,10 @@ fn replies_and_errors_are_those_of_redis() {
 fn an_error_keeps_what_was_written_before() {
     let mut s = Shell::new();
     let reply = s.run("eval \"redis.call('set', 'a', 1); redis.call('lpush', 'a', 1)\" 0");
-    assert!(reply.starts_with("-WRONGTYPE Operation against a key"), "{reply}");
+    assert!(
+        reply.starts_with("-WRONGTYPE Operation against a key"),
+        "{reply}"
+    );
     s.check(&[("get a", "\"1\"")]);
 }
 
@@ -63,7 +105,10 @@ fn scripts_are_kept_and_found_by_their_hash() {
     lead_anew(&s);
     s.check(&[
         (&format!("evalsha {sha} 0"), "7"),
-        ("script flush foo", "-ERR SCRIPT FLUSH only support SYNC|ASYNC option"),
+        (
+            "script flush foo",
+            "-ERR SCRIPT FLUSH only support SYNC|ASYNC option",
+        ),
         ("script flush async", "OK"),
         (&format!("script exists {sha}"), "[0]"),
     ]);
@@ -93,7 +138,12 @@ fn within_transactions() {
         ("watch k", "OK"),
     ]);
     other.run("eval \"redis.call('incr', 'k')\" 1 k");
-    s.check(&[("multi", "OK"), ("get k", "QUEUED"), ("exec", "nil*"), ("get k", "\"3\"")]);
+    s.check(&[
+        ("multi", "OK"),
+        ("get k", "QUEUED"),
+        ("exec", "nil*"),
+        ("get k", "\"3\""),
+    ]);
 }
 
 /// Takes some ten times as long as a script may run on a connection's thread.
@@ -103,11 +153,17 @@ const SLOW: &str = "for i = 1, 3e7 do end";
 fn a_long_script_has_its_effects_once() {
     let mut s = Shell::new();
     s.check(&[
-        (&format!("eval \"redis.call('incr', 'k'); {SLOW} return redis.call('incr', 'k')\" 1 k"), "2"),
+        (
+            &format!("eval \"redis.call('incr', 'k'); {SLOW} return redis.call('incr', 'k')\" 1 k"),
+            "2",
+        ),
         ("watch k", "OK"),
         ("multi", "OK"),
         ("incr k", "QUEUED"),
-        (&format!("eval \"redis.call('incr', 'k'); {SLOW} return redis.call('incr', 'k')\" 1 k"), "QUEUED"),
+        (
+            &format!("eval \"redis.call('incr', 'k'); {SLOW} return redis.call('incr', 'k')\" 1 k"),
+            "QUEUED",
+        ),
         ("exec", "[3, 5]"),
         ("get k", "\"5\""),
     ]);
@@ -131,11 +187,26 @@ fn where_memory_is_full() {
     s.check(&[
         ("set k 1", "OK"),
         ("config set maxmemory 1", "OK"),
-        ("eval \"return redis.pcall('set', 'k', 1)\" 0", "-OOM command not allowed when used memory > 'maxmemory'."),
-        ("eval \"redis.call('del', 'k'); return redis.call('set', 'k', 3)\" 0", "OK"),
-        ("eval \"#!lua\\nreturn 1\" 0", "-OOM command not allowed when used memory > 'maxmemory'."),
-        ("eval \"#!lua flags=no-writes\\nreturn redis.call('get', 'k')\" 0", "\"3\""),
-        ("eval \"#!lua flags=allow-oom\\nreturn redis.call('set', 'k', 4)\" 0", "OK"),
+        (
+            "eval \"return redis.pcall('set', 'k', 1)\" 0",
+            "-OOM command not allowed when used memory > 'maxmemory'.",
+        ),
+        (
+            "eval \"redis.call('del', 'k'); return redis.call('set', 'k', 3)\" 0",
+            "OK",
+        ),
+        (
+            "eval \"#!lua\\nreturn 1\" 0",
+            "-OOM command not allowed when used memory > 'maxmemory'.",
+        ),
+        (
+            "eval \"#!lua flags=no-writes\\nreturn redis.call('get', 'k')\" 0",
+            "\"3\"",
+        ),
+        (
+            "eval \"#!lua flags=allow-oom\\nreturn redis.call('set', 'k', 4)\" 0",
+            "OK",
+        ),
         ("get k", "\"4\""),
     ]);
 }
@@ -143,7 +214,8 @@ fn where_memory_is_full() {
 #[test]
 fn time_stands_still_within_a_script() {
     let mut s = Shell::new();
-    let code = format!("redis.call('set', 'k', 1, 'px', 1); {SLOW} return redis.call('exists', 'k')");
+    let code =
+        format!("redis.call('set', 'k', 1, 'px', 1); {SLOW} return redis.call('exists', 'k')");
     s.check(&[(&format!("eval \"{code}\" 0"), "1")]);
 }
 
@@ -215,8 +287,17 @@ fn closed_by_policy() {
         o.functions = false;
     }));
     s.check(&[
-        ("fcall f 0", "-NOPERM User default has no permissions to run the 'fcall' command"),
-        ("function list", "-NOPERM User default has no permissions to run the 'function|list' command"),
-        ("eval \"return redis.pcall('config', 'resetstat')\" 0", "-ERR This Redis command is not allowed from script"),
+        (
+            "fcall f 0",
+            "-NOPERM User default has no permissions to run the 'fcall' command",
+        ),
+        (
+            "function list",
+            "-NOPERM User default has no permissions to run the 'function|list' command",
+        ),
+        (
+            "eval \"return redis.pcall('config', 'resetstat')\" 0",
+            "-ERR This Redis command is not allowed from script",
+        ),
     ]);
 }

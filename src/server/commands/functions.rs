@@ -278,7 +278,9 @@ fn restore(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> 
         let libraries = libraries_of(m, parts)?;
         let named = |name: &[u8]| libraries.iter().any(|(n, _)| n == name);
         if policy == Policy::Append
-            && let Some((name, _)) = libraries.iter().find(|(n, _)| m.libraries().contains_key(n))
+            && let Some((name, _)) = libraries
+                .iter()
+                .find(|(n, _)| m.libraries().contains_key(n))
         {
             let name = String::from_utf8_lossy(name);
             return Err(Fail::text(format!("ERR Library {name} already exists")));

@@ -13,8 +13,12 @@ use crate::server::{Server, Session};
 /// From when on requests are answered BUSY; `None`: they wait.
 pub fn since(server: &Server) -> Option<Instant> {
     let after = server.live.busy_after();
-    let running = server.scripts.running()?;
-    (after > Duration::ZERO).then(|| running.since + after)
+    // Where it is about to begin, or between two of one transaction: counted from now.
+    let begun = server
+        .scripts
+        .running()
+        .map_or_else(Instant::now, |r| r.since);
+    (after > Duration::ZERO).then(|| begun + after)
 }
 
 /// Answers a request without the engine; false: it must wait. `core` stands in for the engine's own, for commands

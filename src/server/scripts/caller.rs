@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::base::limits::{SCRIPT_INLINE_MAX, SCRIPT_MEMORY_MAX};
 use crate::base::slot;
+use crate::command::args::is;
 use crate::command::table::{self, Flags, Spec};
 use crate::command::{Args, Fail};
 use crate::resp::{Out, Proto};
@@ -105,6 +106,7 @@ pub fn run(x: &mut Exec<'_>, plan: &Plan<'_>, out: &mut Out) -> Result<(), Fail>
         }),
         x,
     };
+    let from = out.len();
     let machine = server.scripts.machine.lock();
     let (keys, args) = plan.command[3..].split_at(plan.keys);
     let run = Run {
@@ -142,9 +144,18 @@ pub fn run(x: &mut Exec<'_>, plan: &Plan<'_>, out: &mut Out) -> Result<(), Fail>
             if !counted {
                 server.stats.error(&text);
             }
+            x.session.error_counted = counted && !in_exec;
             out.error_bytes(&text);
         }
-        Some(Ended::Replied { .. }) => {}
+        Some(Ended::Replied { counted }) => {
+            let reply = &out.as_slice()[from..];
+            if reply.first() == Some(&b'-') {
+                x.session.error_counted = counted && !in_exec;
+                if !counted {
+                    server.stats.error(&reply[1..]);
+                }
+            }
+        }
         None => return Err(Fail::new("ERR cannot start Lua")),
     }
     Ok(())
@@ -166,7 +177,13 @@ impl Caller<'_, '_> {
     /// Why a command is not run.
     fn refused(&mut self, spec: &'static Spec, args: Args<'_>) -> Result<(), Fail> {
         let server = self.x.server;
-        if spec.has(Flags::NOSCRIPT) {
+        let debug = || {
+            let harmless = args
+                .get(1)
+                .is_some_and(|a| is(a, "protocol") || is(a, "sleep"));
+            spec.full_name == "debug" && harmless && server.live.debug_in_scripts.load(Relaxed)
+        };
+        if spec.has(Flags::NOSCRIPT) && !debug() {
             return Err(Fail::new(
                 "ERR This Redis command is not allowed from script",
             ));
@@ -243,6 +260,9 @@ impl Host for Caller<'_, '_> {
                 }
                 out.error(fail.as_str());
             }
+        }
+        if out.error_count() > 0 {
+            self.x.server.counters.errors.fetch_add(1, Relaxed);
         }
         reply.extend_from_slice(out.as_slice());
     }
