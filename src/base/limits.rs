@@ -169,6 +169,8 @@ pub const SCRIPT_REPLY_DEPTH_MAX: usize = 1000;
 pub const SCRIPT_INLINE_MAX: std::time::Duration = std::time::Duration::from_millis(20);
 /// How long a script may run. Beyond: it is ended with an error, and what it changed is taken back.
 pub const SCRIPT_RUN_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+/// Between two scripts that take long, others have the engine for this long.
+pub const SCRIPT_GAP: std::time::Duration = std::time::Duration::from_millis(10);
 /// Scripts that a service keeps for EVALSHA. Beyond: others are forgotten, and answer NOSCRIPT.
 pub const SCRIPTS_MAX: usize = 10_000;
 /// Bytes of such scripts. Beyond: others are forgotten; a script larger than this runs and is not kept.

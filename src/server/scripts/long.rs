@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use crate::base::limits::SCRIPT_RUN_MAX;
+use crate::base::limits::{SCRIPT_GAP, SCRIPT_RUN_MAX};
 use crate::resp::{Out, Proto};
 use crate::server::dispatch::{self, Step};
 use crate::server::{Server, Session};
@@ -79,6 +79,8 @@ fn serve(job: Job) {
     server.engine.long.end();
     // Its connection may have been closed.
     let _ = done.send(Done { session, reply });
+    // Whoever waited takes the engine before the next one does: commits, clients, a change of the leader.
+    std::thread::sleep(SCRIPT_GAP);
 }
 
 /// Runs a command that may take long, under a hold of the engine's lock.
