@@ -13,6 +13,7 @@ pub mod tls;
 pub mod data;
 pub mod mutation;
 pub mod resp;
+pub mod script;
 // Floor 2: the data set in memory.
 pub mod keyspace;
 pub mod rdb;

@@ -247,6 +247,8 @@ fn server_of(
             linearizable: config.standby_reads == config::StandbyReads::Linearizable,
             port: config.client_addr.port(),
             databases: config.databases as u32,
+            scripting: config.lua_scripting || config.unrestricted,
+            functions: config.functions || config.unrestricted,
         },
         clients: Clients::new(config.node_id),
         hub: Arc::new(Hub::default()),
@@ -259,6 +261,7 @@ fn server_of(
         monitors: Default::default(),
         acl_log: Default::default(),
         slowlog: Default::default(),
+        scripts: Default::default(),
         facts,
         disk: Arc::default(),
         reload: {

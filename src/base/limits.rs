@@ -173,3 +173,27 @@ pub const ACL_LOG_OBJECT_LEN_MAX: usize = 1024;
 pub const TRACKING_FORGET_PER_COMMAND_MAX: usize = 1000;
 /// Bytes of all prefixes that one client broadcasts by. Beyond: CLIENT TRACKING is refused.
 pub const TRACKING_PREFIXES_LEN_MAX: usize = 64 * 1024;
+/// Memory of the machine that runs scripts, bytes. Beyond: the script ends with "not enough memory".
+pub const SCRIPT_MEMORY_MAX: usize = 256 * 1024 * 1024;
+/// What the machine keeps between scripts without collecting its garbage at once, bytes.
+pub const SCRIPT_MEMORY_KEPT: usize = 32 * 1024 * 1024;
+/// How deep the tables of a script's reply may nest. Beyond: "ERR reached lua stack limit" in their place.
+pub const SCRIPT_REPLY_DEPTH_MAX: usize = 1000;
+/// How long a script may run before it is begun anew on a thread of its own, where it holds up nobody's connection.
+pub const SCRIPT_INLINE_MAX: std::time::Duration = std::time::Duration::from_millis(20);
+/// How long a script may run. Beyond: it is ended with an error, and what it changed is taken back.
+pub const SCRIPT_RUN_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+/// Between two scripts that take long, others have the engine for this long.
+pub const SCRIPT_GAP: std::time::Duration = std::time::Duration::from_millis(10);
+/// Scripts that a service keeps for EVALSHA. Beyond: others are forgotten, and answer NOSCRIPT.
+pub const SCRIPTS_MAX: usize = 10_000;
+/// Bytes of such scripts. Beyond: others are forgotten; a script larger than this runs and is not kept.
+pub const SCRIPTS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Libraries of functions that a service keeps. Beyond: refused.
+pub const LIBRARIES_MAX: usize = 1000;
+/// Bytes of their code. Beyond: refused.
+pub const LIBRARIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Functions of one library. Beyond: refused.
+pub const LIBRARY_FUNCTIONS_MAX: usize = 10_000;
+/// How long the code of a library may run when it is loaded. Beyond: "FUNCTION LOAD timeout".
+pub const LIBRARY_LOAD_MAX: std::time::Duration = std::time::Duration::from_millis(500);

@@ -53,6 +53,8 @@ pub struct Ctx<'a> {
     pub no_touch: bool,
     /// Whose command this is, where something is denied to that user; `None`: it may do everything.
     pub user: Option<Arc<User>>,
+    /// A script calls the command: what it replies must not depend on how a set lies in memory.
+    pub script: bool,
     /// The batch that the reply waits for; 0: none.
     pub wait: u64,
     /// What the command, which then has written no reply, waits for.

@@ -163,6 +163,7 @@ impl Shell {
             client: 0,
             no_touch: false,
             user: None,
+            script: false,
             wait: 0,
             block: None,
             deleted: None,

@@ -96,6 +96,10 @@ keys! {
     unrestricted: bool, Switch, false, "";
     /// Commands that are refused with NOPERM, also inside MULTI and scripts.
     restricted_commands: Vec<String>, Texts, RESTRICTED.iter().map(ToString::to_string).collect(), "";
+    /// Opens EVAL, EVAL_RO, EVALSHA, EVALSHA_RO and SCRIPT to clients. Off: they are refused with NOPERM.
+    lua_scripting: bool, Switch, true, "";
+    /// Opens FUNCTION, FCALL and FCALL_RO to clients. Off: they are refused with NOPERM.
+    functions: bool, Switch, false, "";
     /// What a standby does with a client: false relays it to the primary, true answers -MOVED with the primary's
     /// announced address and opens the read-only subcommands of CLUSTER and COMMAND, which cluster drivers need.
     redirect: bool, Switch, false, "";

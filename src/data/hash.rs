@@ -149,7 +149,7 @@ impl Hash {
                 if let Some(place) = place(buf, field) {
                     let old = buf[place.value_bytes..place.end].into();
                     if value.len() == place.end - place.value_bytes {
-                        buf[place.value_bytes..].as_mut()[..value.len()].copy_from_slice(value);
+                        buf[place.value_bytes..place.end].copy_from_slice(value);
                     } else {
                         let mut entry = Vec::with_capacity(value.len() + 10);
                         pack::put(&mut entry, value);

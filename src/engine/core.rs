@@ -15,6 +15,7 @@ use crate::command::acl::{Operator, Users};
 use crate::command::ctx::{Stats, Watches};
 use crate::command::turn::{Event, Mark};
 use crate::command::{Blocking, Ctx, Gate, Settings, Tracking, Turn};
+use crate::keyspace::system::Table;
 use crate::keyspace::{Effects, Keyspace, Sequence};
 use crate::mutation::entry::{Header, encode_batch, encode_open};
 
@@ -145,6 +146,15 @@ impl Core {
         }
     }
 
+    /// A core that leads and has no data: for commands about connections, while a script has the engine's own.
+    pub fn without_data() -> Core {
+        let ks = Keyspace::new(1, crate::data::Seed::default());
+        Core {
+            role: Role::Leading { epoch: 0 },
+            ..Core::new(ks, Settings::default())
+        }
+    }
+
     /// Bytes that count against maxmemory: INFO's used_memory.
     pub fn memory(&self) -> u64 {
         MEMORY_BASE + self.ks.bytes()
@@ -236,7 +246,9 @@ impl Core {
     /// Derives the users anew where their table has changed. While the data loads they stay as they were.
     #[inline]
     pub fn refresh_users(&mut self) {
-        if self.ks.system.users_version() != self.users.version() && self.role != Role::Loading {
+        if self.ks.system.version(Table::Users) != self.users.version()
+            && self.role != Role::Loading
+        {
             self.users.read(&self.ks.system);
         }
     }
@@ -312,6 +324,7 @@ impl Core {
             client: 0,
             no_touch: false,
             user: None,
+            script: false,
             wait: 0,
             block: None,
             deleted: None,

@@ -19,8 +19,11 @@ pub mod pause;
 #[cfg(test)]
 mod tests;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -32,6 +35,9 @@ pub use self::pause::Pause;
 use crate::command::acl::Users;
 use crate::command::turn::Event;
 use crate::keyspace::Keyspace;
+
+/// How often who waits for the lock looks whether a script has begun to take long.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Receives what is to be told to subscribers, in order, once committed.
 pub type EventSink = Box<dyn Fn(Vec<Event>) + Send + Sync>;
@@ -46,6 +52,10 @@ pub struct Engine {
     pub propose: Notify,
     /// Holds up sessions while the data or the leader is exchanged.
     pub pause: Pause,
+    /// A script has the engine for long: who needs the lock goes on with something else ([`Engine::try_lock`]).
+    pub long: Pause,
+    /// Raised to end the script that runs.
+    pub kill: Arc<AtomicBool>,
     /// Counts roles and epochs: a reply waits within one era.
     era: AtomicU64,
     committed: AtomicU64,
@@ -72,6 +82,8 @@ impl Engine {
             core: Mutex::new(Core::new(ks, settings)),
             propose: Notify::new(),
             pause: Pause::default(),
+            long: Pause::default(),
+            kill: Arc::default(),
             era: AtomicU64::new(0),
             committed: AtomicU64::new(0),
             leading: AtomicBool::new(false),
@@ -94,6 +106,38 @@ impl Engine {
         Guard {
             engine: self,
             core: self.core.lock(),
+        }
+    }
+
+    /// The engine; `None` while a script has it for long. For threads that have others to serve: a script that begins
+    /// to take long while they wait does not hold them.
+    pub fn try_lock(&self) -> Option<Guard<'_>> {
+        while !self.long.active() {
+            if let Some(core) = self.core.try_lock_for(LOOK_AGAIN) {
+                return Some(Guard { engine: self, core });
+            }
+        }
+        None
+    }
+
+    /// The engine, once no script has it for long: for tasks, which must not hold up their thread.
+    pub async fn locked(&self) -> Guard<'_> {
+        loop {
+            if let Some(guard) = self.try_lock() {
+                return guard;
+            }
+            poll_fn(|cx| match self.long.holds(cx.waker()) {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
+            })
+            .await;
+        }
+    }
+
+    /// Ends a script that has the engine for long: this node leads no more, and what it does will be taken back.
+    pub fn end_script(&self) {
+        if self.long.active() {
+            self.kill.store(true, Ordering::Relaxed);
         }
     }
 
@@ -121,7 +165,9 @@ impl Engine {
         if self.era.load(Ordering::Acquire) == era {
             return Outcome::Pending;
         }
-        self.core.lock().outcome_of_ended(era, batch)
+        // Who asks while a script has the engine is woken when it ends, and asks again.
+        self.try_lock()
+            .map_or(Outcome::Pending, |core| core.outcome_of_ended(era, batch))
     }
 }
 

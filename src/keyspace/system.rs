@@ -33,14 +33,19 @@ type Name = (u8, Box<[u8]>);
 pub struct System {
     entries: BTreeMap<Name, Bytes>,
     digest: u128,
-    /// Counts changes, so that what is derived from a table can be cached.
-    version: u64,
-    /// Of the table of users alone; no two contents of it in this process have the same, but for the empty one: 0.
-    users_version: u64,
+    /// What is known of each table, by its number.
+    tables: BTreeMap<u8, Summary>,
 }
 
-/// Versions of the tables of users of this process.
-static USERS_VERSIONS: AtomicU64 = AtomicU64::new(0);
+#[derive(Debug, Clone, Copy, Default)]
+struct Summary {
+    entries: usize,
+    bytes: usize,
+    version: u64,
+}
+
+/// Versions of tables of this process.
+static VERSIONS: AtomicU64 = AtomicU64::new(0);
 
 fn digest_of(table: u8, name: &[u8], value: &[u8]) -> u128 {
     let mut buf = Vec::with_capacity(9 + name.len() + value.len());
@@ -66,14 +71,16 @@ impl System {
             .map(|((_, name), value)| (&**name, value))
     }
 
-    /// Changes with every change of any table.
-    pub fn version(&self) -> u64 {
-        self.version
+    /// Changes with every change of a table, also where all data is replaced: what is derived from it can be cached.
+    /// 0: it has always been empty.
+    pub fn version(&self, table: Table) -> u64 {
+        self.tables.get(&(table as u8)).map_or(0, |t| t.version)
     }
 
-    /// Changes with every change of the table of users, also where all data is replaced.
-    pub fn users_version(&self) -> u64 {
-        self.users_version
+    /// How many entries a table has, and the bytes of their values.
+    pub fn size(&self, table: Table) -> (usize, usize) {
+        let summary = self.tables.get(&(table as u8));
+        summary.map_or((0, 0), |t| (t.entries, t.bytes))
     }
 
     pub(super) fn digest(&self) -> u128 {
@@ -93,11 +100,11 @@ impl System {
 
     /// Sets or removes an entry; gives what was there.
     pub(super) fn set(&mut self, table: u8, name: &[u8], value: Option<Bytes>) -> Option<Bytes> {
-        self.version += 1;
-        if table == Table::Users as u8 {
-            self.users_version = 1 + USERS_VERSIONS.fetch_add(1, Relaxed);
-        }
+        let summary = self.tables.entry(table).or_default();
+        summary.version = 1 + VERSIONS.fetch_add(1, Relaxed);
         if let Some(value) = &value {
+            summary.entries += 1;
+            summary.bytes += value.len();
             self.digest = self.digest.wrapping_add(digest_of(table, name, value));
         }
         let was = match value {
@@ -105,6 +112,9 @@ impl System {
             None => self.entries.remove(&(table, Box::from(name))),
         };
         if let Some(was) = &was {
+            let summary = self.tables.entry(table).or_default();
+            summary.entries -= 1;
+            summary.bytes -= was.len();
             self.digest = self.digest.wrapping_sub(digest_of(table, name, was));
         }
         was

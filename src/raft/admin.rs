@@ -18,7 +18,7 @@ use crate::proto::{
     Member as MemberInfo, NodeRequest, PromoteRequest, ReplaceRequest, SnapshotReply, StatusReply,
 };
 
-use super::group::Group;
+use super::group::{Group, Seen};
 use super::state_machine::role_name;
 use super::types::{Member, NodeId};
 
@@ -43,16 +43,23 @@ impl Service {
         // A copy: with the watch held, a second look at it waits behind a waiting writer, for ever.
         let metrics = g.raft.metrics();
         let m = metrics.borrow_watched().clone();
-        let (role, epoch, keys, bytes, loading) = {
-            let core = g.engine.lock();
-            (
-                core.role,
-                core.sequence.epoch,
-                core.ks.len() as u64,
-                core.ks.bytes(),
-                core.role == Role::Loading,
-            )
-        };
+        let now = g.engine.try_lock().map(|core| Seen {
+            role: core.role,
+            epoch: core.sequence.epoch,
+            keys: core.ks.len() as u64,
+            bytes: core.ks.bytes(),
+        });
+        // While a script has the engine, the node lives and is what it was.
+        let mut last = g.seen.lock();
+        *last = now.unwrap_or(*last);
+        let Seen {
+            role,
+            epoch,
+            keys,
+            bytes,
+        } = *last;
+        drop(last);
+        let loading = role == Role::Loading;
         let membership = m.membership_config.membership();
         let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
         let own_voter = voters.contains(&g.id);
@@ -439,7 +446,7 @@ impl Admin for Service {
         let deadline = Instant::now() + limit;
         loop {
             {
-                let core = self.0.engine.lock();
+                let core = self.0.engine.locked().await;
                 let (applied, digest) = core.committed_digest();
                 // The very index that was asked for, where it is still known.
                 let found = match core.digest_at(r.at).filter(|_| r.at > 0) {

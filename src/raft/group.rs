@@ -56,9 +56,31 @@ pub struct Group {
     pub(super) reads: Reads,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) reopen: Notify,
+    /// The engine as the operator was last told of it.
+    pub(super) seen: parking_lot::Mutex<Seen>,
     last_proposal_ms: AtomicU64,
     clock: Clock,
     options: Options,
+}
+
+/// What the operator is told of the engine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    pub role: Role,
+    pub epoch: u64,
+    pub keys: u64,
+    pub bytes: u64,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Seen {
+            role: Role::Loading,
+            epoch: 0,
+            keys: 0,
+            bytes: 0,
+        }
+    }
 }
 
 /// How often expired keys are looked for.
@@ -127,6 +149,7 @@ impl Group {
             reads: Reads::default(),
             runtime: tokio::runtime::Handle::current(),
             reopen: Notify::new(),
+            seen: parking_lot::Mutex::new(Seen::default()),
             last_proposal_ms: AtomicU64::new(0),
             clock,
             options,
@@ -184,7 +207,7 @@ impl Group {
             if leads {
                 self.lease.begin(term, &membership);
                 let open = {
-                    let mut core = self.engine.lock();
+                    let mut core = self.engine.locked().await;
                     let wanted = match core.role {
                         Role::Leading { .. } | Role::Opening { .. } => opened_term != term,
                         Role::Standby => true,
@@ -199,13 +222,14 @@ impl Group {
                     tokio::spawn(async move {
                         if let Err(e) = group.raft.client_write(Payload(payload)).await {
                             tracing::warn!("the epoch could not be opened: {e}");
-                            group.end_epoch();
+                            group.end_epoch().await;
                         }
                     });
                 }
             } else {
                 self.lease.revoke();
-                self.engine.lock().end_epoch();
+                self.engine.end_script();
+                self.engine.locked().await.end_epoch();
             }
             tokio::select! {
                 changed = metrics.changed() => if changed.is_err() { return },
@@ -215,8 +239,9 @@ impl Group {
     }
 
     /// The epoch is over; if this node still leads it opens another.
-    fn end_epoch(&self) {
-        self.engine.lock().end_epoch();
+    async fn end_epoch(&self) {
+        self.engine.end_script();
+        self.engine.locked().await.end_epoch();
         self.reopen.notify_one();
     }
 
@@ -228,7 +253,8 @@ impl Group {
                 if self.store.over_limit() {
                     self.store.room().await;
                 }
-                let Some(proposal) = self.engine.lock().take_proposal() else {
+                let proposal = self.engine.locked().await.take_proposal();
+                let Some(proposal) = proposal else {
                     break;
                 };
                 self.last_proposal_ms
@@ -254,7 +280,7 @@ impl Group {
                     tokio::spawn(async move {
                         if !matches!(done.await, Ok(Ok(_))) && group.engine.era() == era {
                             tracing::warn!("a batch was not accepted: the epoch ends");
-                            group.end_epoch();
+                            group.end_epoch().await;
                         }
                     });
                 }
@@ -271,7 +297,7 @@ impl Group {
             if !self.engine.leading() || self.engine.pause.active() {
                 continue;
             }
-            while self.engine.lock().expire_due() {
+            while self.engine.locked().await.expire_due() {
                 tokio::task::yield_now().await;
             }
             let idle = self
@@ -279,7 +305,7 @@ impl Group {
                 .boottime_ms()
                 .saturating_sub(self.last_proposal_ms.load(Ordering::Relaxed));
             if idle >= MARK_EVERY.as_millis() as u64 {
-                self.engine.lock().want_mark();
+                self.engine.locked().await.want_mark();
             }
         }
     }
@@ -368,7 +394,8 @@ impl Group {
 
     /// Stops Raft; what was committed stays to be found at the next start.
     pub async fn stop(&self) {
-        self.engine.lock().end_epoch();
+        self.engine.end_script();
+        self.engine.locked().await.end_epoch();
         let _ = self.raft.shutdown().await;
         self.log.close();
         let store = self.store.clone();

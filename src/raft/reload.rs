@@ -64,7 +64,13 @@ impl Group {
     /// Waits, up to a bound, until all that was executed is committed. Says whether it is.
     pub(super) async fn settle(&self) -> bool {
         let settled = poll_fn(|cx| {
-            let mut core = self.engine.lock();
+            // While a script has the engine: asked again when it ends.
+            let Some(mut core) = self.engine.try_lock() else {
+                if !self.engine.long.holds(cx.waker()) {
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            };
             match core.unsettled() {
                 Some(batch) if core.leading_role() => {
                     core.wait(batch, cx.waker());

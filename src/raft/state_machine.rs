@@ -143,7 +143,7 @@ impl StateMachine {
     pub async fn reload(&mut self, log: &Log) -> anyhow::Result<()> {
         let (membership, bytes) = (self.membership.clone(), self.membership_bytes.clone());
         let applied = self.applied;
-        self.engine.lock().begin_loading();
+        self.engine.locked().await.begin_loading();
         // What is written stands still while it is read: nothing is submitted here.
         let at = self.store.flush().await?;
         let first = at.as_ref().map_or(0, |p| p.index + 1);
@@ -223,7 +223,7 @@ impl RaftStateMachine<Config> for StateMachine {
                 tokio::time::sleep(std::time::Duration::from_millis(3)).await;
             }
             let garbage = {
-                let mut core = self.engine.lock();
+                let mut core = self.engine.locked().await;
                 let applied = match &entry.payload {
                     EntryPayload::Normal(payload) => core
                         .apply(index, term, &payload.0)
@@ -269,7 +269,7 @@ impl RaftStateMachine<Config> for StateMachine {
             .map_err(io::Error::other)?;
         {
             // LOADING from here on; the old memory goes before the new one comes.
-            let mut core = self.engine.lock();
+            let mut core = self.engine.locked().await;
             core.begin_loading();
         }
         let position = self

@@ -172,9 +172,10 @@ pub fn note(
             id: 0,
             count: 1,
             reason,
-            context: match in_transaction {
-                true => Context::Multi,
-                false => Context::Toplevel,
+            context: match (session.in_script, in_transaction) {
+                (true, _) => Context::Script,
+                (false, true) => Context::Multi,
+                (false, false) => Context::Toplevel,
             },
             object: object.to_vec(),
             user,

@@ -10,15 +10,18 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::oneshot;
 
 use crate::base::limits::{COMMANDS_PER_TURN_MAX, REPLY_BACKLOG_MAX};
-use crate::command::blocking::Parcel;
+use crate::command::blocking::{self, Parcel};
 use crate::command::table::CommandId;
 use crate::command::tracking::Options;
+use crate::engine::Core;
 use crate::resp::{Out, Parser, Proto};
 
 use super::dispatch::{self, Blocked, Step};
 use super::held::Held;
+use super::scripts::{busy, long};
 use super::session::ReplyMode;
 use super::{Server, Session, caches, relay};
 
@@ -59,6 +62,10 @@ pub struct Conn<S> {
     flushing: bool,
     /// The last request waits for a key.
     blocked: Option<Waiting>,
+    /// The next request is run by the thread of long scripts, which has the session; and its length.
+    long: Option<(oneshot::Receiver<long::Done>, usize)>,
+    /// The engine is yet to be told what replies wait for.
+    untold: bool,
     /// The next request is held back until then; see `dispatch::Step::Held`.
     paused: Option<Instant>,
     /// Counted among the blocked clients.
@@ -95,6 +102,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             eof: false,
             flushing: false,
             blocked: None,
+            long: None,
+            untold: false,
             paused: None,
             counted: false,
             timer: None,
@@ -135,12 +144,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 }
             }
         }
+        if let Some((done, _)) = self.long.take()
+            && let Ok(done) = done.await
+        {
+            self.session = done.session;
+        }
         if self.blocked.is_some() {
             let id = self.session.client.id;
-            self.server.engine.lock().blocking.remove(id);
+            self.server.engine.locked().await.blocking.remove(id);
         }
         if self.session.tracking.on {
-            self.session.track(&mut self.server.engine.lock(), None);
+            self.session
+                .track(&mut *self.server.engine.locked().await, None);
         }
         self.session.unsubscribe_all(&self.server.hub);
         self.server.monitors.remove(self.session.client.id);
@@ -208,7 +223,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 progress = true;
             }
             progress |= self.unblock(cx);
+            progress |= self.long_done(cx);
+            if self.untold {
+                self.tell(cx);
+            }
             let engine = self.server.engine.clone();
+            if !self.held.is_empty() {
+                // What became of a reply's batch may not be told while a script has the engine.
+                engine.long.holds(cx.waker());
+            }
             self.held.release(|era, batch| engine.outcome(era, batch));
             match self.write(cx) {
                 Poll::Ready(Ok(())) => {}
@@ -216,8 +239,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Poll::Pending => {}
             }
             let gone = self.eof && self.blocked.is_some();
-            if (self.session.closing || self.eof) && self.held.is_empty() && !self.flushing || gone
-            {
+            let ends = self.session.closing || self.eof && self.long.is_none();
+            if ends && self.held.is_empty() && !self.flushing || gone {
                 return Poll::Ready(Event::Closed);
             }
             if let Some(need) = self.stuck {
@@ -228,14 +251,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 };
             }
             if self.held.len() < REPLY_BACKLOG_MAX && !self.session.closing {
-                if !self.input.is_empty() && self.blocked.is_none() {
+                if !self.input.is_empty() && self.blocked.is_none() && self.long.is_none() {
                     progress |= self.execute(cx);
                     if self.stuck.is_some() {
                         continue;
                     }
                 }
                 // Who waits is read from only to notice that it left, and so much that it can have pipelined.
-                let waits = self.paused.is_some() || self.blocked.is_some();
+                let waits = self.paused.is_some() || self.blocked.is_some() || self.long.is_some();
                 let room = !waits || self.input.len() < REPLY_BACKLOG_MAX;
                 if !progress && !self.eof && room {
                     match self.read(cx) {
@@ -355,7 +378,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let mut delivery = waiting.parcel.take(cx.waker());
         let late = |sleep: &mut Pin<Box<tokio::time::Sleep>>| sleep.as_mut().poll(cx).is_ready();
         if delivery.is_none() && waiting.deadline.as_mut().is_some_and(late) {
-            let mut core = self.server.engine.lock();
+            let Some(mut core) = self.server.engine.try_lock() else {
+                self.server.engine.long.holds(cx.waker());
+                return false;
+            };
             core.unblock(self.session.client.id, Out::null_array);
             // In the parcel now in any case: from here, or from who served it in this very moment.
             delivery = waiting.parcel.take(cx.waker());
@@ -369,14 +395,97 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             self.held.out.raw(&delivery.reply);
         }
         self.held.mark(delivery.era, delivery.wait);
-        let mut core = self.server.engine.lock();
-        dispatch::served(&self.server, &core, &self.session, command, &delivery);
+        if let Some(core) = self.server.engine.try_lock() {
+            dispatch::served(&self.server, &core, &self.session, command, &delivery);
+        }
+        self.tell(cx);
+        self.count_blocked(false);
+        true
+    }
+
+    /// Tells the engine what replies wait for, so that this task is woken.
+    fn tell(&mut self, cx: &mut Context<'_>) {
+        self.untold = false;
+        let Some(mut core) = self.server.engine.try_lock() else {
+            self.untold = true;
+            if !self.server.engine.long.holds(cx.waker()) {
+                cx.waker().wake_by_ref();
+            }
+            return;
+        };
         for batch in self.held.waits_for(core.era()) {
             core.wait(batch, cx.waker());
         }
-        drop(core);
-        self.count_blocked(false);
+    }
+
+    /// Takes over what the thread of long scripts has done. Says whether there was something.
+    fn long_done(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((receiver, len)) = &mut self.long else {
+            return false;
+        };
+        let (done, len) = match Pin::new(receiver).poll(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(done) => (done, *len),
+        };
+        self.long = None;
+        let Ok(done) = done else {
+            // The session went with the thread.
+            self.session.client.kill();
+            return true;
+        };
+        self.session = done.session;
+        if let Some(reply) = done.reply {
+            self.held.out.set_proto(reply.proto);
+            self.held.out.raw(&reply.bytes);
+            self.held.mark(reply.era, reply.wait);
+            self.input.advance(len);
+            self.asked.0 = self.asked.0.saturating_sub(len);
+            self.tell(cx);
+        }
         true
+    }
+
+    /// Answers requests while a script has the engine for long. Says whether there was one.
+    fn execute_busy(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.server.engine.long.holds(cx.waker()) {
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        match busy::since(&self.server) {
+            Some(at) if at <= Instant::now() => {}
+            until => {
+                self.paused = until;
+                return false;
+            }
+        }
+        let mut core = Core::without_data();
+        let (mut at, mut ran) = (0, 0);
+        while ran < COMMANDS_PER_TURN_MAX && !self.session.closing {
+            // What cannot be read is refused when the engine is there again.
+            let next = self
+                .parser
+                .next(&self.input[at..], self.session.authenticated);
+            let Ok(Some(request)) = next else { break };
+            let bytes = request.unquoted.unwrap_or(&self.input[at..]);
+            let args: SmallVec<[&[u8]; 16]> = request
+                .args
+                .iter()
+                .map(|span| &bytes[span.range()])
+                .collect();
+            if !args.is_empty() {
+                let (session, out) = (&mut self.session, &mut self.held.out);
+                if !busy::answer(&self.server, &mut core, session, &args, out) {
+                    break;
+                }
+                self.held.mark(0, 0);
+            }
+            at += request.consumed;
+            ran += 1;
+        }
+        self.input.advance(at);
+        self.asked.0 = self.asked.0.saturating_sub(at);
+        self.session.show();
+        ran > 0
     }
 
     /// Runs the requests in the buffer under one hold of the engine's lock. Says whether there was one.
@@ -388,12 +497,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         self.session.memory.input_free = self.input.capacity() - self.input.len();
         self.session.memory.output = 0;
         self.paused = None;
-        let mut core = self.server.engine.lock();
+        let server = self.server.clone();
+        let Some(mut core) = server.engine.try_lock() else {
+            return self.execute_busy(cx);
+        };
         if self.server.engine.pause.holds(cx.waker()) {
             return false;
         }
         core.tick();
         let run = self.held.begin_run();
+        let mut long = None;
         let mut ran = 0;
         let mut at = 0;
         while ran < COMMANDS_PER_TURN_MAX && !self.session.closing && self.blocked.is_none() {
@@ -455,6 +568,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                         self.paused = Some(until);
                         break;
                     }
+                    Step::Long => {
+                        long = Some((blocking::own(&args), request.consumed));
+                        break;
+                    }
                 }
             }
             at += request.consumed;
@@ -490,6 +607,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         self.session.memory.input_free = self.input.capacity() - self.input.len();
         self.session.memory.output = self.held.len();
         self.session.show();
+        if let Some((args, len)) = long {
+            // Until it has its session back, this connection has one that nothing is done with.
+            let stays = Session::new(self.session.client.clone());
+            let session = std::mem::replace(&mut self.session, stays);
+            let receiver = long::hand(&self.server, session, args, self.held.out.proto());
+            self.long = Some((receiver, len));
+            return true;
+        }
         ran > 0 || self.stuck.is_some()
     }
 }

@@ -18,7 +18,7 @@ use crate::log::Space;
 use crate::resp::{Out, Proto};
 
 use super::session::{Multi, ReplyMode};
-use super::{Server, Session, access, commands};
+use super::{Server, Session, access, commands, scripts};
 
 /// What is to become of the connection after a command.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub enum Step {
     Held { until: Instant },
     /// The primary must be asked first how far this standby has to be: nothing was done.
     NeedsReadIndex,
+    /// A script of it takes long: nothing was done, and the command is for the thread of long scripts.
+    Long,
 }
 
 /// A session's side of a command that waits.
@@ -84,7 +86,8 @@ pub fn run(
         // CLIENT CACHING is about the next command, or the transaction.
         let lasts = session.multi.is_some() || session.last_command.starts_with("client|");
         session.tracking.caching &= lasts;
-        if out.error_count() != errors {
+        // What a script's error counted where it arose is not counted again.
+        if !std::mem::take(&mut session.error_counted) && out.error_count() != errors {
             server.counters.errors.fetch_add(1, Relaxed);
         }
         // Confirmations of subscriptions are pushed: they come through whatever CLIENT REPLY says.
@@ -112,7 +115,7 @@ const NO_REPLICAS: Fail = Fail::new("NOREPLICAS Not enough good replicas to writ
 const REPLIED: Step = Step::Replied { wait: 0 };
 
 /// Refuses a command before it runs: the transaction that it is part of will not be executed.
-fn refuse(
+pub fn refuse(
     server: &Server,
     session: &mut Session,
     spec: Option<&Spec>,
@@ -138,10 +141,11 @@ fn refuse(
     REPLIED
 }
 
-/// The flags of a command: of EXEC, those of what it will run.
-fn flags_of(session: &Session, spec: &Spec) -> Flags {
+/// The flags of a command: of EXEC, those of what it will run; of what calls a script, what the script declares.
+fn flags_of(server: &Server, core: &Core, session: &Session, spec: &Spec, args: Args<'_>) -> Flags {
     match &session.multi {
         Some(multi) if spec.full_name == "exec" => spec.flags.union(multi.flags),
+        _ if spec.has(Flags::NO_MANDATORY_KEYS) => scripts::flags_of(server, core, spec, args),
         _ => spec.flags,
     }
 }
@@ -211,12 +215,12 @@ fn gates(
         spec.full_name,
         "exec" | "discard" | "multi" | "watch" | "quit" | "reset"
     );
-    if let Some(until) = held_back(server, core, session, spec) {
+    let flags = flags_of(server, core, session, spec, args);
+    if let Some(until) = held_back(server, core, flags) {
         return Step::Held { until };
     }
     // What is queued takes memory too, whatever the command.
     let queues = session.multi.is_some() && !transaction_word;
-    let flags = flags_of(session, spec);
     if (queues || flags.intersects(Flags::DENYOOM)) && !core.make_room() {
         return refuse(server, session, Some(spec), out, &Fail::OOM);
     }
@@ -228,7 +232,7 @@ fn gates(
         return refuse(server, session, Some(spec), out, &NO_REPLICAS);
     }
     if session.multi.is_some() && !transaction_word {
-        return queue(server, session, spec, args, out);
+        return queue(server, session, spec, flags, args, out);
     }
     if let Some(until) = commands::debug::falls_asleep(server, session, spec, args) {
         return Step::Held { until };
@@ -237,7 +241,7 @@ fn gates(
 }
 
 /// Why a command cannot run for lack of disk.
-fn no_room(space: Space, flags: Flags) -> Option<Fail> {
+pub fn no_room(space: Space, flags: Flags) -> Option<Fail> {
     match space {
         Space::Low if flags.intersects(Flags::DENYOOM) => Some(Fail::new(
             "MISCONF the disk is nearly full: commands that need more of it are refused; deleting frees some",
@@ -250,7 +254,7 @@ fn no_room(space: Space, flags: Flags) -> Option<Fail> {
 }
 
 /// Until when a command waits: for CLIENT PAUSE, or for a DEBUG SLEEP of some client.
-fn held_back(server: &Server, core: &Core, session: &Session, spec: &Spec) -> Option<Instant> {
+fn held_back(server: &Server, core: &Core, flags: Flags) -> Option<Instant> {
     if let Some(until) = server.live.asleep() {
         return Some(until);
     }
@@ -259,7 +263,7 @@ fn held_back(server: &Server, core: &Core, session: &Session, spec: &Spec) -> Op
         return None;
     }
     let writes = Flags::WRITE.union(Flags::MAY_REPLICATE);
-    let held = core.settings.pause_all || flags_of(session, spec).intersects(writes);
+    let held = core.settings.pause_all || flags.intersects(writes);
     held.then(|| Instant::now() + Duration::from_millis(left))
 }
 
@@ -278,6 +282,7 @@ fn queue(
     server: &Server,
     session: &mut Session,
     spec: &Spec,
+    flags: Flags,
     args: Args<'_>,
     out: &mut Out,
 ) -> Step {
@@ -296,7 +301,7 @@ fn queue(
     let Some(multi) = &mut session.multi else {
         return REPLIED;
     };
-    multi.flags = multi.flags.union(spec.flags);
+    multi.flags = multi.flags.union(flags);
     multi.bytes += args.iter().map(|a| a.len() + 32).sum::<usize>();
     if multi.queue.len() >= QUEUED_COMMANDS_MAX || multi.bytes > QUEUED_BYTES_MAX {
         multi.queue = Vec::new();
@@ -344,6 +349,7 @@ pub fn execute(
         ctx.client = session.client.id;
         ctx.no_touch = session.no_touch;
         ctx.user = session.identity.rules();
+        ctx.script = session.in_script;
         let result = handler(&mut ctx, args, out);
         block = ctx.block.take();
         let waited = ctx.wait;
@@ -367,6 +373,13 @@ pub fn execute(
         (0, Err(Fail::text(text)))
     };
     let mut wait = wait;
+    if std::mem::take(&mut session.overran) {
+        // What encloses it learns of it, too.
+        session.overran = session.in_exec;
+        core.rollback(mark);
+        out.truncate(from);
+        return Step::Long;
+    }
     if core.bytes_since(&mark) > BATCH_LEN_MAX {
         core.rollback(mark);
         out.truncate(from);
@@ -411,25 +424,27 @@ pub fn execute(
     }
     if !session.in_exec {
         core.serve_blocked();
-    }
-    if core.events_since(&mark) {
-        wait = wait.max(core.settle_events());
+        if core.events_since(&mark) {
+            wait = wait.max(core.settle_events());
+        }
     }
     let took = started.elapsed();
     let own_errors = spec.full_name != "exec" && out.error_count() != errors;
     // What waits is counted when it has run: see `served`.
     if blocked.is_none() {
         count(server, spec, took, result.is_err() || own_errors);
-        if !spec.has(Flags::SKIP_SLOWLOG) {
+        if !spec.has(Flags::SKIP_SLOWLOG) && !session.in_script {
             note_slow(server, core, session, spec, args, took);
         }
     }
     if server.monitors.watched() && !spec.has(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
         let hidden = super::monitor::redacted(spec.full_name, args);
         let shown = hidden.as_deref().unwrap_or(args);
-        server
-            .monitors
-            .tell(wall_us(), db, &session.client.addr, shown);
+        let by = match session.in_script {
+            true => "lua",
+            false => &session.client.addr,
+        };
+        server.monitors.tell(wall_us(), db, by, shown);
     }
     blocked.map_or(Step::Replied { wait }, Step::Blocked)
 }
@@ -602,11 +617,16 @@ pub fn restricted(
 /// Whether policy refuses a command to everybody.
 pub fn is_restricted(server: &Server, spec: &Spec) -> bool {
     let list = &server.options.restricted;
-    if list.is_empty() {
-        return false;
-    }
     let top = spec.container.map_or(spec, |id| id.spec());
-    if !(list.contains(top.full_name) || list.contains(spec.full_name)) {
+    let closed = match top.full_name {
+        "script" | "eval" | "eval_ro" | "evalsha" | "evalsha_ro" => !server.options.scripting,
+        "function" | "fcall" | "fcall_ro" => !server.options.functions,
+        _ => false,
+    };
+    if closed {
+        return true;
+    }
+    if list.is_empty() || !(list.contains(top.full_name) || list.contains(spec.full_name)) {
         return false;
     }
     let reads = top.full_name == "command" || commands::cluster::reads_only(spec.full_name);

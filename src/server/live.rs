@@ -1,7 +1,7 @@
 //! Settings that connections read without the engine's lock, and the stall that DEBUG SLEEP makes.
 //! Always: a value here equals what CONFIG GET shows, but for the bounds of `base/limits.rs`.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::base::limits::{BULK_LEN_MAX, REQUEST_LEN_MAX};
@@ -15,6 +15,10 @@ pub struct Live {
     pub bulk_len_max: AtomicUsize,
     /// client-query-buffer-limit, bytes.
     pub request_len_max: AtomicUsize,
+    /// busy-reply-threshold, milliseconds: how long a script may run before others are answered BUSY; 0: for ever.
+    pub busy_after_ms: AtomicU64,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call DEBUG PROTOCOL and DEBUG SLEEP.
+    pub debug_in_scripts: AtomicBool,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
     started: Instant,
@@ -31,10 +35,17 @@ impl Live {
             timeout_s: AtomicU64::new(0),
             bulk_len_max: AtomicUsize::new(BULK_LEN_MAX),
             request_len_max: AtomicUsize::new(REQUEST_LEN_MAX),
+            busy_after_ms: AtomicU64::new(5000),
+            debug_in_scripts: AtomicBool::new(false),
             run_id: hex::encode(id),
             started: Instant::now(),
             asleep_until: AtomicU64::new(0),
         }
+    }
+
+    /// How long a script may run before others are answered BUSY; 0: for ever.
+    pub fn busy_after(&self) -> Duration {
+        Duration::from_millis(self.busy_after_ms.load(Relaxed))
     }
 
     /// No command runs until then. Raft and the log go on.

@@ -18,6 +18,7 @@ pub mod live;
 pub mod monitor;
 pub mod pubsub;
 pub mod relay;
+pub mod scripts;
 pub mod session;
 pub mod stats;
 #[cfg(test)]
@@ -26,6 +27,10 @@ pub mod testing;
 mod tests;
 #[cfg(test)]
 mod tests_acl;
+#[cfg(test)]
+mod tests_long;
+#[cfg(test)]
+mod tests_scripts;
 #[cfg(test)]
 mod tests_tracking;
 #[cfg(test)]
@@ -80,6 +85,10 @@ pub struct Options {
     /// Port of the RESP listener, for INFO.
     pub port: u16,
     pub databases: u32,
+    /// Whether EVAL and its kin are open.
+    pub scripting: bool,
+    /// Whether FUNCTION, FCALL and FCALL_RO are open.
+    pub functions: bool,
 }
 
 /// Everything that connections share.
@@ -96,6 +105,7 @@ pub struct Server {
     pub live: Live,
     pub monitors: Monitors,
     pub acl_log: parking_lot::Mutex<acllog::AclLog>,
+    pub scripts: scripts::Scripts,
     pub slowlog: parking_lot::Mutex<commands::slowlog::Slowlog>,
     /// Facts for INFO that other modules own: `section -> lines`.
     pub facts: Arc<dyn Fn() -> Facts + Send + Sync>,

@@ -88,6 +88,14 @@ pub struct Session {
     /// Inside EXEC: blocking and the like behave as if nothing could be waited for.
     pub in_exec: bool,
     pub tracking: Tracks,
+    /// Inside a script.
+    pub in_script: bool,
+    /// A command may take long, until then: it runs on the thread of long scripts.
+    pub patient: Option<Instant>,
+    /// The command's error reply was counted where it arose, in a script.
+    pub error_counted: bool,
+    /// A script of the command took too long for where it runs.
+    pub overran: bool,
     /// The last command, by its full name.
     pub last_command: &'static str,
     /// Inside MONITOR.
@@ -126,6 +134,10 @@ impl Session {
             closing: false,
             in_exec: false,
             tracking: Tracks::default(),
+            in_script: false,
+            patient: None,
+            error_counted: false,
+            overran: false,
             last_command: "NULL",
             monitor: false,
             asleep: None,

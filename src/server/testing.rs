@@ -8,10 +8,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::base::limits::SCRIPT_RUN_MAX;
 use crate::command::Settings;
 use crate::command::testing::render;
 use crate::data::Seed;
@@ -56,6 +57,8 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         linearizable: false,
         port: PORT,
         databases: 16,
+        scripting: true,
+        functions: true,
     };
     change(&mut options);
     let peer = |id: u64| Peer {
@@ -84,6 +87,7 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         monitors: Default::default(),
         acl_log: Default::default(),
         slowlog: Default::default(),
+        scripts: Default::default(),
         facts: Arc::new(|| Facts {
             applied: 7,
             followers: vec![("10.0.0.2:6379".into(), 7, true)],
@@ -104,6 +108,8 @@ pub struct Shell {
     index: u64,
     /// Where the reply of the command that waits will be.
     waiting: Option<Blocked>,
+    /// How long a script may run.
+    pub patience: Duration,
 }
 
 impl Default for Shell {
@@ -138,6 +144,7 @@ impl Shell {
             proto: Proto::Resp2,
             index: 1,
             waiting: None,
+            patience: SCRIPT_RUN_MAX,
         }
     }
 
@@ -156,7 +163,13 @@ impl Shell {
         let (step, era) = {
             let mut core = self.server.engine.lock();
             core.tick();
-            let step = dispatch::run(&self.server, &mut core, &mut self.session, &args, &mut out);
+            let mut step =
+                dispatch::run(&self.server, &mut core, &mut self.session, &args, &mut out);
+            if let Step::Long = step {
+                self.session.patient = Some(Instant::now() + self.patience);
+                step = dispatch::run(&self.server, &mut core, &mut self.session, &args, &mut out);
+                self.session.patient = None;
+            }
             (step, core.era())
         };
         self.session.show();
@@ -177,6 +190,7 @@ impl Shell {
                 self.waiting = Some(blocked);
                 return "(blocked)".into();
             }
+            Step::Long => unreachable!("a patient command"),
             Step::NeedsReadIndex => return "(needs a read index)".into(),
         }
         Self::render(out.as_slice())

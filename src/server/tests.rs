@@ -36,16 +36,18 @@ impl Dial for Played {
     }
 }
 
-struct World {
-    server: Arc<Server>,
+pub(super) struct World {
+    pub(super) server: Arc<Server>,
     engine: Arc<Engine>,
     lease: Arc<AtomicBool>,
+    /// Connections that a test keeps open.
+    pub(super) callers: Mutex<Vec<BufReader<DuplexStream>>>,
     asked: Mutex<mpsc::UnboundedReceiver<Answer>>,
     _view: watch::Sender<View>,
 }
 
 impl World {
-    fn new(linearizable: bool) -> World {
+    pub(super) fn new(linearizable: bool) -> World {
         let seed = Seed::new(1, 2);
         let engine = Engine::new(Keyspace::new(16, seed), Settings::default());
         let empty = Keyspace::new(16, seed);
@@ -66,6 +68,8 @@ impl World {
                 linearizable,
                 port: 0,
                 databases: 16,
+                scripting: true,
+                functions: true,
             },
             clients: Clients::new(1),
             hub: Arc::default(),
@@ -78,6 +82,7 @@ impl World {
             monitors: Default::default(),
             acl_log: Default::default(),
             slowlog: Default::default(),
+            scripts: Default::default(),
             facts: Arc::new(Facts::default),
             disk: Arc::default(),
             reload: Arc::new(|| Ok(())),
@@ -86,24 +91,25 @@ impl World {
             server,
             engine,
             lease,
+            callers: Mutex::default(),
             asked: Mutex::new(asked),
             _view: view_out,
         }
     }
 
     /// As the leader of a term; answers its open entry.
-    fn lead(&self, term: u64, index: u64) -> Bytes {
+    pub(super) fn lead(&self, term: u64, index: u64) -> Bytes {
         let open = self.engine.lock().open_epoch(term);
         self.apply(index, &open);
         assert!(self.engine.leading());
         open
     }
 
-    fn apply(&self, index: u64, payload: &Bytes) {
+    pub(super) fn apply(&self, index: u64, payload: &Bytes) {
         self.engine.lock().apply(index, 1, payload).unwrap();
     }
 
-    fn client(&self) -> BufReader<DuplexStream> {
+    pub(super) fn client(&self) -> BufReader<DuplexStream> {
         let (near, far) = tokio::io::duplex(1 << 16);
         let client = self
             .server
@@ -117,13 +123,13 @@ impl World {
     }
 
     /// Waits until this many commands were run.
-    async fn ran(&self, commands: u64) {
+    pub(super) async fn ran(&self, commands: u64) {
         while self.server.counters.commands.load(Ordering::SeqCst) < commands {
             tokio::task::yield_now().await;
         }
     }
 
-    async fn proposal(&self) -> Bytes {
+    pub(super) async fn proposal(&self) -> Bytes {
         loop {
             if let Some(mut proposal) = self.engine.lock().take_proposal() {
                 return proposal.payloads.remove(0);
@@ -142,18 +148,18 @@ impl World {
     }
 }
 
-async fn line(client: &mut BufReader<DuplexStream>) -> String {
+pub(super) async fn line(client: &mut BufReader<DuplexStream>) -> String {
     let mut line = String::new();
     client.read_line(&mut line).await.unwrap();
     line.trim_end().to_string()
 }
 
-async fn send(client: &mut BufReader<DuplexStream>, text: &str) {
+pub(super) async fn send(client: &mut BufReader<DuplexStream>, text: &str) {
     client.write_all(text.as_bytes()).await.unwrap();
 }
 
 /// Runs a test with connections as local tasks, bounded in time.
-fn run(test: impl Future<Output = ()>) {
+pub(super) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

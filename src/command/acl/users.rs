@@ -69,7 +69,7 @@ impl Users {
             },
         });
         self.by_name = Arc::new(by_name);
-        self.version = system.users_version();
+        self.version = system.version(Table::Users);
     }
 
     fn parse(&self, name: &[u8], row: &[u8]) -> User {

@@ -109,7 +109,7 @@ fn run(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out, may_store: bool) -> Res
     let mut options = Options::parse(args, may_store, reads_all_keys(ctx, args))?;
     let (elements, is_set) = elements(ctx, args[1])?;
     // What is stored of a set must not depend on how the set lies in memory.
-    if options.unsorted && is_set && options.store.is_some() {
+    if options.unsorted && is_set && (options.store.is_some() || ctx.script) {
         (options.unsorted, options.alpha, options.by) = (false, true, None);
     }
     let sorted = if options.unsorted {

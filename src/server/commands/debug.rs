@@ -3,6 +3,7 @@
 //!
 //! Switches of Redis's own machinery that has no counterpart here are accepted and do nothing.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -102,6 +103,11 @@ fn debug(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         }
         ("populate", 3..=5) => return populate(x, &args[2..], out),
         ("protocol", 3) => return protocol(args[2], out),
+        ("set-disable-deny-scripts", 3) => {
+            let allowed = &x.server.live.debug_in_scripts;
+            allowed.store(switch(args[2]), Relaxed);
+            out.ok();
+        }
         ("error", 3) => {
             x.server.stats.error(args[2]);
             out.error_bytes(args[2]);
@@ -129,7 +135,6 @@ fn debug(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         | (
             "leak"
             | "pause-cron"
-            | "set-disable-deny-scripts"
             | "set-skip-checksum-validation"
             | "aof-flush-sleep"
             | "stringmatch-len",

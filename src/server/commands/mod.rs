@@ -7,12 +7,14 @@ pub mod commandinfo;
 pub mod config;
 pub mod connection;
 pub mod debug;
+pub mod functions;
 pub use crate::command::help;
 pub mod info;
 pub mod latency;
 pub mod memory;
 pub mod migrate;
 pub mod pubsub;
+pub mod scripting;
 pub mod server;
 pub mod slowlog;
 pub mod tracking;
@@ -37,11 +39,13 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
         config::COMMANDS,
         connection::COMMANDS,
         debug::COMMANDS,
+        functions::COMMANDS,
         info::COMMANDS,
         latency::COMMANDS,
         memory::COMMANDS,
         migrate::COMMANDS,
         pubsub::COMMANDS,
+        scripting::COMMANDS,
         server::COMMANDS,
         slowlog::COMMANDS,
         tracking::COMMANDS,

@@ -3,6 +3,8 @@
 //! EXEC runs under the hold of the engine's lock that its connection already has, so its commands
 //! are one piece of one batch: all of them commit, or none.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -64,6 +66,7 @@ fn exec(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     session.in_exec = true;
     out.array(multi.queue.len());
     let start = core.mark();
+    let mut long = false;
     for command in &multi.queue {
         let args: SmallVec<[&[u8]; 16]> = command.iter().map(|a| &a[..]).collect();
         let spec = table::resolve(&args).ok();
@@ -81,13 +84,22 @@ fn exec(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
             out.error(&text);
             continue;
         }
-        if let Step::Replied { wait: waits } =
-            dispatch::execute(server, core, session, spec, &args, out)
-        {
-            *wait = (*wait).max(waits);
+        match dispatch::execute(server, core, session, spec, &args, out) {
+            Step::Replied { wait: waits } => *wait = (*wait).max(waits),
+            Step::Long => {
+                long = true;
+                break;
+            }
+            _ => {}
         }
     }
     session.in_exec = false;
+    if long {
+        // It is run from its beginning again; what it did itself has touched no key that it watches.
+        watch.dirty.store(false, Relaxed);
+        (session.multi, session.watch) = (Some(multi), watch);
+        return Ok(());
+    }
     if core.bytes_since(&start) > crate::base::limits::BATCH_LEN_MAX {
         core.rollback(start);
         return Err(Fail::new(
@@ -100,9 +112,7 @@ fn exec(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
 /// The batch that the watched keys' state waits for. A watch from before a failover cannot be kept: it counts as touched.
 fn touched(x: &mut Exec<'_>, watch: &Watch) -> Result<u64, Fail> {
     if !watch.keys.is_empty() && watch.era != x.core.era() {
-        watch
-            .dirty
-            .store(true, std::sync::atomic::Ordering::Relaxed);
+        watch.dirty.store(true, Relaxed);
     }
     let mut wait = watch.wait;
     for (db, key) in &watch.keys {

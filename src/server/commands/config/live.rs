@@ -116,6 +116,11 @@ pub static ROWS: &[Row] = &[
         |x, v| x.core.settings.slowlog_len_max = size(v),
     ),
     row(
+        "busy-reply-threshold",
+        |x| x.server.live.busy_after_ms.load(Relaxed).to_string(),
+        |x, v| x.server.live.busy_after_ms.store(n(v), Relaxed),
+    ),
+    row(
         "latency-monitor-threshold",
         |x| x.core.settings.latency_monitor_ms.to_string(),
         |x, v| x.core.settings.latency_monitor_ms = n(v),

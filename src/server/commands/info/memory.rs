@@ -2,6 +2,7 @@
 //! process takes, as the allocator and the kernel say.
 
 use crate::base::limits::MEMORY_BASE;
+use crate::server::commands::scripting;
 use crate::server::dispatch::Exec;
 
 use super::{field, human};
@@ -86,23 +87,25 @@ pub fn section(x: &Exec<'_>, text: &mut String) {
     field(text, "allocator_resident", m.resident);
     field(text, "total_system_memory", m.total);
     field(text, "total_system_memory_human", human(m.total));
-    for name in [
-        "used_memory_lua",
-        "used_memory_vm_eval",
-        "used_memory_scripts_eval",
-        "number_of_cached_scripts",
-        "number_of_functions",
-        "number_of_libraries",
-        "used_memory_vm_functions",
-        "used_memory_vm_total",
-        "used_memory_functions",
-        "used_memory_scripts",
+    let [cached, scripts, vm, libraries, functions] = scripting::stats(x);
+    // One machine runs scripts and functions alike.
+    for (name, value) in [
+        ("used_memory_lua", vm),
+        ("used_memory_vm_eval", vm),
+        ("used_memory_scripts_eval", scripts),
+        ("number_of_cached_scripts", cached),
+        ("number_of_functions", functions),
+        ("number_of_libraries", libraries),
+        ("used_memory_vm_functions", 0),
+        ("used_memory_vm_total", vm),
+        ("used_memory_functions", 0),
+        ("used_memory_scripts", scripts),
     ] {
-        field(text, name, 0);
+        field(text, name, value);
     }
-    field(text, "used_memory_lua_human", human(0));
-    field(text, "used_memory_vm_total_human", human(0));
-    field(text, "used_memory_scripts_human", human(0));
+    field(text, "used_memory_lua_human", human(vm));
+    field(text, "used_memory_vm_total_human", human(vm));
+    field(text, "used_memory_scripts_human", human(scripts));
     field(text, "maxmemory", settings.maxmemory);
     field(text, "maxmemory_human", human(settings.maxmemory));
     field(text, "maxmemory_policy", settings.eviction.policy.name());

@@ -1,0 +1,306 @@
+//! The machine without a server: sandbox, conversions, libraries.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::{Ended, Host, Registered, Run, Vm};
+use crate::resp::{Out, Proto};
+
+/// Answers every command with its own arguments; `fail` with an error.
+struct Echo;
+
+impl Host for Echo {
+    fn call(&mut self, args: &[&[u8]], resp3: bool, reply: &mut Vec<u8>) {
+        let mut out = Out::new(if resp3 { Proto::Resp3 } else { Proto::Resp2 });
+        match args[0] {
+            b"fail" => out.error("WRONGTYPE bad type"),
+            b"null" => out.null(),
+            b"double" => out.double(1.5),
+            _ => {
+                out.array(args.len());
+                args.iter().for_each(|a| out.bulk(a));
+            }
+        }
+        reply.extend_from_slice(out.as_slice());
+    }
+
+    fn may(&mut self, _: &[&[u8]]) -> Option<bool> {
+        Some(true)
+    }
+}
+
+fn eval(vm: &Vm, code: &str) -> String {
+    let script = match vm.compile(code.as_bytes()) {
+        Ok(script) => script,
+        Err(e) => return e,
+    };
+    let mut out = Out::new(Proto::Resp2);
+    let until = Instant::now() + Duration::from_millis(200);
+    let run = Run {
+        name: "sha",
+        keys: &[b"k"],
+        args: &[b"a", b"b"],
+        function: false,
+        until,
+    };
+    match vm.run(&script, &run, &mut Echo, &mut out) {
+        Ended::Replied { .. } => String::from_utf8_lossy(out.as_slice()).replace("\r\n", "|"),
+        Ended::Failed { text, .. } => String::from_utf8_lossy(&text).into_owned(),
+        Ended::OutOfTime => "out of time".into(),
+    }
+}
+
+fn check(pairs: &[(&str, &str)]) {
+    let vm = Vm::new(Arc::default()).unwrap();
+    for (code, reply) in pairs {
+        assert_eq!(eval(&vm, code), *reply, "{code}");
+    }
+}
+
+#[test]
+fn values_become_replies() {
+    check(&[
+        ("return 3.99", ":3|"),
+        ("return 'x'", "$1|x|"),
+        ("return true", ":1|"),
+        ("return false", "$-1|"),
+        ("return {1,2,nil,4}", "*2|:1|:2|"),
+        ("return {ok='fine'}", "+fine|"),
+        ("return {err='MY error'}", "-MY error|"),
+        ("return {KEYS[1], ARGV[2]}", "*2|$1|k|$1|b|"),
+        (
+            "return redis.call('x', 10, 1.5, 1e15)",
+            "*4|$1|x|$2|10|$3|1.5|$16|1000000000000000|",
+        ),
+        ("return redis.pcall('fail')", "-WRONGTYPE bad type|"),
+        ("return type(redis.call('null'))", "$7|boolean|"),
+        (
+            "redis.setresp(3); return type(redis.call('null'))",
+            "$3|nil|",
+        ),
+        ("redis.setresp(3); return redis.call('double')", "$3|1.5|"),
+        (
+            "return redis.sha1hex('')",
+            "$40|da39a3ee5e6b4b0d3255bfef95601890afd80709|",
+        ),
+    ]);
+}
+
+#[test]
+fn errors_say_where() {
+    check(&[
+        (
+            "return redis.call('fail')",
+            "WRONGTYPE bad type script: sha, on @user_script:1.",
+        ),
+        (
+            "\nerror('mine')",
+            "ERR user_script:2: mine script: sha, on @user_script:2.",
+        ),
+        (
+            "error({err='OWN text'})",
+            "OWN text script: sha, on @user_script:1.",
+        ),
+        (
+            "return redis.call()",
+            "ERR Please specify at least one argument for this redis lib call script: sha, on @user_script:1.",
+        ),
+        (
+            "local ok, e = pcall(redis.call, 'fail'); return e",
+            "$18|WRONGTYPE bad type|",
+        ),
+        (
+            "local ok, e = pcall(cjson.decode, '{'); return type(e)",
+            "$6|string|",
+        ),
+    ]);
+}
+
+#[test]
+fn the_sandbox_is_closed() {
+    let missing = |name: &str| {
+        format!(
+            "ERR user_script:1: Script attempted to access nonexistent global variable '{name}' script: sha, on @user_script:1."
+        )
+    };
+    let vm = Vm::new(Arc::default()).unwrap();
+    for name in [
+        "print", "loadfile", "dofile", "os", "io", "debug", "require", "package", "newproxy",
+        "module",
+    ] {
+        assert_eq!(eval(&vm, &format!("return {name}")), missing(name));
+    }
+    for code in [
+        "x = 1",
+        "redis = 1",
+        "_G.redis = 1",
+        "redis.call = 1",
+        "string.rep = 1",
+        "cjson.encode = nil",
+        "rawset(redis, 'call', 1)",
+        "rawset(_G, 'a', 1)",
+        "setmetatable(_G, {})",
+        "setmetatable(redis, {})",
+        "getmetatable(_G).__index = 1",
+        "getmetatable('').__index = 1",
+        "table.insert(redis, 1)",
+        "setfenv(0, {})",
+        "local f, t = pairs(redis); t.call = 1",
+        "getfenv(pairs).redis = 1",
+        "getfenv(string.rep).redis = 1",
+        "getmetatable('').__index.rep = 1",
+    ] {
+        let reply = eval(&vm, code);
+        assert!(
+            reply.contains("Attempt to modify a readonly table"),
+            "{code}: {reply}"
+        );
+    }
+    assert_eq!(
+        eval(&vm, "return #getmetatable('').__index.rep('x', 3)"),
+        ":3|"
+    );
+    assert_eq!(
+        eval(&vm, "return loadstring(string.dump(function() end)) == nil"),
+        ":1|"
+    );
+    assert!(eval(&vm, "return string.rep('x', 2^30)").contains("not enough memory"));
+    assert_eq!(eval(&vm, "return ('ab'):upper()"), "$2|AB|");
+}
+
+#[test]
+fn libraries() {
+    check(&[
+        (
+            "return cjson.encode({1,2,{a='b/'}})",
+            "$17|[1,2,{\"a\":\"b\\/\"}]|",
+        ),
+        (
+            "return cjson.encode({0.1, 1e20, cjson.null})",
+            "$16|[0.1,1e+20,null]|",
+        ),
+        ("return cjson.decode('[1,\"\\\\u00e9\"]')[2]", "$2|é|"),
+        ("return cjson.encode(cjson.decode('{}'))", "$2|{}|"),
+        (
+            "return cmsgpack.unpack(cmsgpack.pack({1,2,'x'}))",
+            "*3|:1|:2|$1|x|",
+        ),
+        (
+            "return {cmsgpack.unpack(cmsgpack.pack(-300, 70000, 1.5))}",
+            "*3|:-300|:70000|:1|",
+        ),
+        ("return bit.tohex(bit.bor(0xf0, 0x0f))", "$8|000000ff|"),
+        ("return bit.lshift(1, 31)", ":-2147483648|"),
+        (
+            "return {struct.unpack('>HhB', struct.pack('>HhB', 258, -2, 7))}",
+            "*4|:258|:-2|:7|:6|",
+        ),
+        (
+            "return {struct.unpack('Bc0', struct.pack('Bc0', 3, 'abcd'))}",
+            "*2|$3|abc|:5|",
+        ),
+        ("return struct.size('!4bi')", ":8|"),
+    ]);
+}
+
+#[test]
+fn a_script_is_ended_whatever_it_catches() {
+    let kill = Arc::new(AtomicBool::new(false));
+    let vm = Vm::new(kill.clone()).unwrap();
+    for code in [
+        "while true do end",
+        "while true do pcall(function() while true do end end) end",
+        "local f = coroutine.wrap(function() while true do end end) while true do pcall(f) end",
+    ] {
+        assert_eq!(eval(&vm, code), "out of time", "{code}");
+    }
+    assert_eq!(eval(&vm, "return 1"), ":1|", "and the machine goes on");
+    kill.store(true, Relaxed);
+    let killed = eval(
+        &vm,
+        "while true do pcall(function() while true do end end) end",
+    );
+    assert!(
+        killed.starts_with(
+            "ERR Script killed by user with SCRIPT KILL... script: sha, on @user_script:1."
+        ),
+        "{killed}"
+    );
+    kill.store(false, Relaxed);
+    assert_eq!(eval(&vm, "return 1"), ":1|");
+}
+
+fn call(vm: &Vm, f: &Registered) -> String {
+    let mut out = Out::new(Proto::Resp2);
+    let until = Instant::now() + Duration::from_secs(5);
+    let run = Run {
+        name: "f",
+        keys: &[b"k"],
+        args: &[b"a"],
+        function: true,
+        until,
+    };
+    match vm.run(&f.callback, &run, &mut Echo, &mut out) {
+        Ended::Failed { text, .. } => String::from_utf8_lossy(&text).into_owned(),
+        _ => String::from_utf8_lossy(out.as_slice()).replace("\r\n", "|"),
+    }
+}
+
+#[test]
+fn libraries_register_functions() {
+    let vm = Vm::new(Arc::default()).unwrap();
+    let code = "local function two() return 2 end
+        redis.register_function('f1', function(keys, args) return {keys[1], args[1], two(), #redis.call('x')} end)
+        redis.register_function{function_name='f2', callback=function() return KEYS end, flags={'no-writes'}, description='d'}";
+    let functions = vm.load_library(code.as_bytes()).unwrap();
+    assert_eq!(call(&vm, &functions[0]), "*4|$1|k|$1|a|:2|:1|");
+    assert!(
+        call(&vm, &functions[1])
+            .contains("nonexistent global variable 'KEYS' script: f, on @user_function:3.")
+    );
+    assert!(functions[1].marks.no_writes());
+    assert_eq!(functions[1].description.as_deref(), Some(&b"d"[..]));
+    for (code, error) in [
+        (
+            "redis.call('x')",
+            "Script attempted to access nonexistent global variable 'call'",
+        ),
+        (
+            "math.random()",
+            "Script attempted to access nonexistent global variable 'math'",
+        ),
+        ("a = 1", "Attempt to modify a readonly table"),
+        ("while true do end", "FUNCTION LOAD timeout"),
+        (
+            "redis.register_function('f', 1)",
+            "second argument to redis.register_function must be a function",
+        ),
+        (
+            "redis.register_function('a b', function() end)",
+            "Library names can only contain",
+        ),
+        (
+            "redis.register_function{function_name='f', callback=function() end, flags={'x'}}",
+            "unknown flag given",
+        ),
+    ] {
+        let got = vm.load_library(code.as_bytes()).err().unwrap_or_default();
+        assert!(
+            got.starts_with("Error registering functions: ") && got.contains(error),
+            "{code}: {got}"
+        );
+    }
+    // What a library kept of its loading is of no use to its functions.
+    let code = "local lib = redis
+        lib.register_function('f1', function() lib.math = math end)
+        lib.register_function('f2', function() lib.register_function('f3', function() end) end)
+        lib.register_function('f4', function() redis.register_function('f3', function() end) end)";
+    let functions = vm.load_library(code.as_bytes()).unwrap();
+    assert!(call(&vm, &functions[0]).contains("Attempt to modify a readonly table"));
+    assert!(call(&vm, &functions[1]).contains("can only be called on FUNCTION LOAD command"));
+    assert!(
+        call(&vm, &functions[2])
+            .contains("attempt to call field 'register_function' (a nil value)")
+    );
+}
