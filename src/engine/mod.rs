@@ -117,7 +117,7 @@ impl Engine {
         if self.era.load(Ordering::Acquire) == era {
             return Outcome::Pending;
         }
-        self.core.lock().outcome_of_ended(era, batch)
+        self.core.lock().outcome(era, batch)
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use crate::base::limits::{COMMANDS_PER_TURN_MAX, REPLY_BACKLOG_MAX};
 use crate::command::blocking::Parcel;
 use crate::command::table::CommandId;
-use crate::resp::{Out, Parser, Proto};
+use crate::resp::{Parser, Proto};
 
 use super::dispatch::{self, Blocked, Step};
 use super::held::Held;
@@ -335,7 +335,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let late = |sleep: &mut Pin<Box<tokio::time::Sleep>>| sleep.as_mut().poll(cx).is_ready();
         if delivery.is_none() && waiting.deadline.as_mut().is_some_and(late) {
             let mut core = self.server.engine.lock();
-            core.unblock(self.session.client.id, Out::null_array);
+            self.server.end_wait(&mut core, self.session.client.id);
             // In the parcel now in any case: from here, or from who served it in this very moment.
             delivery = waiting.parcel.take(cx.waker());
         }

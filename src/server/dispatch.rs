@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::base::limits::{BATCH_LEN_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX};
 use crate::base::slot;
-use crate::command::blocking::{self, Parcel, Waiter};
+use crate::command::blocking::{self, Block, Parcel, Waiter};
 use crate::command::table::{self, CommandId, Flags, Spec, Unknown};
 use crate::command::{self, Args, Fail};
 use crate::engine::{Core, Role};
@@ -16,7 +16,7 @@ use crate::log::Space;
 use crate::resp::{Out, Proto};
 
 use super::session::{Multi, ReplyMode};
-use super::{Server, Session, commands};
+use super::{Server, Session, acks, commands};
 
 /// What is to become of the connection after a command.
 #[derive(Debug, Clone)]
@@ -49,6 +49,8 @@ pub struct Exec<'a> {
     pub session: &'a mut Session,
     /// The batch that the reply waits for.
     pub wait: u64,
+    /// What of the standbys the command, which then has written no reply, waits for.
+    pub acks: Option<acks::Wanted>,
 }
 
 impl Exec<'_> {
@@ -299,7 +301,7 @@ pub fn execute(
     };
     let errors = out.error_count();
     let mark = core.mark();
-    let mut block = None;
+    let (mut block, mut acks) = (None, None);
     let (wait, result) = if let Some(handler) = command::handler(spec.id) {
         let mut ctx = core.ctx(session.db);
         ctx.no_touch = session.no_touch;
@@ -312,8 +314,10 @@ pub fn execute(
             core,
             session,
             wait: 0,
+            acks: None,
         };
         let result = handler(&mut exec, args, out);
+        acks = exec.acks;
         (exec.wait, result)
     } else {
         let text = format!("ERR the command '{}' is not available here", spec.full_name);
@@ -337,25 +341,15 @@ pub fn execute(
     match block {
         // Within a transaction nothing is waited for.
         Some(block) if session.in_exec => block.write_empty(out),
-        Some(mut block) => {
-            let parcel = Arc::<Parcel>::default();
-            blocked = Some(Blocked {
-                parcel: parcel.clone(),
-                command: spec.id,
-                timeout_ms: block.timeout_ms,
-            });
-            core.blocking.add(Waiter {
-                client: session.client.id,
-                command: spec.id,
-                args: block.args.take().unwrap_or_else(|| blocking::own(args)),
-                db: session.db,
-                proto: out.proto(),
-                no_touch: session.no_touch,
-                block,
-                parcel,
-            });
+        Some(block) => blocked = Some(stand_in_line(core, session, spec, args, out, block)),
+        None => {
+            if let Some(wanted) = acks {
+                let waits = stand_in_line(core, session, spec, args, out, wanted.block());
+                let parcel = waits.parcel.clone();
+                server.acks.add(session.client.id, parcel, wanted);
+                blocked = Some(waits);
+            }
         }
-        None => {}
     }
     if !session.in_exec {
         core.serve_blocked();
@@ -375,6 +369,33 @@ pub fn execute(
             .tell(wall_us(), db, &session.client.addr, shown);
     }
     blocked.map_or(Step::Replied { wait }, Step::Blocked)
+}
+
+/// Lets a session stand in line with the command that found nothing.
+fn stand_in_line(
+    core: &mut Core,
+    session: &Session,
+    spec: &Spec,
+    args: Args<'_>,
+    out: &Out,
+    mut block: Block,
+) -> Blocked {
+    let blocked = Blocked {
+        parcel: Arc::default(),
+        command: spec.id,
+        timeout_ms: block.timeout_ms,
+    };
+    core.blocking.add(Waiter {
+        client: session.client.id,
+        command: spec.id,
+        args: block.args.take().unwrap_or_else(|| blocking::own(args)),
+        db: session.db,
+        proto: out.proto(),
+        no_touch: session.no_touch,
+        block,
+        parcel: blocked.parcel.clone(),
+    });
+    blocked
 }
 
 /// Counts what came of a command that waited. Its call was counted when it began to wait.

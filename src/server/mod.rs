@@ -5,6 +5,7 @@
 //! formed from is committed. **Invariant**: replies leave in the order of their requests, and none
 //! before its batch committed; one whose batch's fate is unknown says so.
 
+pub mod acks;
 pub mod clients;
 pub mod commands;
 pub mod conn;
@@ -91,6 +92,8 @@ pub struct Server {
     pub slowlog: parking_lot::Mutex<commands::slowlog::Slowlog>,
     /// Facts for INFO that other modules own: `section -> lines`.
     pub facts: Arc<dyn Fn() -> Facts + Send + Sync>,
+    /// Clients that wait for standbys.
+    pub acks: acks::Acks,
     /// How much room the disk has.
     pub disk: Arc<crate::log::SpaceNow>,
     /// Does what DEBUG RELOAD asks: drop memory and load it from store and log.

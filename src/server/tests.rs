@@ -78,6 +78,7 @@ impl World {
             monitors: Default::default(),
             slowlog: Default::default(),
             facts: Arc::new(Facts::default),
+            acks: Default::default(),
             disk: Arc::default(),
             reload: Arc::new(|| Ok(())),
         });
