@@ -176,6 +176,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
         }
     });
     tokio::spawn(follow(group.clone(), view_out));
+    tokio::spawn(acknowledge(group.clone(), server.clone()));
     if config.bootstrap {
         let members = config.members.iter().map(|m| {
             let announced = if m.announced.is_empty() {
@@ -263,6 +264,7 @@ fn server_of(
         slowlog: Default::default(),
         scripts: Default::default(),
         facts,
+        acks: Default::default(),
         disk: Arc::default(),
         reload: {
             let group = group.clone();
@@ -338,6 +340,18 @@ async fn follow(group: Arc<Group>, out: watch::Sender<View>) {
             }
         };
         out.send_replace(view);
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Answers those who wait for standbys, whenever one of them has more of the log.
+async fn acknowledge(group: Arc<Group>, server: Arc<Server>) {
+    let mut metrics = group.raft.metrics();
+    loop {
+        server.acks.somebody().await;
+        server.serve_acks();
         if metrics.changed().await.is_err() {
             return;
         }

@@ -448,7 +448,8 @@ impl Core {
         }
     }
 
-    pub(super) fn outcome_of_ended(&self, era: u64, batch: u64) -> Outcome {
+    /// What became of a batch of an era.
+    pub fn outcome(&self, era: u64, batch: u64) -> Outcome {
         if era == self.era {
             return if batch <= self.committed {
                 Outcome::Committed

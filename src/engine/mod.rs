@@ -167,7 +167,7 @@ impl Engine {
         }
         // Who asks while a script has the engine is woken when it ends, and asks again.
         self.try_lock()
-            .map_or(Outcome::Pending, |core| core.outcome_of_ended(era, batch))
+            .map_or(Outcome::Pending, |core| core.outcome(era, batch))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::command::blocking::{self, Parcel};
 use crate::command::table::CommandId;
 use crate::command::tracking::Options;
 use crate::engine::Core;
-use crate::resp::{Out, Parser, Proto};
+use crate::resp::{Parser, Proto};
 
 use super::dispatch::{self, Blocked, Step};
 use super::held::Held;
@@ -382,7 +382,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 self.server.engine.long.holds(cx.waker());
                 return false;
             };
-            core.unblock(self.session.client.id, Out::null_array);
+            self.server.end_wait(&mut core, self.session.client.id);
             // In the parcel now in any case: from here, or from who served it in this very moment.
             delivery = waiting.parcel.take(cx.waker());
         }

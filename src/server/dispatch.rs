@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::base::limits::{BATCH_LEN_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX};
 use crate::base::slot;
 use crate::command::acl::Denied;
-use crate::command::blocking::{self, Delivery, Parcel, Waiter};
+use crate::command::blocking::{self, Block, Delivery, Parcel, Waiter};
 use crate::command::table::{self, CommandId, Flags, Spec, Unknown};
 use crate::command::{self, Args, Fail};
 use crate::engine::{Core, Role};
@@ -18,7 +18,7 @@ use crate::log::Space;
 use crate::resp::{Out, Proto};
 
 use super::session::{Multi, ReplyMode};
-use super::{Server, Session, access, commands, scripts};
+use super::{Server, Session, access, acks, commands, scripts};
 
 /// What is to become of the connection after a command.
 #[derive(Debug, Clone)]
@@ -55,6 +55,8 @@ pub struct Exec<'a> {
     pub wait: u64,
     /// The command wrote no reply: it will be here once a task is done with it.
     pub parcel: Option<Arc<Parcel>>,
+    /// What of the standbys the command, which then has written no reply, waits for.
+    pub acks: Option<acks::Wanted>,
 }
 
 impl Exec<'_> {
@@ -343,7 +345,7 @@ pub fn execute(
     };
     let errors = out.error_count();
     let mark = core.mark();
-    let (mut block, mut elsewhere) = (None, None);
+    let (mut block, mut acks, mut elsewhere) = (None, None, None);
     let (wait, result) = if let Some(handler) = command::handler(spec.id) {
         let mut ctx = core.ctx(session.db);
         ctx.client = session.client.id;
@@ -364,9 +366,11 @@ pub fn execute(
             session,
             wait: 0,
             parcel: None,
+            acks: None,
         };
         let result = handler(&mut exec, args, out);
         elsewhere = exec.parcel.take();
+        acks = exec.acks;
         (exec.wait, result)
     } else {
         let text = format!("ERR the command '{}' is not available here", spec.full_name);
@@ -401,26 +405,15 @@ pub fn execute(
     match block {
         // Within a transaction nothing is waited for.
         Some(block) if session.in_exec => block.write_empty(out),
-        Some(mut block) => {
-            let parcel = Arc::<Parcel>::default();
-            blocked = Some(Blocked {
-                parcel: parcel.clone(),
-                command: spec.id,
-                timeout_ms: block.timeout_ms,
-            });
-            core.blocking.add(Waiter {
-                client: session.client.id,
-                command: spec.id,
-                args: block.args.take().unwrap_or_else(|| blocking::own(args)),
-                db: session.db,
-                proto: out.proto(),
-                no_touch: session.no_touch,
-                user: session.identity.user().clone(),
-                block,
-                parcel,
-            });
+        Some(block) => blocked = Some(stand_in_line(core, session, spec, args, out, block)),
+        None => {
+            if let Some(wanted) = acks {
+                let waits = stand_in_line(core, session, spec, args, out, wanted.block());
+                let parcel = waits.parcel.clone();
+                server.acks.add(session.client.id, parcel, wanted);
+                blocked = Some(waits);
+            }
         }
-        None => {}
     }
     if !session.in_exec {
         core.serve_blocked();
@@ -454,6 +447,34 @@ fn remember(core: &mut Core, session: &Session, spec: &Spec, args: Args<'_>) {
     let (id, caching) = (session.client.id, session.tracking.caching);
     core.tracking.read(id, caching, spec, args);
     core.tracking.bound(&mut core.rng);
+}
+
+/// Lets a session stand in line with the command that found nothing.
+fn stand_in_line(
+    core: &mut Core,
+    session: &Session,
+    spec: &Spec,
+    args: Args<'_>,
+    out: &Out,
+    mut block: Block,
+) -> Blocked {
+    let blocked = Blocked {
+        parcel: Arc::default(),
+        command: spec.id,
+        timeout_ms: block.timeout_ms,
+    };
+    core.blocking.add(Waiter {
+        client: session.client.id,
+        command: spec.id,
+        args: block.args.take().unwrap_or_else(|| blocking::own(args)),
+        db: session.db,
+        proto: out.proto(),
+        no_touch: session.no_touch,
+        user: session.identity.user().clone(),
+        block,
+        parcel: blocked.parcel.clone(),
+    });
+    blocked
 }
 
 /// Counts a command that waited, with what came of it: whoever changed its key ran it, or its wait ended.

@@ -6,6 +6,7 @@
 //! before its batch committed; one whose batch's fate is unknown says so.
 
 pub mod access;
+pub mod acks;
 pub mod acllog;
 pub mod caches;
 pub mod clients;
@@ -109,6 +110,8 @@ pub struct Server {
     pub slowlog: parking_lot::Mutex<commands::slowlog::Slowlog>,
     /// Facts for INFO that other modules own: `section -> lines`.
     pub facts: Arc<dyn Fn() -> Facts + Send + Sync>,
+    /// Clients that wait for standbys.
+    pub acks: acks::Acks,
     /// How much room the disk has.
     pub disk: Arc<crate::log::SpaceNow>,
     /// Does what DEBUG RELOAD asks: drop memory and load it from store and log.

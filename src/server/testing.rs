@@ -93,6 +93,7 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
             followers: vec![("10.0.0.2:6379".into(), 7, true)],
             ..Facts::default()
         }),
+        acks: Default::default(),
         disk: Arc::default(),
         reload: Arc::new(|| Ok(())),
     });

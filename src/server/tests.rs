@@ -84,6 +84,7 @@ impl World {
             slowlog: Default::default(),
             scripts: Default::default(),
             facts: Arc::new(Facts::default),
+            acks: Default::default(),
             disk: Arc::default(),
             reload: Arc::new(|| Ok(())),
         });

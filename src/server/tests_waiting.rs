@@ -1,6 +1,11 @@
 //! Clients that wait for lists and sorted sets, by two and more sessions of one server: who is served,
 //! with what, and in which batch.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Facts;
 use super::testing::{Shell, server};
 
 /// A client that gives, and as many who wait.
@@ -290,4 +295,63 @@ fn who_waits_for_a_group_is_told_that_it_is_gone() {
             );
         }
     }
+}
+
+#[test]
+fn wait_answers_when_enough_standbys_have_what_was_written() {
+    let matched = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+    let mut server = server(|_| {});
+    let seen = matched.clone();
+    Arc::get_mut(&mut server).expect("nobody has it yet").facts = Arc::new(move || Facts {
+        followers: seen
+            .iter()
+            .map(|index| ("10.0.0.2:6379".into(), index.load(Relaxed), true))
+            .collect(),
+        ..Facts::default()
+    });
+    let mut a = Shell::of(&server);
+    let mut b = Shell::of(&server);
+    assert_eq!(a.run("set k 1"), "OK");
+    let index = server.engine.lock().applied.0;
+    assert_eq!(a.run("wait 0 0"), "0");
+    assert_eq!(a.run("wait 1 0"), "(blocked)");
+    assert_eq!(b.run("waitaof 1 2 0"), "(blocked)");
+    server.serve_acks();
+    assert_eq!(
+        (a.served(), b.served()),
+        ("(waits)".into(), "(waits)".into())
+    );
+    matched[0].store(index, Relaxed);
+    server.serve_acks();
+    assert_eq!((a.served(), b.served()), ("1".into(), "(waits)".into()));
+    // Its time is over: it is told how many there are.
+    let client = b.session.client.id;
+    assert!(server.end_wait(&mut server.engine.lock(), client));
+    assert_eq!(b.served(), "[1, 1]");
+    assert_eq!(b.run("wait 2 0"), "(blocked)");
+    assert_eq!(a.run(&format!("client unblock {client}")), "1");
+    assert_eq!(b.served(), "1");
+    assert_eq!(b.run("wait 2 0"), "(blocked)");
+    assert_eq!(a.run(&format!("client unblock {client} error")), "1");
+    assert_eq!(b.served(), "-UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    // Within a transaction nothing is waited for.
+    for (line, reply) in [
+        ("multi", "OK"),
+        ("wait 2 0", "QUEUED"),
+        ("waitaof 1 2 0", "QUEUED"),
+        ("exec", "[1, [1, 1]]"),
+    ] {
+        assert_eq!(b.run(line), reply);
+    }
+    // A wait that ended leaves nothing that could answer the next one.
+    assert_eq!(b.run("wait 2 0"), "(blocked)");
+    matched[1].store(u64::MAX, Relaxed);
+    assert_eq!(b.served(), "(waits)");
+    server.serve_acks();
+    assert_eq!(b.served(), "2");
+    assert_eq!(b.run("wait 2 0"), "2");
+    matched[0].store(0, Relaxed);
+    assert_eq!(a.run("wait 2 0"), "(blocked)");
+    server.engine.lock().end_epoch();
+    assert!(a.served().starts_with("-UNBLOCKED force unblock"));
 }

@@ -417,13 +417,12 @@ fn unblock(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> 
         }
     };
     let id = args::int(args[2])?;
-    let done = x.core.unblock(id as u64, |out| {
-        if error {
-            out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
-        } else {
-            out.null_array();
-        }
-    });
+    let done = if error {
+        let why = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+        x.core.unblock(id as u64, |out| out.error(why))
+    } else {
+        x.server.end_wait(x.core, id as u64)
+    };
     out.int(done.into());
     Ok(())
 }

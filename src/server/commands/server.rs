@@ -2,8 +2,10 @@
 //! replication, each with what to do instead.
 
 use crate::base::number;
+use crate::command::blocking::timeout_ms;
 use crate::command::{Args, Fail, args};
 use crate::resp::Out;
+use crate::server::acks::{Target, Wanted};
 use crate::server::dispatch::{Exec, Handler, wall_us};
 
 use super::help;
@@ -142,52 +144,52 @@ fn lolwut(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     Ok(())
 }
 
-fn timeout(arg: &[u8]) -> Result<(), Fail> {
-    match number::parse_i64(arg) {
-        None => Err(Fail::new("ERR timeout is not an integer or out of range")),
-        Some(ms) if ms < 0 => Err(Fail::new("ERR timeout is negative")),
-        Some(_) => Ok(()),
+/// Answers how many standbys have what was executed before, or waits until so many have it.
+fn acknowledged(
+    x: &mut Exec<'_>,
+    out: &mut Out,
+    standbys: i64,
+    timeout_ms: u64,
+    aof: bool,
+) -> Result<(), Fail> {
+    let (era, applied, batch) = (x.core.era(), x.core.applied.0, x.core.gate.all());
+    let (target, known) = match batch {
+        0 => (Target::Index(applied), x.server.standbys_with(applied)),
+        // By the time the reply leaves it is committed, and a majority has it.
+        _ => {
+            let others = (x.server.facts)().followers.len();
+            (Target::Batch { era, batch }, others.div_ceil(2))
+        }
+    };
+    let wanted = Wanted {
+        target,
+        standbys: usize::try_from(standbys).unwrap_or(0),
+        aof,
+        timeout_ms,
+    };
+    if known >= wanted.standbys || x.session.in_exec {
+        x.wait = x.wait.max(batch);
+        wanted.write(out, known);
+    } else {
+        x.acks = Some(wanted);
     }
-}
-
-/// Standbys that have what was executed before, by the time the reply leaves: it waits for the last batch,
-/// which a majority then has.
-fn matched(x: &mut Exec<'_>) -> usize {
-    let facts = (x.server.facts)();
-    let last = x.core.gate.all();
-    if last == 0 {
-        let applied = x.core.applied.0;
-        return facts.followers.iter().filter(|f| f.1 >= applied).count();
-    }
-    x.wait = x.wait.max(last);
-    facts.followers.len().div_ceil(2)
+    Ok(())
 }
 
 fn wait(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    args::int(args[1])?;
-    timeout(args[2])?;
-    let n = matched(x);
-    out.len_int(n);
-    Ok(())
+    let standbys = args::int(args[1])?;
+    let timeout_ms = timeout_ms(args[2])?;
+    acknowledged(x, out, standbys, timeout_ms, false)
 }
 
 fn waitaof(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    let local = args::int(args[1])?;
-    if !(0..=1).contains(&local) {
-        return Err(Fail::new(
-            "ERR value is out of range, value must between 0 and 1",
-        ));
-    }
-    if args::int(args[2])? < 0 {
+    args::int_between(args[1], 0, 1)?;
+    let standbys = args::int(args[2])?;
+    if standbys < 0 {
         return Err(Fail::OUT_OF_RANGE_POSITIVE);
     }
-    timeout(args[3])?;
-    let n = matched(x);
-    out.array(2);
-    // What is committed is synced here: the log does both at once.
-    out.int(1);
-    out.len_int(n);
-    Ok(())
+    let timeout_ms = timeout_ms(args[3])?;
+    acknowledged(x, out, standbys, timeout_ms, true)
 }
 
 fn lastsave(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
