@@ -288,8 +288,18 @@ impl Group {
     async fn purge(self: Arc<Self>) {
         let mut every = tokio::time::interval(PURGE_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut merging: Option<tokio::task::JoinHandle<bool>> = None;
         loop {
             every.tick().await;
+            if self.log.space() != Space::Ok
+                && merging.as_ref().is_none_or(|merge| merge.is_finished())
+            {
+                let (store, free) = (self.store.clone(), self.log.stats().free);
+                let data = self.engine.lock().ks.bytes();
+                merging = Some(tokio::task::spawn_blocking(move || {
+                    store.reclaim(data, free)
+                }));
+            }
             // Where the disk is short of room, the log gives up what it need not keep.
             if self.log.stats().bytes < self.options.log_keep_bytes && self.log.space() == Space::Ok
             {
