@@ -101,7 +101,15 @@ impl Group {
         let storage = LogStorage::new(log.clone());
         let factory = Factory::new(options.id, peers.clone(), lease.clone());
         let raft = Raft::new(options.id, config, factory.clone(), storage, sm).await?;
-        let voters = raft.voter_ids().count();
+        // Asked of Raft's core itself: what it publishes says nothing until it has begun to work, and a voter that took its
+        // group for empty would vote without waiting.
+        let id = options.id;
+        let (voters, led) = raft
+            .with_raft_state(move |state| {
+                let voters = state.membership_state.effective().voter_ids().count();
+                (voters, state.vote_ref().leader_id.voted_for == id)
+            })
+            .await?;
         let gate = if restarted && voters > 1 {
             VoteGate::closed_for(clock.clone(), options.election_timeout_max)
         } else {
@@ -131,7 +139,7 @@ impl Group {
             clock,
             options,
         });
-        tokio::spawn(group.clone().stand(voters == 1));
+        tokio::spawn(group.clone().stand(voters == 1, led));
         tokio::spawn(group.clone().keep_role());
         tokio::spawn(group.clone().propose());
         tokio::spawn(group.clone().tick());
@@ -150,15 +158,7 @@ impl Group {
 
     /// Lets the node stand for election once its promises of before the restart have run out. One that led before lets
     /// the others go first: they have been warm all along, and what killed it may kill it again.
-    async fn stand(self: Arc<Self>, alone: bool) {
-        let led = self
-            .raft
-            .server_metrics()
-            .borrow_watched()
-            .vote
-            .leader_id
-            .voted_for
-            == self.id;
+    async fn stand(self: Arc<Self>, alone: bool, led: bool) {
         tokio::time::sleep(self.gate.remaining()).await;
         if led && !alone {
             // The others stand after their lease and their own timeout, of which some has passed.
