@@ -108,8 +108,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Event::Closed => break,
                 Event::Needs(Need::Primary) => match relay::primary(&self.server).await {
                     relay::Primary::Here => self.stuck = None,
-                    relay::Primary::At(stream) => {
-                        let _ = self.relay(stream).await;
+                    relay::Primary::At(node, stream) => {
+                        let _ = self.relay(node, stream).await;
                         break;
                     }
                     relay::Primary::None => {
@@ -144,7 +144,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     }
 
     /// From here on the primary's connection speaks: bytes pass both ways.
-    async fn relay(&mut self, mut upstream: relay::Stream) -> std::io::Result<()> {
+    async fn relay(&mut self, node: u64, stream: relay::Stream) -> std::io::Result<()> {
+        let (mut upstream, unanswered) = relay::Upstream::new(stream);
         let preamble = relay::Preamble::of(&self.session, self.held.out.proto());
         upstream.write_all(&preamble.encode()).await?;
         upstream.write_all(&self.input).await?;
@@ -156,6 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         tokio::select! {
             copied = tokio::io::copy_bidirectional(&mut self.stream, &mut upstream) => copied.map(|_| ()),
             () = poll_fn(|cx| if client.killed() { Poll::Ready(()) } else { client.receive(cx.waker()); Poll::Pending }) => Ok(()),
+            () = relay::overtaken(&self.server, node, unanswered) => Ok(()),
         }
     }
 
