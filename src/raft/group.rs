@@ -235,7 +235,7 @@ impl Group {
                     .store(self.clock.boottime_ms(), Ordering::Relaxed);
                 for payload in proposal.payloads {
                     let (responder, done) = ProgressResponder::complete_only();
-                    if proposal.batch % 100 == 0 && crate::base::planted::staged("refused-proposal")
+                    if proposal.batch % 25 == 0 && crate::base::planted::staged("refused-proposal")
                     {
                         // As Raft may: it refuses this one and takes the next before that is known.
                         tokio::spawn(async move {
@@ -252,9 +252,15 @@ impl Group {
                     }
                     let (group, era) = (self.clone(), proposal.era);
                     tokio::spawn(async move {
-                        if !matches!(done.await, Ok(Ok(_))) && group.engine.era() == era {
+                        if matches!(done.await, Ok(Ok(_))) {
+                            return;
+                        }
+                        if group.engine.era() == era {
                             tracing::warn!("a batch was not accepted: the epoch ends");
                             group.end_epoch();
+                        } else {
+                            // The engine ended it already, by what it applied: another is opened if none was.
+                            group.reopen.notify_one();
                         }
                     });
                 }
