@@ -76,6 +76,9 @@ pub const LOG_CACHE_LEN: usize = 16 * 1024 * 1024;
 pub const LOG_QUEUE_LEN: usize = 64 * 1024 * 1024;
 /// The log's write buffer is written out when it exceeds this, bytes; the sync still comes once.
 pub const LOG_WRITE_LEN: usize = 4 * 1024 * 1024;
+/// The disk's free space is looked at each time that this much was written to the log, bytes, and ten times a second
+/// besides: between two looks no more than this and what the store had waiting can go.
+pub const LOG_LOOK_LEN: u64 = 1024 * 1024;
 /// Old log entries are read from disk in pieces of at most this, or one entry, bytes.
 pub const LOG_READ_LEN: u32 = 1024 * 1024;
 /// A saved vote as the log stores it, bytes.

@@ -129,6 +129,7 @@ keys! {
     /// The most disk that the log may use, bytes. Beyond it, nodes that hold back its purge are given up (alarm).
     log_disk_cap_bytes: u64, Number, 8 << 30, "";
     /// Free disk below which commands that need more of it are refused, MiB. Below an eighth of this nothing is written.
+    /// Merging the store takes as much disk as the data for a while: best at least `maxmemory`.
     disk_low_mib: u64, Number, limits::LOG_SPACE_LOW >> 20, "";
     /// Disk set aside, MiB, and given up when the disk is nearly full, so that deletes and the log can go on.
     disk_ballast_mib: u64, Number, limits::LOG_BALLAST_LEN >> 20, "";

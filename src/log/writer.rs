@@ -5,7 +5,7 @@ use super::memory::Slot;
 use super::record::{self, Head, Kind};
 use super::segment::{self, FIRST, Header};
 use super::state::State;
-use super::{Done, Id, Op, Segment, Shared, planted};
+use super::{Done, Id, Op, Segment, Shared, keeper, planted};
 use crate::base::limits;
 use bytes::Bytes;
 use std::fs::File;
@@ -34,6 +34,8 @@ pub(super) struct Writer {
     /// Written and not synced yet.
     dirty: bool,
     synced_at: Instant,
+    /// Written since the space was last looked at here, bytes.
+    unlooked: u64,
     /// As of the last record.
     state: State,
     /// Entries of this batch: index, ticket, place.
@@ -65,6 +67,7 @@ impl Writer {
             buf_at: 0,
             dirty: false,
             synced_at: Instant::now(),
+            unlooked: 0,
             state,
             placed: Vec::new(),
             vote: None,
@@ -213,6 +216,12 @@ impl Writer {
         disk.write_at(&self.file, &self.path, &self.buf, u64::from(self.buf_at))?;
         let written = &self.shared.counters.bytes_written;
         written.fetch_add(self.buf.len() as u64, Ordering::Relaxed);
+        // What is written here is soon written to the store once more, however busy the keeper is.
+        self.unlooked += self.buf.len() as u64;
+        if self.unlooked >= limits::LOG_LOOK_LEN {
+            self.unlooked = 0;
+            keeper::check_space(&self.shared);
+        }
         self.buf.clear();
         self.buf.shrink_to(2 * limits::LOG_WRITE_LEN);
         self.dirty = true;

@@ -123,7 +123,15 @@ impl Group {
         let storage = LogStorage::new(log.clone());
         let factory = Factory::new(options.id, peers.clone(), lease.clone());
         let raft = Raft::new(options.id, config, factory.clone(), storage, sm).await?;
-        let voters = raft.voter_ids().count();
+        // Asked of Raft's core itself: what it publishes says nothing until it has begun to work, and a voter that took its
+        // group for empty would vote without waiting.
+        let id = options.id;
+        let (voters, led) = raft
+            .with_raft_state(move |state| {
+                let voters = state.membership_state.effective().voter_ids().count();
+                (voters, state.vote_ref().leader_id.voted_for == id)
+            })
+            .await?;
         let gate = if restarted && voters > 1 {
             VoteGate::closed_for(clock.clone(), options.election_timeout_max)
         } else {
@@ -154,7 +162,7 @@ impl Group {
             clock,
             options,
         });
-        tokio::spawn(group.clone().stand(voters == 1));
+        tokio::spawn(group.clone().stand(voters == 1, led));
         tokio::spawn(group.clone().keep_role());
         tokio::spawn(group.clone().propose());
         tokio::spawn(group.clone().tick());
@@ -173,15 +181,7 @@ impl Group {
 
     /// Lets the node stand for election once its promises of before the restart have run out. One that led before lets
     /// the others go first: they have been warm all along, and what killed it may kill it again.
-    async fn stand(self: Arc<Self>, alone: bool) {
-        let led = self
-            .raft
-            .server_metrics()
-            .borrow_watched()
-            .vote
-            .leader_id
-            .voted_for
-            == self.id;
+    async fn stand(self: Arc<Self>, alone: bool, led: bool) {
         tokio::time::sleep(self.gate.remaining()).await;
         if led && !alone {
             // The others stand after their lease and their own timeout, of which some has passed.
@@ -261,7 +261,7 @@ impl Group {
                     .store(self.clock.boottime_ms(), Ordering::Relaxed);
                 for payload in proposal.payloads {
                     let (responder, done) = ProgressResponder::complete_only();
-                    if proposal.batch % 100 == 0 && crate::base::planted::staged("refused-proposal")
+                    if proposal.batch % 25 == 0 && crate::base::planted::staged("refused-proposal")
                     {
                         // As Raft may: it refuses this one and takes the next before that is known.
                         tokio::spawn(async move {
@@ -278,9 +278,15 @@ impl Group {
                     }
                     let (group, era) = (self.clone(), proposal.era);
                     tokio::spawn(async move {
-                        if !matches!(done.await, Ok(Ok(_))) && group.engine.era() == era {
+                        if matches!(done.await, Ok(Ok(_))) {
+                            return;
+                        }
+                        if group.engine.era() == era {
                             tracing::warn!("a batch was not accepted: the epoch ends");
                             group.end_epoch().await;
+                        } else {
+                            // The engine ended it already, by what it applied: another is opened if none was.
+                            group.reopen.notify_one();
                         }
                     });
                 }
@@ -314,8 +320,18 @@ impl Group {
     async fn purge(self: Arc<Self>) {
         let mut every = tokio::time::interval(PURGE_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut merging: Option<tokio::task::JoinHandle<bool>> = None;
         loop {
             every.tick().await;
+            if self.log.space() != Space::Ok
+                && merging.as_ref().is_none_or(|merge| merge.is_finished())
+            {
+                let (store, free) = (self.store.clone(), self.log.stats().free);
+                let data = self.engine.lock().ks.bytes();
+                merging = Some(tokio::task::spawn_blocking(move || {
+                    store.reclaim(data, free)
+                }));
+            }
             // Where the disk is short of room, the log gives up what it need not keep.
             if self.log.stats().bytes < self.options.log_keep_bytes && self.log.space() == Space::Ok
             {

@@ -43,6 +43,9 @@ const STALL_CHECK: Duration = Duration::from_millis(500);
 /// Retries after "unreachable", milliseconds; the last repeats. Short: a peer that restarts is
 /// replicated to at once, and a refused connection costs nothing.
 const BACKOFF_MS: [u64; 5] = [10, 20, 40, 80, 100];
+/// The pause after a stream that could not be begun. Raft's own pauses come where it is asked for the next request, and a peer
+/// that refuses the connection never asks: it would be tried as fast as a processor goes, for as long as it is down.
+const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
 struct Shared {
     own: NodeId,
@@ -209,10 +212,13 @@ impl RaftNetworkV2<Config> for Client {
                 room: Semaphore::new(ROOM),
             });
             let outgoing = outgoing(input, session.clone());
-            let answers = within(STALL, self.grpc.append(outgoing)).await;
-            let answers =
-                answers.map_err(|status| self.failure(RPCTypes::AppendEntries, &status, STALL))?;
-            Ok(session.answers(answers.into_inner()))
+            match within(STALL, self.grpc.append(outgoing)).await {
+                Ok(answers) => Ok(session.answers(answers.into_inner())),
+                Err(status) => {
+                    tokio::time::sleep(REFUSED_PAUSE).await;
+                    Err(self.failure(RPCTypes::AppendEntries, &status, STALL))
+                }
+            }
         })
     }
 

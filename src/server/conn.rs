@@ -120,8 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Event::Closed => break,
                 Event::Needs(Need::Primary) => match relay::primary(&self.server).await {
                     relay::Primary::Here => self.stuck = None,
-                    relay::Primary::At(stream) => {
-                        let _ = self.relay(stream).await;
+                    relay::Primary::At(node, stream) => {
+                        let _ = self.relay(node, stream).await;
                         break;
                     }
                     relay::Primary::None => {
@@ -176,13 +176,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     }
 
     /// From here on the primary's connection speaks: bytes pass both ways.
-    async fn relay(&mut self, mut upstream: relay::Stream) -> std::io::Result<()> {
+    async fn relay(&mut self, node: u64, stream: relay::Stream) -> std::io::Result<()> {
         let tracking = self.hand_over_tracking();
         // What it was served here is not watched over at the primary.
         if tracking.as_ref().is_some_and(|o| o.redirect == 0) && self.session.client.resp3() {
             self.stream.write_all(&caches::forget_all()).await?;
             self.stream.flush().await?;
         }
+        let (mut upstream, unanswered) = relay::Upstream::new(stream);
         let preamble = relay::Preamble::of(&self.session, self.held.out.proto(), tracking);
         upstream.write_all(&preamble.encode()).await?;
         upstream.write_all(&self.input).await?;
@@ -194,6 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         tokio::select! {
             copied = tokio::io::copy_bidirectional(&mut self.stream, &mut upstream) => copied.map(|_| ()),
             () = poll_fn(|cx| if client.killed() { Poll::Ready(()) } else { client.receive(cx.waker()); Poll::Pending }) => Ok(()),
+            () = relay::overtaken(&self.server, node, unanswered) => Ok(()),
         }
     }
 

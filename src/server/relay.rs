@@ -3,16 +3,18 @@
 //! The standby authenticated the client; the connection between the nodes is mutual TLS and
 //! carries, ahead of the client's bytes, who the client is and what its session had set. From then
 //! on both nodes pass bytes. Nothing that may have reached a primary is ever sent a second time:
-//! when the primary is lost the client's connection ends.
+//! when the primary is lost, or has a successor and answers no more, the client's connection ends.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use crate::base::limits::RELAY_WAIT_SECONDS_MAX;
 use crate::command::tracking::Options;
@@ -44,7 +46,8 @@ pub trait Dial: Send + Sync {
 pub enum Primary {
     /// This node leads now.
     Here,
-    At(Stream),
+    /// At this node.
+    At(u64, Stream),
     /// None was found in time.
     None,
 }
@@ -65,7 +68,7 @@ pub async fn primary(server: &Server) -> Primary {
             if let Some(leader) = leader
                 && let Ok(stream) = server.relay.dial(leader.id).await
             {
-                return Primary::At(stream);
+                return Primary::At(leader.id, stream);
             }
             // Woken by a change of leader; the pause is for a leader that does not answer yet, or for this node's own epoch.
             let _ = tokio::time::timeout(Duration::from_millis(20), view.changed()).await;
@@ -74,6 +77,84 @@ pub async fn primary(server: &Server) -> Primary {
     tokio::time::timeout(Duration::from_secs(RELAY_WAIT_SECONDS_MAX), search)
         .await
         .unwrap_or(Primary::None)
+}
+
+/// How long a node that leads no more has to answer what was passed on to it.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// A connection to a primary, which knows since when something passed on to it is not answered.
+pub struct Upstream {
+    stream: Stream,
+    unanswered: Unanswered,
+}
+
+/// Since when nothing has come back for what was passed on.
+#[derive(Clone, Default)]
+pub struct Unanswered(Arc<Mutex<Option<Instant>>>);
+
+impl Upstream {
+    pub fn new(stream: Stream) -> (Upstream, Unanswered) {
+        let unanswered = Unanswered::default();
+        let upstream = Upstream {
+            stream,
+            unanswered: unanswered.clone(),
+        };
+        (upstream, unanswered)
+    }
+}
+
+impl AsyncRead for Upstream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            *self.unanswered.0.lock() = None;
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Upstream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.unanswered.0.lock().get_or_insert_with(Instant::now);
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Resolves when `node`, which led, has a successor and owes an answer for too long: it may be paused or cut off, and its
+/// connection may stay open for ever.
+pub async fn overtaken(server: &Server, node: u64, unanswered: Unanswered) {
+    let mut view = server.view.clone();
+    loop {
+        let led_by = view.borrow_and_update().leader.as_ref().map(|l| l.id);
+        if led_by.is_none_or(|id| id == node) {
+            if view.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            continue;
+        }
+        let since = *unanswered.0.lock();
+        if since.is_some_and(|at| at.elapsed() >= GRACE) {
+            return;
+        }
+        tokio::time::sleep(GRACE / 4).await;
+    }
 }
 
 /// What the primary is told of a relayed client.

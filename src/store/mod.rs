@@ -223,6 +223,29 @@ impl Store {
         self.shared.db().map_or(0, |db| db.disk_bytes())
     }
 
+    /// Frees disk that removed rows still take, where that is worth it and `free` bytes of disk suffice. `data` is what
+    /// all rows stand for, bytes. Blocks while it merges; true where it did.
+    pub fn reclaim(&self, data: u64, free: u64) -> bool {
+        let Ok(db) = self.shared.db() else {
+            return false;
+        };
+        // The merge leaves about as much as the data, and at most what there is.
+        let need = db
+            .disk_bytes()
+            .min(data + data / 2 + limits::STORE_WINDOW_BYTES as u64);
+        let merge = db.worth_merging(data) && free > need;
+        if merge {
+            tracing::info!(
+                free,
+                data,
+                bytes = db.disk_bytes(),
+                "the store is merged to free disk"
+            );
+            db.merge_all();
+        }
+        merge
+    }
+
     /// Writes what was submitted, and closes the files. Blocks.
     ///
     /// # Errors

@@ -213,6 +213,21 @@ impl Db {
         self.number("rocksdb.live-sst-files-size")
     }
 
+    /// Whether so much of what the files hold was removed since that merging all of it frees room. `data` is what the
+    /// rows stand for, bytes. Merges of their own come by what is added, so that after a great removal none may come.
+    pub fn worth_merging(&self, data: u64) -> bool {
+        let files = self.db.live_files().unwrap_or_default();
+        let removed: u64 = files.iter().map(|file| file.num_deletions).sum();
+        let rows: u64 = files.iter().map(|file| file.num_entries).sum();
+        // One removal of a range can stand for any number of rows.
+        removed * 4 > rows || (removed > 0 && self.disk_bytes() > 2 * data + FILE_BYTES)
+    }
+
+    /// Merges all runs into one without what was removed. Takes as much disk as it leaves until it is done. Blocks.
+    pub fn merge_all(&self) {
+        self.db.compact_range::<&[u8], &[u8]>(None, None);
+    }
+
     /// Fails if merging in the background has failed: RocksDB then takes nothing more, and says so here only.
     pub fn health(&self) -> Result<(), Error> {
         match self.number("rocksdb.background-errors") {

@@ -128,6 +128,33 @@ fn rows_in(dir: &Path) -> Model {
 }
 
 #[test]
+fn what_was_removed_gives_its_disk_back() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, _) = open(temp.path());
+    let key = |n: u64| format!("key:{n:04}").into_bytes();
+    let (mut put, mut delete) = (Rows::new(), Rows::new());
+    for n in 0..2000 {
+        // What compression makes nothing of.
+        let value: Vec<u8> = (0..64).flat_map(|_| rand::random::<[u8; 16]>()).collect();
+        put.put(&key(n), &value);
+        delete.delete(&key(n));
+    }
+    store.submit(put, at(1));
+    store.flush_blocking().unwrap();
+    let full = store.disk_bytes();
+    assert!(full > 2_000_000, "{full}");
+    assert!(!store.reclaim(2_000_000, u64::MAX), "nothing was removed");
+    store.submit(delete, at(2));
+    store.flush_blocking().unwrap();
+    assert!(store.disk_bytes() >= full, "removing alone frees nothing");
+    assert!(!store.reclaim(0, 1000), "a merge needs room itself");
+    assert!(store.reclaim(0, u64::MAX));
+    assert!(store.disk_bytes() < full / 10, "{}", store.disk_bytes());
+    assert_eq!(rows_of(&store), Model::new());
+    assert!(!store.reclaim(0, u64::MAX), "once is enough");
+}
+
+#[test]
 fn what_was_flushed_is_there_again() {
     let temp = tempfile::tempdir().unwrap();
     let (store, position) = open(temp.path());

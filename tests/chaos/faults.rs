@@ -95,11 +95,16 @@ impl Stage<'_> {
         let time = self.load.clock.now();
         signal(pid, Signal::KILL);
         let acked = self.load.wait_ack_after(time, PATIENCE)?;
+        // The supervisor writes down what became of it a moment later.
+        let restarted = wait_for("a new process of the standby", PATIENCE, || {
+            let nodes = self.cluster.service().ok()?.nodes;
+            let mut again = nodes.iter().filter(|n| n.id == victim.id);
+            again
+                .any(|n| n.pid.is_some() && n.pid != victim.pid)
+                .then_some(())
+        })
+        .is_ok();
         let (after, _) = self.whole()?;
-        let nodes = self.cluster.service()?.nodes;
-        let restarted = nodes
-            .iter()
-            .any(|n| n.id == victim.id && n.pid != victim.pid);
         Ok(Strike {
             what: format!("kill of a standby, node {}", victim.id),
             struck: restarted,

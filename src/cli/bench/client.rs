@@ -120,6 +120,21 @@ impl Client {
         }
     }
 
+    /// Sends `requests` at once and waits for their `count` answers, errors among them.
+    ///
+    /// # Errors
+    /// When one does not come.
+    pub async fn answers(&mut self, requests: &[u8], count: usize) -> anyhow::Result<Vec<Value>> {
+        self.stream.write_all(requests).await?;
+        self.stream.flush().await?;
+        let mut values = Vec::new();
+        while values.len() < count {
+            let next = tokio::time::timeout(PATIENCE, self.answer()).await;
+            values.push(next.with_context(|| format!("no answer within {PATIENCE:?}"))??);
+        }
+        Ok(values)
+    }
+
     async fn answer(&mut self) -> anyhow::Result<Value> {
         loop {
             if let Some((value, taken)) = parse_value(&self.buffer)? {

@@ -5,7 +5,8 @@
 //! - Everything that is begun listens on loopback, is stopped by its pid, and its folder is removed.
 //!
 //! `load` is the generator (`mix` what it sends, `pipe` and `replies` how it reads), `null` measures its own limit;
-//! `pontoon` and `redis` are the sides; `versus` compares them.
+//! `pontoon` and `redis` are the sides; `versus` compares their rates, `memory` and `restart` what they are called after;
+//! `failover` is of Pontoon alone.
 
 /// Tells whoever waits what goes on, on standard error.
 macro_rules! progress {
@@ -13,8 +14,10 @@ macro_rules! progress {
 }
 
 mod client;
+mod failover;
 mod fill;
 mod load;
+mod memory;
 mod mix;
 mod null;
 mod pipe;
@@ -23,6 +26,7 @@ mod pontoon;
 mod process;
 mod redis;
 mod replies;
+mod restart;
 mod stats;
 mod syncs;
 mod versus;
@@ -37,21 +41,45 @@ use super::{Answer, told_to_stop};
 /// median over the pairs, with its least and greatest. A row does not count, and the exit code is 3, where the
 /// generator could not drive 1.3 times the fastest rate of the row, or the store's backlog grew by more than a window.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   pontoon bench                                          SET and GET, pipeline 1 and 16: an hour and a half
   pontoon bench --mix set --pipeline 16 --duration 10 --warm-up 3 --pairs 3
-  pontoon bench --plan premium --peer redis-replicas --dir /var/tmp --output json")]
+  pontoon bench --plan premium --peer redis-replicas --dir /var/tmp --output json
+  pontoon bench memory                                   resident memory of a million keys against Redis's
+  pontoon bench restart                                  kill -9 until values are right again, against Redis's
+  pontoon bench failover --count 20                      the primary killed until writes are acknowledged again"
+)]
 pub struct Args {
     #[command(flatten)]
     versus: versus::Args,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+/// What else is measured.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    Memory(memory::Args),
+    Restart(restart::Args),
+    Failover(failover::Args),
 }
 
 /// Carries it out.
 pub fn run(args: Args) -> anyhow::Result<Answer> {
     super::runtime(1)?.block_on(async {
+        let measured = async {
+            match &args.what {
+                None => versus::run(&args.versus).await,
+                Some(What::Memory(args)) => memory::run(args).await,
+                Some(What::Restart(args)) => restart::run(args).await,
+                Some(What::Failover(args)) => failover::run(args).await,
+            }
+        };
         tokio::select! {
-            done = versus::run(&args.versus) => done,
+            done = measured => done,
             // What was begun is stopped as its values are dropped.
             told = told_to_stop() => { told?; bail!("told to stop") }
         }

@@ -14,12 +14,9 @@ use crate::gateway::operator;
 use crate::proto::{Empty, LogStatusReply};
 use crate::tls::peer::Credentials;
 
-/// How the cluster is to be.
+/// How the nodes of the cluster are to be.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Wanted {
-    /// Pontoon's plan: one node or three
-    #[arg(long, value_enum, default_value = "hobbyist")]
-    pub plan: Plan,
     /// The memory of a node's plan, MiB
     #[arg(long, value_name = "MB", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(64..=1_048_576))]
     pub memory: u64,
@@ -60,10 +57,10 @@ impl Pontoon {
     ///
     /// # Errors
     /// When it does not.
-    pub async fn start(dir: &Path, wanted: &Wanted) -> anyhow::Result<Pontoon> {
+    pub async fn start(dir: &Path, plan: Plan, wanted: &Wanted) -> anyhow::Result<Pontoon> {
         let mut args = vec![
             "dev".to_string(),
-            format!("--plan={}", wanted.plan.name()),
+            format!("--plan={}", plan.name()),
             format!("--dir={}", dir.display()),
             format!("--port={}", dev::free_ports(1)?[0]),
             format!("--memory={}", wanted.memory),
@@ -78,20 +75,7 @@ impl Pontoon {
         let program = std::env::current_exe()?;
         let printed = dir.with_extension("printed");
         let mut process = Process::begin("pontoon dev", &program, &args, &printed)?;
-        let began = Instant::now();
-        loop {
-            process.check()?;
-            if Service::read(dir).is_ok_and(|s| serves(&s, wanted.plan)) {
-                break;
-            }
-            ensure!(
-                began.elapsed() < PATIENCE,
-                "Pontoon does not serve after {} s; its logs are in {}/node-*/log",
-                PATIENCE.as_secs(),
-                dir.display()
-            );
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        wait_whole(dir, Some(&mut process)).await?;
         let service = Service::read(dir)?;
         let credentials = Credentials::open(&service.cluster_id, dev::credentials(dir))?;
         Ok(Pontoon {
@@ -99,6 +83,14 @@ impl Pontoon {
             credentials,
             _process: process,
         })
+    }
+
+    /// Waits until every node runs, one as primary and the others as its standbys.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn whole(&self) -> anyhow::Result<()> {
+        wait_whole(&self.dir, None).await
     }
 
     /// How the cluster is now.
@@ -198,10 +190,29 @@ impl Pontoon {
 /// What an idle cluster's marks leave in the backlog between two flushes, bytes.
 const BACKLOG_SETTLED: u64 = 64 * 1024;
 
-fn serves(service: &Service, plan: Plan) -> bool {
-    let role = |name: &str| service.nodes.iter().filter(|n| n.role == name).count() as u64;
+async fn wait_whole(dir: &Path, mut process: Option<&mut Process>) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        if let Some(process) = &mut process {
+            process.check()?;
+        }
+        if Service::read(dir).is_ok_and(|s| serves(&s)) {
+            return Ok(());
+        }
+        ensure!(
+            began.elapsed() < PATIENCE,
+            "Pontoon does not serve after {} s; its logs are in {}/node-*/log",
+            PATIENCE.as_secs(),
+            dir.display()
+        );
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn serves(service: &Service) -> bool {
+    let role = |name: &str| service.nodes.iter().filter(|n| n.role == name).count();
     service.running
         && service.nodes.iter().all(|n| n.pid.is_some())
         && role("primary") == 1
-        && role("standby") == plan.nodes() - 1
+        && role("standby") == service.nodes.len() - 1
 }

@@ -113,6 +113,27 @@ pub fn signal_pid(pid: u32, signal: Signal) {
     }
 }
 
+/// The resident memory of a process now and at its greatest, bytes: VmRSS and VmHWM of `/proc/PID/status` (proc(5)).
+///
+/// # Errors
+/// When there is no such process.
+pub fn resident(pid: u32) -> anyhow::Result<(u64, u64)> {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&path).context(path)?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|l| l.strip_prefix(name))?;
+        let kib: u64 = line
+            .trim_start_matches(':')
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()?;
+        Some(kib * 1024)
+    };
+    let both = field("VmRSS").zip(field("VmHWM"));
+    both.with_context(|| format!("process {pid} has no memory"))
+}
+
 /// The processor time that processes have used, seconds.
 pub fn cpu_seconds(pids: &[u32]) -> f64 {
     let ticks: u64 = pids.iter().filter_map(|pid| cpu_ticks(*pid)).sum();
@@ -132,6 +153,13 @@ fn cpu_ticks(pid: u32) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_read_and_its_peak_is_no_less() {
+        let (now, peak) = resident(std::process::id()).unwrap();
+        assert!(now > 100_000 && peak >= now, "{now} {peak}");
+        assert!(resident(0).is_err());
+    }
 
     #[test]
     fn the_time_of_a_process_is_read() {

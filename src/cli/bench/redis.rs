@@ -71,6 +71,16 @@ impl Redis {
         &self.target
     }
 
+    /// kill -9, and the same server again on the same folder. Does not wait until it answers.
+    ///
+    /// # Errors
+    /// When it cannot be begun.
+    pub fn restart(&mut self, program: &Path) -> anyhow::Result<()> {
+        self.process.kill();
+        self.process = begin(program, &self.dir)?;
+        Ok(())
+    }
+
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.process.pid()

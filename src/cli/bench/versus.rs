@@ -18,6 +18,7 @@ use super::syncs::Counting;
 use super::{fill, null, process};
 use crate::base::limits::STORE_WINDOW_BYTES;
 use crate::cli::admin::table;
+use crate::cli::dev::Plan;
 use crate::cli::{Answer, Output, print};
 
 /// What the generator must be able to drive, as a multiple of the fastest rate of a row.
@@ -28,6 +29,9 @@ const BATCH_LEN_MAX: u64 = 16 * 1024 * 1024;
 /// What is compared, and how long.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Pontoon's plan: one node or three
+    #[arg(long, value_enum, default_value = "hobbyist")]
+    plan: Plan,
     #[command(flatten)]
     pontoon: pontoon::Wanted,
     /// What is asked
@@ -130,7 +134,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
             replicas.push(Redis::start(&args.redis_server, &dir, Some(&redis)).await?);
         }
     }
-    let pontoon = Pontoon::start(&scratch.path.join("pontoon"), &args.pontoon).await?;
+    let pontoon = Pontoon::start(&scratch.path.join("pontoon"), args.plan, &args.pontoon).await?;
     let mut sides = Sides {
         pontoon,
         redis,
@@ -166,7 +170,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
         || {
             format!(
                 "Pontoon {} against redis-server {version} ({}), {CIPHER}, {} connections, values of {} bytes, {} keys\n\n{}",
-                args.pontoon.plan.name(),
+                args.plan.name(),
                 peer_text(args.peer),
                 args.connections,
                 args.value_size,
@@ -176,7 +180,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
         },
         || {
             json!({
-                "plan": args.pontoon.plan.name(), "unrestricted": args.pontoon.unrestricted,
+                "plan": args.plan.name(), "unrestricted": args.pontoon.unrestricted,
                 "redis_version": version, "peer": peer_text(args.peer), "cipher": CIPHER,
                 "connections": args.connections, "value_size": args.value_size, "keys": args.keys,
                 "duration_s": args.duration, "warm_up_s": args.warm_up, "rows": rows, "sound": sound,

@@ -125,6 +125,22 @@ fn low_space_is_told_and_lifted_with_a_margin() {
 }
 
 #[test]
+fn what_is_written_is_followed_by_a_look_at_the_space() {
+    let (dir, disk) = fresh();
+    let mut large = options(&disk);
+    large.segment_len = 4 << 20;
+    let log = Log::open(dir.path(), large).unwrap();
+    // Made before the space goes: no segment is made below, and the keeper is too slow to be what is seen.
+    append(&log, (0..9).map(|i| entry(1, i, 100_000)).collect());
+    until("the next segment", || segments(dir.path()) == [1, 2]);
+    append(&log, (9..18).map(|i| entry(1, i, 100_000)).collect());
+    until("room", || log.space() == Space::Ok);
+    disk.free.store(1 << 19, Ordering::SeqCst);
+    append(&log, (18..30).map(|i| entry(1, i, 100_000)).collect());
+    assert_eq!(log.space(), Space::Low, "once the write has returned");
+}
+
+#[test]
 fn a_full_disk_takes_the_ballast_and_the_log_goes_on() {
     let (dir, disk) = fresh();
     let ballast = dir.path().join("ballast");

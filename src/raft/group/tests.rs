@@ -41,6 +41,11 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 async fn start(dir: &Path, cluster: &str) -> Arc<Group> {
+    start_among(dir, cluster, &[1]).await
+}
+
+/// Member 1 of a group that has these voters when it is new.
+async fn start_among(dir: &Path, cluster: &str, voters: &[NodeId]) -> Arc<Group> {
     claim(dir, cluster).unwrap();
     let ca = dir.join(format!("ca-{cluster}"));
     std::fs::create_dir_all(&ca).unwrap();
@@ -91,10 +96,30 @@ async fn start(dir: &Path, cluster: &str) -> Arc<Group> {
         .await
         .unwrap();
     group
-        .bootstrap(BTreeMap::from([(1, member(1))]))
+        .bootstrap(voters.iter().map(|id| (*id, member(*id))).collect())
         .await
         .unwrap();
     group
+}
+
+#[test]
+fn a_restarted_voter_among_others_does_not_vote_at_once() {
+    let dir = TempDir::new().unwrap();
+    // Often: what is known of the members just after the start was a matter of chance once.
+    for round in 0..20 {
+        let runtime = runtime();
+        runtime.block_on(async {
+            let group = start_among(dir.path(), "one", &[1, 2]).await;
+            if round == 0 {
+                group.raft.trigger().elect(false).await.unwrap();
+                until("a vote", || group.log.vote().is_some()).await;
+            } else {
+                let left = group.gate.remaining();
+                assert!(!left.is_zero(), "round {round}: it may vote at once");
+            }
+            group.stop().await;
+        });
+    }
 }
 
 async fn until(what: &str, test: impl Fn() -> bool) {

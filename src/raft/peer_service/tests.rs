@@ -728,6 +728,19 @@ async fn an_unreachable_peer_is_an_error_and_soon() {
         "{answer:?}"
     );
     assert!(begun.elapsed() < TIME / 2);
+    // Raft begins the next stream at once, and pauses only where it is asked for a request, which never happens here.
+    let begun = Instant::now();
+    for _ in 0..5 {
+        let began = client
+            .stream_append(stream::iter([request(1, &[1])]), option())
+            .await;
+        assert!(began.is_err());
+    }
+    assert!(
+        begun.elapsed() >= Duration::from_millis(100),
+        "streams to nobody are begun without pause: {:?}",
+        begun.elapsed()
+    );
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mute = Member {
         peer_addr: silent.local_addr().unwrap().to_string(),
