@@ -15,6 +15,7 @@ pub mod mutation;
 pub mod resp;
 // Floor 2: the data set in memory.
 pub mod keyspace;
+pub mod rdb;
 // Floor 3: what clients can ask.
 pub mod command;
 // Floor 4: execution, the log, the store.

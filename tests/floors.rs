@@ -33,6 +33,7 @@ fn floors() -> BTreeMap<&'static str, Floor> {
         ("mutation", At(1)),
         ("script", At(1)),
         ("keyspace", At(2)),
+        ("rdb", At(2)),
         ("command", At(3)),
         ("engine", At(4)),
         ("log", At(4)),

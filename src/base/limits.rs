@@ -153,6 +153,8 @@ pub const LATENCY_SAMPLES_MAX: usize = 160;
 pub const DEBUG_SLEEP_LOCKED_MAX: std::time::Duration = std::time::Duration::from_millis(100);
 /// Keys that one DEBUG POPULATE makes. Beyond: refused.
 pub const DEBUG_POPULATE_MAX: u64 = 10_000_000;
+/// MIGRATE commands under way at once. Beyond: refused.
+pub const MIGRATIONS_MAX: usize = 16;
 /// Clients that MONITOR at once. Beyond: refused.
 pub const MONITORS_MAX: usize = 64;
 /// Members that ZRANDMEMBER with a negative count picks. Beyond: "ERR value is out of range".

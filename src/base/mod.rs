@@ -5,4 +5,5 @@ pub mod glob;
 pub mod limits;
 pub mod number;
 pub mod planted;
+pub mod rows;
 pub mod slot;

@@ -1,4 +1,5 @@
-//! The command line: `pontoon node`, `dev`, `admin`, `gateway`, `bench`, `certs`, `health`, `version`.
+//! The command line: `pontoon node`, `dev`, `admin`, `gateway`, `bench`, `import`, `export`, `certs`,
+//! `health`, `version`.
 //!
 //! - What a command answers goes to standard output, everything else to standard error.
 //! - Exit codes: 0 done; 1 it could not be done, with the reason; 2 the command line was wrong; 3 it was done and the
@@ -9,9 +10,13 @@ mod admin;
 mod bench;
 mod certs;
 mod dev;
+mod export;
 mod gateway;
 mod health;
+mod import;
 mod node;
+mod progress;
+mod redis;
 
 use std::process::ExitCode;
 
@@ -47,6 +52,10 @@ enum Command {
     Gateway(gateway::Args),
     /// Measures Pontoon against Redis on this machine
     Bench(bench::Args),
+    /// Carries an RDB file or a running Redis into a service
+    Import(import::Args),
+    /// Writes a service's data to an RDB file
+    Export(export::Args),
     /// Makes a CA, certificates and a password for a cluster
     Certs(certs::Args),
     /// Asks a listener whether it answers: a health check
@@ -105,6 +114,8 @@ pub fn main() -> ExitCode {
         Command::Admin(args) => admin::run(args),
         Command::Gateway(args) => gateway::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Import(args) => import::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Certs(args) => certs::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Version { output } => {

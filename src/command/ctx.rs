@@ -99,7 +99,7 @@ impl Ctx<'_> {
         if self.standby {
             return Err(Fail::READONLY);
         }
-        let fresh = evict::fresh(self.now, &self.settings.eviction);
+        self.turn.effects.access = evict::fresh(self.now, &self.settings.eviction);
         self.before(&m);
         let created = self.creates(&m);
         self.ks
@@ -115,16 +115,16 @@ impl Ctx<'_> {
                 self.wrote_db(b);
             }
             Mutation::Rename { db, key, to_db, to } => {
-                self.wrote(db, key, fresh, Told::ALL);
-                self.wrote(to_db, to, fresh, Told::ALL);
+                self.wrote(db, key, Told::ALL);
+                self.wrote(to_db, to, Told::ALL);
             }
-            Mutation::Copy { to_db, to, .. } => self.wrote(to_db, to, fresh, Told::ALL),
+            Mutation::Copy { to_db, to, .. } => self.wrote(to_db, to, Told::ALL),
             Mutation::SystemPut { .. } | Mutation::SystemDel { .. } => {
                 self.gate.wrote_system(self.turn.batch);
             }
             _ => {
                 if let Some((db, key)) = m.key() {
-                    self.wrote(db, key, fresh, Told::of(&m));
+                    self.wrote(db, key, Told::of(&m));
                 }
             }
         }
@@ -182,16 +182,13 @@ impl Ctx<'_> {
         absent.then_some((db, key))
     }
 
-    fn wrote(&mut self, db: u32, key: &[u8], fresh: u32, told: Told) {
+    fn wrote(&mut self, db: u32, key: &[u8], told: Told) {
         self.gate.wrote(db, self.ks.seed.hash(key), self.turn.batch);
         if told.watchers {
             self.touched(db, key);
         }
         if told.waiters {
             self.blocking.touch(db, key);
-        }
-        if let Some(entry) = self.ks.entry_mut(db, key).filter(|e| e.access == 0) {
-            entry.access = fresh;
         }
     }
 
@@ -224,9 +221,20 @@ impl Ctx<'_> {
     /// Prepares a look at a key: deletes it if it has expired, and makes the reply wait for what
     /// changed it. After this, `ks.entry` of several keys may be held at once ([`Ctx::peek`]).
     pub fn prepare(&mut self, db: u32, key: &[u8]) {
-        self.wait = self.wait.max(self.gate.key(db, self.ks.seed.hash(key)));
+        let hash = self.ks.seed.hash(key);
+        self.wait = self.wait.max(self.gate.key(db, hash));
+        if self
+            .ks
+            .entry_at(db, hash, key)
+            .is_some_and(|e| e.expired(self.now))
+        {
+            self.found_expired(db, key);
+        }
+    }
+
+    fn found_expired(&mut self, db: u32, key: &[u8]) {
         let held = self.now < self.settings.paused_until;
-        if !self.standby && !held && self.ks.entry(db, key).is_some_and(|e| e.expired(self.now)) {
+        if !self.standby && !held {
             self.expire_now(db, key);
         }
     }
@@ -271,18 +279,20 @@ impl Ctx<'_> {
     }
 
     fn look(&mut self, key: &[u8]) -> bool {
-        self.prepare(self.db, key);
+        let hash = self.ks.seed.hash(key);
+        self.wait = self.wait.max(self.gate.key(self.db, hash));
         let (now, no_touch) = (self.now, self.no_touch || self.standby);
-        let settings = &self.settings.eviction;
-        match self.ks.entry_mut(self.db, key).filter(|e| !e.expired(now)) {
-            Some(entry) => {
-                if !no_touch {
-                    evict::touch(&mut entry.access, now, settings, self.rng);
-                }
-                true
-            }
-            None => false,
+        let Some(entry) = self.ks.entry_at_mut(self.db, hash, key) else {
+            return false;
+        };
+        if entry.expired(now) {
+            self.found_expired(self.db, key);
+            return false;
         }
+        if !no_touch {
+            evict::touch(&mut entry.access, now, &self.settings.eviction, self.rng);
+        }
+        true
     }
 
     /// The reply depends on whole databases (SCAN, KEYS, DBSIZE, RANDOMKEY).

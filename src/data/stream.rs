@@ -193,11 +193,25 @@ impl Stream {
 
     /// Puts an entry in its place; its id is not there yet. The header stays as it is.
     pub fn insert(&mut self, id: Id, fields: &[u8], limits: &Limits) {
+        self.place(id, fields, |chunk| !chunk.full(fields.len(), limits));
+    }
+
+    /// Puts an entry back that was taken out: into the chunk that was given it before.
+    pub fn put_back(&mut self, id: Id, fields: &[u8], limits: &Limits) {
+        self.place(id, fields, |chunk| {
+            let had = chunk.ids.len() < chunk.given;
+            chunk.given -= usize::from(had);
+            had || !chunk.full(fields.len(), limits)
+        });
+    }
+
+    /// Puts an entry into the chunk it lies in, or the one before it where that has room.
+    fn place(&mut self, id: Id, fields: &[u8], room: impl FnOnce(&mut Chunk) -> bool) {
         self.len += 1;
         self.heap += ENTRY_COST + fields.len();
         if let Some((_, chunk)) = self.chunks.range_mut(..=id).next_back() {
             let at = chunk.ids.partition_point(|&other| other < id);
-            if at < chunk.ids.len() || !chunk.full(fields.len(), limits) {
+            if room(chunk) || at < chunk.ids.len() {
                 chunk.insert(at, id, fields);
                 return;
             }
@@ -206,6 +220,19 @@ impl Stream {
         chunk.insert(0, id, fields);
         self.chunks.insert(id, chunk);
         self.heap += CHUNK_COST;
+    }
+
+    /// Takes the entry out that was added last, as if its chunk had never been given it.
+    pub fn take_back(&mut self, id: Id) -> Option<Box<[u8]>> {
+        let chunks = self.chunks.len();
+        let fields = self.remove(id)?;
+        if self.chunks.len() == chunks
+            && let Some(mut chunk) = self.chunks.last_entry()
+        {
+            let chunk = chunk.get_mut();
+            chunk.given = (chunk.given - 1).max(chunk.ids.len());
+        }
+        Some(fields)
     }
 
     /// Takes an entry out; its fields.
@@ -519,6 +546,27 @@ mod tests {
             s.insert(id, &[0; 20], &limits);
         }
         assert_eq!(s.chunks(), 5);
+    }
+
+    #[test]
+    fn what_is_undone_leaves_chunks_as_they_were() {
+        let limits = &Limits {
+            stream_node_max_entries: 10,
+            ..Limits::default()
+        };
+        let mut s = Stream::new();
+        for id in 1..=30 {
+            s.insert(id, b"f", limits);
+            assert!(s.take_back(id).is_some());
+            s.insert(id, b"f", limits);
+            s.remove(id);
+            s.put_back(id, b"f", limits);
+        }
+        for (id, fields) in s.pop_front(15) {
+            s.put_back(id, &fields, limits);
+        }
+        let lens: Vec<usize> = s.chunks.values().map(|c| c.ids.len()).collect();
+        assert_eq!(lens, [10, 10, 10]);
     }
 
     #[test]

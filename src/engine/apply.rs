@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 
-use crate::keyspace::{Diverged, Effects, RowOp};
+use crate::base::rows::Rows;
+use crate::keyspace::{Diverged, Effects};
 use crate::mutation::Mutation;
 use crate::mutation::codec::{Error as CodecError, Reader};
 use crate::mutation::entry::{Entry, Error as EntryError, Header, decode};
@@ -16,7 +17,7 @@ use super::core::{Core, Role};
 #[derive(Default)]
 pub struct Applied {
     /// Rows to write.
-    pub rows: Vec<RowOp>,
+    pub rows: Rows,
     /// False inside a batch of several parts: no position may be recorded here.
     pub complete: bool,
     /// Digest of the committed data after the entry.

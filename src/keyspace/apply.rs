@@ -6,7 +6,7 @@
 use crate::data::{Hash, List, Set, Small, Str, Stream, ZSet};
 use crate::mutation::Mutation;
 
-use super::rows::{self, RowOp};
+use super::rows;
 use super::undo::Undo;
 use super::value::{Coll, Entry, STR_ROW_MAX, Value};
 use super::{Db, Effects, Keyspace, digest};
@@ -320,10 +320,9 @@ impl Keyspace {
             key: Small::new(key),
             value: empty(generation),
             expire_at: 0,
-            access: 0,
+            access: fx.access,
         });
-        fx.rows
-            .push(rows::put_key(self.dbs[db as usize].slot, &entry));
+        rows::put_key(self.dbs[db as usize].slot, &entry, &mut fx.rows);
         self.put_entry(db, entry);
         Self::replaced(db, key, None, fx);
     }
@@ -338,9 +337,8 @@ impl Keyspace {
         if self.entry(db, key).is_some_and(|e| e.value.elements() == 0)
             && let Some(entry) = self.take_entry(db, key)
         {
-            fx.rows.push(RowOp::Delete {
-                key: rows::key_row(self.dbs[db as usize].slot, key),
-            });
+            fx.rows
+                .delete(&rows::key_row(self.dbs[db as usize].slot, key));
             fx.undo_by(|| Undo::Entry {
                 db,
                 key: entry.key.clone(),
@@ -351,9 +349,7 @@ impl Keyspace {
 
     fn delete_rows(&self, db: u32, gone: &Entry, fx: &mut Effects) {
         let slot = self.dbs[db as usize].slot;
-        fx.rows.push(RowOp::Delete {
-            key: rows::key_row(slot, gone.key.as_bytes()),
-        });
+        fx.rows.delete(&rows::key_row(slot, gone.key.as_bytes()));
         fx.rows
             .extend(gone.value.generation().map(rows::delete_generation));
     }
@@ -373,19 +369,13 @@ impl Keyspace {
 
     fn put_key_row(&self, db: u32, key: &[u8], fx: &mut Effects) {
         if let Some(entry) = self.entry(db, key) {
-            fx.rows
-                .push(rows::put_key(self.dbs[db as usize].slot, entry));
+            rows::put_key(self.dbs[db as usize].slot, entry, &mut fx.rows);
         }
     }
 
     // ---- keys -----------------------------------------------------------------------------------
 
     fn str_set(&mut self, db: u32, key: &[u8], value: &[u8], expire_at: u64, fx: &mut Effects) {
-        let old = self.take_entry(db, key);
-        let access = old.as_ref().map_or(0, |e| e.access);
-        if let Some(generation) = old.as_ref().and_then(|e| e.value.generation()) {
-            fx.rows.push(rows::delete_generation(generation));
-        }
         let value = if value.len() <= STR_ROW_MAX {
             Value::Str(Str::new(value))
         } else {
@@ -397,11 +387,44 @@ impl Keyspace {
             key: Small::new(key),
             value,
             expire_at,
-            access,
+            access: fx.access,
         });
-        rows::put_all(self.dbs[db as usize].slot, &entry, &mut fx.rows);
-        self.put_entry(db, entry);
+        let old = self.replace_entry(db, entry, fx);
         Self::replaced(db, key, old, fx);
+    }
+
+    /// Puts an entry in the place of the one with the same key, which keeps its access clock, and writes the rows
+    /// of both.
+    fn replace_entry(
+        &mut self,
+        db: u32,
+        mut entry: Box<Entry>,
+        fx: &mut Effects,
+    ) -> Option<Box<Entry>> {
+        let seed = self.seed;
+        let hash = seed.hash(entry.key.as_bytes());
+        let at = &mut self.dbs[db as usize];
+        let Some(place) = at.table.find_mut(hash, entry.key.as_bytes()) else {
+            rows::put_all(at.slot, &entry, &mut fx.rows);
+            self.put_entry(db, entry);
+            return None;
+        };
+        entry.access = place.access;
+        let generation = place.value.generation();
+        fx.rows.extend(generation.map(rows::delete_generation));
+        rows::put_all(at.slot, &entry, &mut fx.rows);
+        at.digest = at
+            .digest
+            .wrapping_sub(digest::key(place))
+            .wrapping_add(digest::key(&entry));
+        at.bytes = at.bytes - place.bytes() + entry.bytes();
+        if place.expire_at != 0 {
+            at.expires.remove(&(place.expire_at, place.key.clone()));
+        }
+        if entry.expire_at != 0 {
+            at.expires.insert((entry.expire_at, entry.key.clone()));
+        }
+        Some(std::mem::replace(place, entry))
     }
 
     /// A range of a string. The undo keeps a short string whole, and of a long one the bytes of the
@@ -439,7 +462,7 @@ impl Keyspace {
             key: Small::new(key),
             value,
             expire_at: was.as_ref().map_or(0, |e| e.expire_at),
-            access: was.as_ref().map_or(0, |e| e.access),
+            access: was.as_ref().map_or(fx.access, |e| e.access),
         });
         rows::put_all(self.dbs[db as usize].slot, &entry, &mut fx.rows);
         self.put_entry(db, entry);
@@ -500,9 +523,7 @@ impl Keyspace {
         let mut entry = self.take_entry(db, key)?;
         let replaced = self.take_entry(to_db, to);
         let slots = (self.dbs[db as usize].slot, self.dbs[to_db as usize].slot);
-        fx.rows.push(RowOp::Delete {
-            key: rows::key_row(slots.0, key),
-        });
+        fx.rows.delete(&rows::key_row(slots.0, key));
         fx.rows.extend(
             replaced
                 .as_ref()
@@ -510,7 +531,7 @@ impl Keyspace {
                 .map(rows::delete_generation),
         );
         entry.key = Small::new(to);
-        fx.rows.push(rows::put_key(slots.1, &entry));
+        rows::put_key(slots.1, &entry, &mut fx.rows);
         self.put_entry(to_db, entry);
         match &mut fx.undo {
             Some(undo) => {
@@ -537,7 +558,7 @@ impl Keyspace {
         }
         let mut entry = Box::new(self.entry(db, key)?.clone());
         entry.key = Small::new(to);
-        entry.access = 0;
+        entry.access = fx.access;
         if entry.value.generation().is_some() {
             let generation = self.new_generation();
             entry.value.set_generation(generation);

@@ -4,7 +4,7 @@
 
 use crate::data::Small;
 
-use super::rows::{self, RowOp};
+use super::rows;
 use super::undo::Undo;
 use super::value::Value;
 use super::{Effects, Keyspace, digest};
@@ -31,10 +31,7 @@ impl Keyspace {
                 .wrapping_add(digest::element(&[field, value]));
             Some((was, c.generation))
         })??;
-        fx.rows.push(RowOp::Put {
-            key: rows::element_row(generation, field),
-            value: value.into(),
-        });
+        rows::put_element(generation, field, value, &mut fx.rows);
         fx.undo_by(|| Undo::HashField {
             db,
             key: Small::new(key),
@@ -59,9 +56,7 @@ impl Keyspace {
             c.sum = c.sum.wrapping_sub(digest::element(&[field, &was]));
             Some((was, c.generation))
         })??;
-        fx.rows.push(RowOp::Delete {
-            key: rows::element_row(generation, field),
-        });
+        fx.rows.delete(&rows::element_row(generation, field));
         fx.undo_by(|| Undo::HashField {
             db,
             key: Small::new(key),
@@ -98,15 +93,11 @@ impl Keyspace {
             }
             Some(c.generation)
         })??;
-        let row = rows::element_row(generation, member);
-        fx.rows.push(if add {
-            RowOp::Put {
-                key: row,
-                value: Box::default(),
-            }
+        if add {
+            rows::put_element(generation, member, &[], &mut fx.rows);
         } else {
-            RowOp::Delete { key: row }
-        });
+            fx.rows.delete(&rows::element_row(generation, member));
+        }
         fx.undo_by(|| Undo::SetMember {
             db,
             key: Small::new(key),
@@ -147,14 +138,13 @@ impl Keyspace {
         else {
             return Some(());
         };
-        let key_row = rows::element_row(generation, member);
-        fx.rows.push(match score {
-            Some(score) => RowOp::Put {
-                key: key_row,
-                value: score.to_bits().to_be_bytes().as_slice().into(),
-            },
-            None => RowOp::Delete { key: key_row },
-        });
+        match score {
+            Some(score) => {
+                let score = score.to_bits().to_be_bytes();
+                rows::put_element(generation, member, &score, &mut fx.rows);
+            }
+            None => fx.rows.delete(&rows::element_row(generation, member)),
+        }
         fx.undo_by(|| Undo::ZSetMember {
             db,
             key: Small::new(key),

@@ -5,10 +5,11 @@
 
 use crate::data::{List, Small};
 
-use super::rows::{self, RowOp};
+use super::rows;
 use super::undo::Undo;
 use super::value::{Coll, Value};
 use super::{Effects, Keyspace, digest};
+use crate::base::rows::Rows;
 
 impl Keyspace {
     pub(super) fn list_push(
@@ -31,10 +32,7 @@ impl Keyspace {
             c.sum = c.sum.wrapping_add(digest::list_element(position, value));
             Some((c.generation, position))
         })?;
-        fx.rows.push(RowOp::Put {
-            key: rows::list_row(generation, position),
-            value: value.into(),
-        });
+        rows::put_item(generation, position, value, &mut fx.rows);
         fx.undo_by(|| Undo::ListPushed {
             db,
             key: Small::new(key),
@@ -71,9 +69,7 @@ impl Keyspace {
                     c.data.pop_back(&limits)?
                 };
                 c.sum = c.sum.wrapping_sub(digest::list_element(position, &value));
-                rows.push(RowOp::Delete {
-                    key: rows::list_row(c.generation, position),
-                });
+                rows.delete(&rows::list_row(c.generation, position));
                 if keep {
                     popped.push(value);
                 }
@@ -110,10 +106,7 @@ impl Keyspace {
                 .wrapping_add(digest::list_element(position, value));
             Some((was, c.generation, position))
         })?;
-        fx.rows.push(RowOp::Put {
-            key: rows::list_row(generation, position),
-            value: value.into(),
-        });
+        rows::put_item(generation, position, value, &mut fx.rows);
         fx.undo_by(|| Undo::ListSet {
             db,
             key: Small::new(key),
@@ -188,9 +181,7 @@ impl Keyspace {
             } else {
                 first_pos + len as i64 - 1
             };
-            rows.push(RowOp::Delete {
-                key: rows::list_row(c.generation, free),
-            });
+            rows.delete(&rows::list_row(c.generation, free));
             put_range(c, moved, rows);
             Some((was, first_pos))
         })?;
@@ -225,12 +216,9 @@ fn range_sum(list: &List, range: std::ops::Range<usize>) -> u64 {
     })
 }
 
-fn put_range(c: &Coll<List>, range: std::ops::Range<usize>, rows: &mut Vec<RowOp>) {
+fn put_range(c: &Coll<List>, range: std::ops::Range<usize>, rows: &mut Rows) {
     let first = c.data.first_pos();
     for (i, value) in range.clone().zip(c.data.iter_from(range.start)) {
-        rows.push(RowOp::Put {
-            key: rows::list_row(c.generation, first + i as i64),
-            value: value.into(),
-        });
+        rows::put_item(c.generation, first + i as i64, value, rows);
     }
 }

@@ -22,6 +22,7 @@ pub mod value;
 
 use std::collections::BTreeSet;
 
+use crate::base::rows::Rows;
 use crate::data::{Keyed, Limits, Seed, Small, Table};
 
 pub use apply::Diverged;
@@ -35,9 +36,11 @@ pub use value::{Coll, Entry, Value};
 #[derive(Default)]
 pub struct Effects {
     /// The rows that the store is to write, in order.
-    pub rows: Vec<RowOp>,
+    pub rows: Rows,
     /// How to take the changes back, latest last; `None` where nothing will be undone.
     pub undo: Option<Vec<Undo>>,
+    /// What a new key's access clock or counter begins with; see `evict`.
+    pub access: u32,
     /// Values that were replaced and are large: to be freed away from requests.
     pub garbage: Vec<Box<dyn std::any::Any + Send>>,
 }
@@ -146,6 +149,17 @@ impl Keyspace {
             .table
             .find(self.seed.hash(key), key)
             .map(|e| &**e)
+    }
+
+    /// The entry of a key whose hash is known.
+    pub fn entry_at(&self, db: u32, hash: u64, key: &[u8]) -> Option<&Entry> {
+        self.dbs[db as usize].table.find(hash, key).map(|e| &**e)
+    }
+
+    /// The entry of a key whose hash is known, for noting an access.
+    pub fn entry_at_mut(&mut self, db: u32, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+        let table = &mut self.dbs[db as usize].table;
+        table.find_mut(hash, key).map(|e| &mut **e)
     }
 
     /// The entry of a key for noting an access; nothing else of it may be changed here.

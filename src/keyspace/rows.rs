@@ -6,6 +6,7 @@
 //! `X`, a table's number, a name → an entry of `keyspace::system`.
 //! Formats are versioned by the store's format row.
 
+use crate::base::rows::Rows;
 use crate::mutation::codec::{get_u64, put_u64};
 
 use super::streams;
@@ -26,6 +27,23 @@ pub enum RowOp {
         from: Box<[u8]>,
         to: Box<[u8]>,
     },
+}
+
+impl Rows {
+    /// Adds a change.
+    pub fn push(&mut self, op: RowOp) {
+        match op {
+            RowOp::Put { key, value } => self.put(&key, &value),
+            RowOp::Delete { key } => self.delete(&key),
+            RowOp::DeleteRange { from, to } => self.delete_range(&from, &to),
+        }
+    }
+}
+
+impl Extend<RowOp> for Rows {
+    fn extend<I: IntoIterator<Item = RowOp>>(&mut self, ops: I) {
+        ops.into_iter().for_each(|op| self.push(op));
+    }
 }
 
 pub const KEY: u8 = b'K';
@@ -115,35 +133,36 @@ pub enum Kind<'a> {
     Stream(u64),
 }
 
-/// The row of a key.
-pub fn put_key(slot: u32, entry: &Entry) -> RowOp {
-    let mut value = Vec::with_capacity(16);
-    let kind = match &entry.value {
-        Value::Str(_) => TYPE_STR,
-        Value::Long(_) => TYPE_LONG,
-        Value::List(_) => TYPE_LIST,
-        Value::Set(_) => TYPE_SET,
-        Value::Hash(_) => TYPE_HASH,
-        Value::ZSet(_) => TYPE_ZSET,
-        Value::Stream(_) => TYPE_STREAM,
-    };
-    value.push(kind);
-    put_u64(&mut value, entry.expire_at);
-    match &entry.value {
-        Value::Str(s) => {
-            let bytes = s.as_bytes();
-            value.reserve_exact(bytes.len());
-            value.extend_from_slice(&bytes);
+/// Writes the row of a key.
+pub fn put_key(slot: u32, entry: &Entry, rows: &mut Rows) {
+    let key = entry.key.as_bytes();
+    rows.put_with(&[&[KEY], &slot.to_be_bytes(), key], |value| {
+        value.push(match &entry.value {
+            Value::Str(_) => TYPE_STR,
+            Value::Long(_) => TYPE_LONG,
+            Value::List(_) => TYPE_LIST,
+            Value::Set(_) => TYPE_SET,
+            Value::Hash(_) => TYPE_HASH,
+            Value::ZSet(_) => TYPE_ZSET,
+            Value::Stream(_) => TYPE_STREAM,
+        });
+        put_u64(value, entry.expire_at);
+        match &entry.value {
+            Value::Str(s) => value.extend_from_slice(&s.as_bytes()),
+            other => put_u64(value, other.generation().unwrap_or(0)),
         }
-        other => put_u64(&mut value, other.generation().unwrap_or(0)),
-    }
-    if let Value::Long(c) = &entry.value {
-        put_u64(&mut value, c.data.len() as u64);
-    }
-    RowOp::Put {
-        key: key_row(slot, entry.key.as_bytes()),
-        value: value.into(),
-    }
+        if let Value::Long(c) = &entry.value {
+            put_u64(value, c.data.len() as u64);
+        }
+    });
+}
+
+/// Sets the row of an element.
+pub fn put_element(generation: u64, element: &[u8], value: &[u8], rows: &mut Rows) {
+    let generation = generation.to_be_bytes();
+    rows.put_with(&[&[ELEMENT], &generation, element], |buf| {
+        buf.extend_from_slice(value);
+    });
 }
 
 /// Reads the row of a key: its expiry and kind; `None` where it is malformed.
@@ -170,53 +189,48 @@ pub fn read_key(mut value: &[u8]) -> Option<(u64, Kind<'_>)> {
     Some((expire_at, kind))
 }
 
+/// Sets the row of a list's element.
+pub fn put_item(generation: u64, position: i64, value: &[u8], rows: &mut Rows) {
+    let position = ((position as u64) ^ (1 << 63)).to_be_bytes();
+    put_element(generation, &position, value, rows);
+}
+
 /// The rows of a long string's chunks that hold bytes `from..to`.
-pub fn put_chunks(generation: u64, bytes: &[u8], from: usize, to: usize, rows: &mut Vec<RowOp>) {
+pub fn put_chunks(generation: u64, bytes: &[u8], from: usize, to: usize, rows: &mut Rows) {
     for i in from / STR_ROW_MAX..to.min(bytes.len()).div_ceil(STR_ROW_MAX) {
         let chunk = &bytes[i * STR_ROW_MAX..bytes.len().min((i + 1) * STR_ROW_MAX)];
-        rows.push(RowOp::Put {
-            key: element_row(generation, &(i as u32).to_be_bytes()),
-            value: chunk.into(),
-        });
+        put_element(generation, &(i as u32).to_be_bytes(), chunk, rows);
     }
 }
 
 /// All rows of a key and its elements.
-pub fn put_all(slot: u32, entry: &Entry, rows: &mut Vec<RowOp>) {
-    rows.push(put_key(slot, entry));
-    let put = |key, value: &[u8]| RowOp::Put {
-        key,
-        value: value.into(),
-    };
+pub fn put_all(slot: u32, entry: &Entry, rows: &mut Rows) {
+    put_key(slot, entry, rows);
     match &entry.value {
         Value::Str(_) => {}
         Value::Long(c) => put_chunks(c.generation, &c.data.as_bytes(), 0, c.data.len(), rows),
         Value::List(c) => {
             let first = c.data.first_pos();
-            rows.extend(
-                c.data
-                    .iter()
-                    .enumerate()
-                    .map(|(i, v)| put(list_row(c.generation, first + i as i64), v)),
-            );
+            for (i, value) in c.data.iter().enumerate() {
+                put_item(c.generation, first + i as i64, value, rows);
+            }
         }
-        Value::Set(c) => rows.extend(
-            c.data
-                .iter()
-                .map(|m| put(element_row(c.generation, &m), &[])),
-        ),
-        Value::Hash(c) => rows.extend(
-            c.data
-                .iter()
-                .map(|(f, v)| put(element_row(c.generation, f), v)),
-        ),
-        Value::Stream(c) => streams::put_all(c, rows),
+        Value::Set(c) => {
+            for member in c.data.iter() {
+                put_element(c.generation, &member, &[], rows);
+            }
+        }
+        Value::Hash(c) => {
+            for (field, value) in c.data.iter() {
+                put_element(c.generation, field, value, rows);
+            }
+        }
         Value::ZSet(c) => {
-            rows.extend(
-                c.data
-                    .iter()
-                    .map(|(m, s)| put(element_row(c.generation, m), &s.to_bits().to_be_bytes())),
-            );
+            for (member, score) in c.data.iter() {
+                let score = score.to_bits().to_be_bytes();
+                put_element(c.generation, member, &score, rows);
+            }
         }
+        Value::Stream(c) => streams::put_all(c, rows),
     }
 }

@@ -17,6 +17,7 @@ use super::rows::{RowOp, element_row};
 use super::undo::Undo;
 use super::value::{Coll, Value};
 use super::{Effects, Keyspace, digest};
+use crate::base::rows::Rows;
 
 const HEADER: u8 = 0;
 const ENTRY: u8 = 1;
@@ -154,7 +155,7 @@ fn each_in_groups(stream: &Stream, mut f: impl FnMut(&[u8], Vec<u8>)) {
 }
 
 /// All rows of a stream.
-pub(super) fn put_all(c: &Coll<Stream>, rows: &mut Vec<RowOp>) {
+pub(super) fn put_all(c: &Coll<Stream>, rows: &mut Rows) {
     rows.push(put_header(c.generation, c.data.header));
     rows.extend(
         c.data
@@ -324,11 +325,6 @@ fn remove_group(c: &mut Coll<Stream>, group: &[u8]) -> Option<Group> {
     Some(was)
 }
 
-fn insert(c: &mut Coll<Stream>, id: Id, fields: &[u8], limits: &Limits) {
-    c.data.insert(id, fields, limits);
-    shift(c, 0, entry_digest(id, fields));
-}
-
 fn remove(c: &mut Coll<Stream>, id: Id) -> Option<Box<[u8]>> {
     let fields = c.data.remove(id)?;
     shift(c, entry_digest(id, &fields), 0);
@@ -344,9 +340,12 @@ impl Step {
                 added,
                 gone,
             } => {
-                added.and_then(|id| remove(c, id));
+                if let Some((id, fields)) = added.and_then(|id| Some((id, c.data.take_back(id)?))) {
+                    shift(c, entry_digest(id, &fields), 0);
+                }
                 for (id, fields) in gone {
-                    insert(c, id, &fields, limits);
+                    c.data.put_back(id, &fields, limits);
+                    shift(c, 0, entry_digest(id, &fields));
                 }
                 c.data.header = header;
             }
@@ -386,12 +385,7 @@ impl Step {
 }
 
 /// Makes the change and says which rows it writes; `None`, with nothing changed, where it does not fit.
-fn step(
-    c: &mut Coll<Stream>,
-    m: &Mutation<'_>,
-    rows: &mut Vec<RowOp>,
-    limits: &Limits,
-) -> Option<Step> {
+fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Rows, limits: &Limits) -> Option<Step> {
     use Mutation::*;
     let (header, generation) = (c.data.header, c.generation);
     let entry_row = |id: Id| name(ENTRY, None, &id.to_be_bytes());
@@ -405,7 +399,8 @@ fn step(
             if id <= header.last {
                 return None;
             }
-            insert(c, id, fields, limits);
+            c.data.insert(id, fields, limits);
+            shift(c, 0, entry_digest(id, fields));
             c.data.header.last = id;
             c.data.header.added = header.added.wrapping_add(1);
             rows.push(put_entry(generation, id, c.data.header.added, fields));

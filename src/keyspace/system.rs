@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::rows::{self, RowOp};
+use super::rows;
 use super::undo::Undo;
 use super::{Effects, Keyspace};
 
@@ -128,13 +128,10 @@ impl Keyspace {
             return None;
         }
         let key = rows::system_row(table, name);
-        fx.rows.push(match value {
-            Some(value) => RowOp::Put {
-                key,
-                value: value.into(),
-            },
-            None => RowOp::Delete { key },
-        });
+        match value {
+            Some(value) => fx.rows.put(&key, value),
+            None => fx.rows.delete(&key),
+        }
         fx.undo_by(|| Undo::System {
             table,
             name: name.into(),

@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 
 use super::load::{Part, Recorded, build};
 use super::*;
+use crate::base::rows::RowOp;
 use crate::mutation::Mutation;
 use crate::mutation::codec::{Reader, Writer};
 
@@ -177,12 +178,14 @@ fn random<'a>(rng: &mut SmallRng, long: &'a [u8]) -> Mutation<'a> {
 struct Rows(BTreeMap<Box<[u8]>, Box<[u8]>>);
 
 impl Rows {
-    fn write(&mut self, rows: Vec<RowOp>) {
-        for row in rows {
+    fn write(&mut self, rows: crate::base::rows::Rows) {
+        for row in rows.iter() {
             match row {
-                RowOp::Put { key, value } => drop(self.0.insert(key, value)),
-                RowOp::Delete { key } => drop(self.0.remove(&key)),
-                RowOp::DeleteRange { from, to } => self.0.retain(|k, _| *k < from || *k >= to),
+                RowOp::Put { key, value } => drop(self.0.insert(key.into(), value.into())),
+                RowOp::Delete { key } => drop(self.0.remove(key)),
+                RowOp::DeleteRange { from, to } => {
+                    self.0.retain(|k, _| **k < *from || **k >= *to);
+                }
             }
         }
     }

@@ -15,9 +15,9 @@ use openraft::{EntryPayload, RaftSnapshotBuilder};
 use crate::base::limits;
 use crate::engine::{Engine, Role};
 use crate::keyspace::load::{self, Part, Recorded};
-use crate::keyspace::{Keyspace, RowOp, Sequence};
+use crate::keyspace::{Keyspace, Sequence};
 use crate::log::Log;
-use crate::store::{Position, Rows, Store};
+use crate::store::{Position, Store};
 
 use super::codec;
 use super::snapshot_stream::SnapshotDir;
@@ -198,18 +198,6 @@ impl StateMachine {
     }
 }
 
-fn rows_of(ops: &[RowOp]) -> Rows {
-    let mut rows = Rows::new();
-    for op in ops {
-        match op {
-            RowOp::Put { key, value } => rows.put(key, value),
-            RowOp::Delete { key } => rows.delete(key),
-            RowOp::DeleteRange { from, to } => rows.delete_range(from, to),
-        }
-    }
-    rows
-}
-
 impl RaftStateMachine<Config> for StateMachine {
     type SnapshotData = SnapshotDir;
     type SnapshotBuilder = Builder;
@@ -244,7 +232,7 @@ impl RaftStateMachine<Config> for StateMachine {
                 };
                 if applied.complete {
                     let position = self.position(&core, index, term, applied.digest);
-                    self.store.submit(rows_of(&applied.rows), position);
+                    self.store.submit(applied.rows, position);
                 }
                 applied.garbage
             };

@@ -51,6 +51,8 @@ pub struct Exec<'a> {
     pub session: &'a mut Session,
     /// The batch that the reply waits for.
     pub wait: u64,
+    /// The command wrote no reply: it will be here once a task is done with it.
+    pub parcel: Option<Arc<Parcel>>,
 }
 
 impl Exec<'_> {
@@ -336,7 +338,7 @@ pub fn execute(
     };
     let errors = out.error_count();
     let mark = core.mark();
-    let mut block = None;
+    let (mut block, mut elsewhere) = (None, None);
     let (wait, result) = if let Some(handler) = command::handler(spec.id) {
         let mut ctx = core.ctx(session.db);
         ctx.client = session.client.id;
@@ -355,8 +357,10 @@ pub fn execute(
             core,
             session,
             wait: 0,
+            parcel: None,
         };
         let result = handler(&mut exec, args, out);
+        elsewhere = exec.parcel.take();
         (exec.wait, result)
     } else {
         let text = format!("ERR the command '{}' is not available here", spec.full_name);
@@ -376,7 +380,11 @@ pub fn execute(
         out.truncate(from);
         out.error(fail.as_str());
     }
-    let mut blocked = None;
+    let mut blocked = elsewhere.map(|parcel| Blocked {
+        parcel,
+        command: spec.id,
+        timeout_ms: 0,
+    });
     match block {
         // Within a transaction nothing is waited for.
         Some(block) if session.in_exec => block.write_empty(out),

@@ -12,7 +12,6 @@ mod live;
 mod load;
 mod position;
 mod rocks;
-mod rows;
 mod window;
 mod writer;
 
@@ -27,9 +26,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+pub use crate::base::rows::{RESERVED, RowOp, Rows};
 pub use error::Error;
 pub use position::Position;
-pub use rows::{RESERVED, RowOp, Rows};
 
 use crate::base::limits;
 use writer::{Reply, Request, Shared};

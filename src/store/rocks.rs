@@ -23,11 +23,11 @@ use crate::base::limits;
 /// The version of the rows' layout in RocksDB.
 pub const FORMAT: u8 = 1;
 /// The row that holds [`FORMAT`].
-const FORMAT_ROW: [u8; 2] = [super::rows::RESERVED, b'f'];
+const FORMAT_ROW: [u8; 2] = [crate::base::rows::RESERVED, b'f'];
 /// The row that holds the position.
-const POSITION_ROW: [u8; 2] = [super::rows::RESERVED, b'p'];
+const POSITION_ROW: [u8; 2] = [crate::base::rows::RESERVED, b'p'];
 /// The first key that can be a caller's.
-pub const FIRST_ROW: [u8; 1] = [super::rows::RESERVED + 1];
+pub const FIRST_ROW: [u8; 1] = [crate::base::rows::RESERVED + 1];
 
 /// Runs that may gather before they are merged. More make writing cheaper, and loading and disk use dearer.
 const RUNS_TO_MERGE: i32 = 12;

@@ -6,7 +6,7 @@
 
 use std::collections::BinaryHeap;
 
-use super::rows::{RowOp, Rows};
+use crate::base::rows::{RowOp, Rows};
 
 /// Batches up to this size are copied behind one another instead of being kept one by one, bytes.
 const SMALL: usize = 4096;

@@ -1,6 +1,9 @@
 //! The commands about keys whatever they hold, and about whole databases.
 
 mod databases;
+mod dump;
+#[cfg(test)]
+mod dump_tests;
 mod expire;
 mod keys;
 mod object;
@@ -11,6 +14,7 @@ mod sort;
 mod tests;
 
 use super::Handler;
+pub use dump::view;
 
 /// Names and handlers.
 pub const COMMANDS: &[(&str, Handler)] = &[
@@ -32,6 +36,9 @@ pub const COMMANDS: &[(&str, Handler)] = &[
     ("renamenx", rename::renamenx),
     ("copy", rename::copy),
     ("move", rename::move_key),
+    ("dump", dump::dump),
+    ("restore", dump::restore),
+    ("restore-asking", dump::restore),
     ("dbsize", databases::dbsize),
     ("flushdb", databases::flushdb),
     ("flushall", databases::flushall),

@@ -11,6 +11,7 @@ pub use crate::command::help;
 pub mod info;
 pub mod latency;
 pub mod memory;
+pub mod migrate;
 pub mod pubsub;
 pub mod server;
 pub mod slowlog;
@@ -39,6 +40,7 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
         info::COMMANDS,
         latency::COMMANDS,
         memory::COMMANDS,
+        migrate::COMMANDS,
         pubsub::COMMANDS,
         server::COMMANDS,
         slowlog::COMMANDS,

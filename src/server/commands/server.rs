@@ -47,11 +47,6 @@ pub const COMMANDS: &[(&str, Handler)] = &[
             "ERR a failover is the operator's to ask for (pontoon admin)",
         ))
     }),
-    ("migrate", |_, _, _| {
-        Err(Fail::new(
-            "ERR MIGRATE is not available here: copy with DUMP and RESTORE",
-        ))
-    }),
 ];
 
 /// Every write is on disk before its reply: what is not yet, this reply waits for.

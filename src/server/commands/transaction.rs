@@ -59,6 +59,7 @@ fn exec(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         core,
         session,
         wait,
+        ..
     } = x;
     session.in_exec = true;
     out.array(multi.queue.len());

@@ -50,7 +50,7 @@ impl Rows {
     /// Sets a row.
     pub fn put(&mut self, key: &[u8], value: &[u8]) {
         check(key);
-        self.push(PUT, key, value);
+        self.record(PUT, key, value);
     }
 
     /// Sets a row whose value is made of pieces that stand one after the other, saving the caller a buffer.
@@ -63,23 +63,43 @@ impl Rows {
         }
     }
 
+    /// Sets a row whose value `write` appends to what it is given.
+    pub fn put_with(&mut self, key: &[&[u8]], write: impl FnOnce(&mut Vec<u8>)) {
+        check(key.first().copied().unwrap_or_default());
+        let head = self.bytes.len();
+        self.head(PUT, key.iter().map(|part| part.len()).sum(), 0);
+        for part in key {
+            self.bytes.extend_from_slice(part);
+        }
+        let value = self.bytes.len();
+        write(&mut self.bytes);
+        let len =
+            u32::try_from(self.bytes.len() - value).expect("a row value is shorter than 4 GiB");
+        self.bytes[head + 5..head + HEAD].copy_from_slice(&len.to_le_bytes());
+    }
+
     /// Removes a row.
     pub fn delete(&mut self, key: &[u8]) {
         check(key);
-        self.push(DELETE, key, &[]);
+        self.record(DELETE, key, &[]);
     }
 
     /// Removes all rows from `from` (included) to `to` (excluded). An empty range changes nothing.
     pub fn delete_range(&mut self, from: &[u8], to: &[u8]) {
         check(from);
         if from < to {
-            self.push(DELETE_RANGE, from, to);
+            self.record(DELETE_RANGE, from, to);
         }
     }
 
     /// Adds the changes of `other` after those here.
     pub fn append(&mut self, other: &Rows) {
         self.bytes.extend_from_slice(&other.bytes);
+    }
+
+    /// Forgets what was added since the batch had that encoded size.
+    pub fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
     }
 
     /// The encoded size, bytes.
@@ -98,7 +118,7 @@ impl Rows {
     }
 
     /// The changes in order, each with the offset at which it stands.
-    pub(super) fn offsets(&self) -> impl Iterator<Item = (usize, RowOp<'_>)> {
+    pub fn offsets(&self) -> impl Iterator<Item = (usize, RowOp<'_>)> {
         let mut offset = 0;
         std::iter::from_fn(move || {
             if offset == self.bytes.len() {
@@ -110,7 +130,7 @@ impl Rows {
     }
 
     /// The change at `offset`, which `offsets` gave.
-    pub(super) fn at(&self, offset: usize) -> RowOp<'_> {
+    pub fn at(&self, offset: usize) -> RowOp<'_> {
         self.read(offset).0
     }
 
@@ -135,7 +155,7 @@ impl Rows {
         (op, end)
     }
 
-    fn push(&mut self, tag: u8, key: &[u8], value: &[u8]) {
+    fn record(&mut self, tag: u8, key: &[u8], value: &[u8]) {
         self.head(tag, key.len(), value.len());
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value);
