@@ -203,14 +203,8 @@ impl Shell {
         let Some(delivery) = waiting.parcel.take(Waker::noop()) else {
             return "(waits)".into();
         };
-        let core = self.server.engine.lock();
-        dispatch::served(
-            &self.server,
-            &core,
-            &self.session,
-            waiting.command,
-            &delivery,
-        );
+        let (command, core) = (waiting.command, self.server.engine.lock());
+        dispatch::served(&self.server, &core, &self.session, command, &delivery);
         drop(core);
         self.waiting = None;
         let outcome = self.server.engine.outcome(delivery.era, delivery.wait);

@@ -73,7 +73,7 @@ impl Denied {
 fn access(flags: u16) -> u8 {
     let reads = flags & key::ACCESS != 0;
     let writes = flags & (key::INSERT | key::DELETE | key::UPDATE) != 0;
-    u8::from(reads) * READ | u8::from(writes) * WRITE
+    (u8::from(reads) * READ) | (u8::from(writes) * WRITE)
 }
 
 impl Selector {
