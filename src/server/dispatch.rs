@@ -540,7 +540,7 @@ pub fn restricted(server: &Server, top: &Spec, spec: &Spec) -> Option<Fail> {
         "function" | "fcall" | "fcall_ro" => !server.options.functions,
         _ => false,
     };
-    if !closed && !(list.contains(top.full_name) || list.contains(spec.full_name)) {
+    if !(closed || list.contains(top.full_name) || list.contains(spec.full_name)) {
         return None;
     }
     if server.options.redirect
