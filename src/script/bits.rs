@@ -23,10 +23,14 @@ fn bits(lua: &Lua, args: &MultiValue, at: usize, name: &str) -> mlua::Result<i32
     Ok((rounded.rem_euclid(4_294_967_296.0)) as u32 as i32)
 }
 
+type Unary = fn(i32) -> i32;
+type Fold = fn(i32, i32) -> i32;
+type Shift = fn(i32, u32) -> i32;
+
 /// The table `bit`.
 pub fn library(lua: &Lua) -> mlua::Result<Table> {
     let bit = lua.create_table()?;
-    let unary: [(&str, fn(i32) -> i32); 3] = [
+    let unary: [(&str, Unary); 3] = [
         ("tobit", |a| a),
         ("bnot", |a| !a),
         ("bswap", i32::swap_bytes),
@@ -36,7 +40,7 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
             lua.create_function(move |lua, args: MultiValue| Ok(f(bits(lua, &args, 0, name)?)))?;
         bit.raw_set(name, f)?;
     }
-    let folds: [(&str, fn(i32, i32) -> i32); 3] = [
+    let folds: [(&str, Fold); 3] = [
         ("band", |a, b| a & b),
         ("bor", |a, b| a | b),
         ("bxor", |a, b| a ^ b),
@@ -51,7 +55,7 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
         })?;
         bit.raw_set(name, f)?;
     }
-    let shifts: [(&str, fn(i32, u32) -> i32); 5] = [
+    let shifts: [(&str, Shift); 5] = [
         ("lshift", |a, n| a << n),
         ("rshift", |a, n| (a as u32 >> n) as i32),
         ("arshift", |a, n| a >> n),

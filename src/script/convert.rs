@@ -93,7 +93,7 @@ fn write(value: &Value, resp3: bool, out: &mut Out, depth: usize) -> mlua::Resul
 
 /// A number as C converts it to a `long long` on x86: out of range and NaN give the smallest.
 fn truncated(n: f64) -> i64 {
-    if n >= -9_223_372_036_854_775_808.0 && n < 9_223_372_036_854_775_808.0 {
+    if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&n) {
         n as i64
     } else {
         i64::MIN
@@ -110,8 +110,14 @@ fn write_table(table: &Table, resp3: bool, out: &mut Out, depth: usize) -> mlua:
         return Ok(());
     }
     match table.raw_get("double")? {
-        Value::Number(n) => return Ok(out.double(n)),
-        Value::Integer(n) => return Ok(out.double(n as f64)),
+        Value::Number(n) => {
+            out.double(n);
+            return Ok(());
+        }
+        Value::Integer(n) => {
+            out.double(n as f64);
+            return Ok(());
+        }
         _ => {}
     }
     if let Some(digits) = text(&table.raw_get("big_number")?) {
