@@ -260,6 +260,7 @@ fn server_of(
         stats: Default::default(),
         live: server::Live::new(config.maxclients() as usize),
         monitors: Default::default(),
+        users: Default::default(),
         acl_log: Default::default(),
         slowlog: Default::default(),
         scripts: Default::default(),

@@ -77,6 +77,8 @@ pub struct Core {
     /// The users as the front end knows them, and how it learns of a change.
     users_told: Users,
     on_users: Option<UsersSink>,
+    /// It has no table of users of its own: they were given.
+    stands_in: bool,
     ready: Vec<Event>,
     pub(super) committed_digest: u128,
     /// The digests after the last entries, by their index.
@@ -118,6 +120,7 @@ impl Core {
             users: Users::default(),
             users_told: Users::default(),
             on_users: None,
+            stands_in: false,
             stats: Stats::default(),
             rng: SmallRng::from_os_rng(),
             role: Role::Loading,
@@ -147,10 +150,12 @@ impl Core {
     }
 
     /// A core that leads and has no data: for commands about connections, while a script has the engine's own.
-    pub fn without_data() -> Core {
+    pub fn without_data(users: Users) -> Core {
         let ks = Keyspace::new(1, crate::data::Seed::default());
         Core {
             role: Role::Leading { epoch: 0 },
+            users,
+            stands_in: true,
             ..Core::new(ks, Settings::default())
         }
     }
@@ -248,6 +253,7 @@ impl Core {
     pub fn refresh_users(&mut self) {
         if self.ks.system.version(Table::Users) != self.users.version()
             && self.role != Role::Loading
+            && !self.stands_in
         {
             self.users.read(&self.ks.system);
         }

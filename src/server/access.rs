@@ -202,6 +202,7 @@ impl Server {
         let server: Weak<Server> = Arc::downgrade(self);
         let mut core = self.engine.lock();
         core.set_operator(&self.options.password);
+        self.users.store(Arc::new(core.users.clone()));
         let events = server.clone();
         core.set_sink(Box::new(move |told| {
             if let Some(server) = events.upgrade() {
@@ -224,6 +225,7 @@ impl Server {
     }
 
     fn users_changed(&self, before: &Users, now: &Users) {
+        self.users.store(Arc::new(now.clone()));
         let (mut gone, mut lost) = (BTreeSet::new(), BTreeSet::new());
         for old in before.iter() {
             match now.get(&old.name) {

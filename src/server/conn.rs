@@ -460,7 +460,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 return false;
             }
         }
-        let mut core = Core::without_data();
+        let mut core = Core::without_data(self.server.users.load().as_ref().clone());
         let (mut at, mut ran) = (0, 0);
         while ran < COMMANDS_PER_TURN_MAX && !self.session.closing {
             // What cannot be read is refused when the engine is there again.

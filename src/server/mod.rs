@@ -105,6 +105,8 @@ pub struct Server {
     pub stats: Stats,
     pub live: Live,
     pub monitors: Monitors,
+    /// The users as they were last told of: for when a script has the engine.
+    pub users: arc_swap::ArcSwap<crate::command::acl::Users>,
     pub acl_log: parking_lot::Mutex<acllog::AclLog>,
     pub scripts: scripts::Scripts,
     pub slowlog: parking_lot::Mutex<commands::slowlog::Slowlog>,

@@ -42,6 +42,21 @@ pub const PORT: u16 = 6379;
 
 /// A server that leads, of 16 databases, without password.
 pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
+    server_knowing(
+        change,
+        Arc::new(|| Facts {
+            applied: 7,
+            followers: vec![("10.0.0.2:6379".into(), 7, true)],
+            ..Facts::default()
+        }),
+    )
+}
+
+/// A server whose log, store and Raft say this.
+pub fn server_knowing(
+    change: impl FnOnce(&mut Options),
+    facts: Arc<dyn Fn() -> Facts + Send + Sync>,
+) -> Arc<Server> {
     let keyspace = || Keyspace::new(16, Seed::new(1, 2));
     let engine = Engine::new(keyspace(), Settings::default());
     engine.set_lease(|| true);
@@ -85,14 +100,11 @@ pub fn server(change: impl FnOnce(&mut Options)) -> Arc<Server> {
         counters: Counters::default(),
         stats: Default::default(),
         monitors: Default::default(),
+        users: Default::default(),
         acl_log: Default::default(),
         slowlog: Default::default(),
         scripts: Default::default(),
-        facts: Arc::new(|| Facts {
-            applied: 7,
-            followers: vec![("10.0.0.2:6379".into(), 7, true)],
-            ..Facts::default()
-        }),
+        facts,
         acks: Default::default(),
         disk: Arc::default(),
         reload: Arc::new(|| Ok(())),

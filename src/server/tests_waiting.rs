@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Facts;
-use super::testing::{Shell, server};
+use super::testing::{Shell, server, server_knowing};
 
 /// A client that gives, and as many who wait.
 fn shells<const N: usize>() -> (Shell, [Shell; N]) {
@@ -300,15 +300,15 @@ fn who_waits_for_a_group_is_told_that_it_is_gone() {
 #[test]
 fn wait_answers_when_enough_standbys_have_what_was_written() {
     let matched = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
-    let mut server = server(|_| {});
     let seen = matched.clone();
-    Arc::get_mut(&mut server).expect("nobody has it yet").facts = Arc::new(move || Facts {
+    let facts = move || Facts {
         followers: seen
             .iter()
             .map(|index| ("10.0.0.2:6379".into(), index.load(Relaxed), true))
             .collect(),
         ..Facts::default()
-    });
+    };
+    let server = server_knowing(|_| {}, Arc::new(facts));
     let mut a = Shell::of(&server);
     let mut b = Shell::of(&server);
     assert_eq!(a.run("set k 1"), "OK");

@@ -23,6 +23,10 @@ use crate::config;
 
 /// Measures how long writes wait when the primary of three nodes is killed
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pontoon bench failover
+  pontoon bench failover --count 20 --output json")]
 pub struct Args {
     #[command(flatten)]
     pontoon: pontoon::Wanted,

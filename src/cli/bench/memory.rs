@@ -20,6 +20,10 @@ use crate::cli::{Answer, Output, print};
 
 /// Compares the resident memory of a million keys with Redis's
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pontoon bench memory
+  pontoon bench memory --keys 100000 --plan premium --output json")]
 pub struct Args {
     /// Pontoon's plan: with three nodes standbys are measured, too
     #[arg(long, value_enum, default_value = "premium")]

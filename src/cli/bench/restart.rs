@@ -24,6 +24,10 @@ use crate::resp::Value;
 
 /// Compares the time from kill -9 until random values are right again with Redis's, one node each
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pontoon bench restart
+  pontoon bench restart --keys 100000 --output json")]
 pub struct Args {
     #[command(flatten)]
     pontoon: pontoon::Wanted,

@@ -75,8 +75,6 @@ fn debug(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
             // Within EXEC nothing may come between: then it is slept under the lock, but not for long.
             if x.session.in_exec {
                 std::thread::sleep(seconds(args[2]).min(DEBUG_SLEEP_LOCKED_MAX));
-                // Whoever the transaction serves is served at the time at which it ends.
-                x.core.tick();
             }
             out.ok();
         }

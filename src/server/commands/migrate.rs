@@ -215,7 +215,6 @@ fn migrate(exec: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fai
             era,
             wait,
             ran: Some(Ran {
-                denied: None,
                 args,
                 took: started.elapsed(),
                 denied: None,

@@ -94,6 +94,8 @@ fn exec(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         }
     }
     session.in_exec = false;
+    // Whoever it serves is served at the time at which it ends.
+    core.tick();
     if long {
         // It is run from its beginning again; what it did itself has touched no key that it watches.
         watch.dirty.store(false, Relaxed);
