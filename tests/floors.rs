@@ -31,7 +31,7 @@ fn floors() -> BTreeMap<&'static str, Floor> {
         ("resp", At(1)),
         ("data", At(1)),
         ("mutation", At(1)),
-        ("script", At(1)),
+        ("script", At(2)),
         ("keyspace", At(2)),
         ("rdb", At(2)),
         ("command", At(3)),

@@ -35,6 +35,10 @@ fn replies_and_errors_are_those_of_redis() {
         ),
         ("eval \"return redis.pcall('blpop', 'l', 0)\" 0", "nil"),
         (
+            "eval \"return redis.pcall('xread', 'block', 0, 'streams', 's', '0')\" 0",
+            "-ERR xread command is not allowed with BLOCK option from scripts",
+        ),
+        (
             "eval \"return redis.pcall('eval', 'return 1', 0)\" 0",
             "-ERR This Redis command is not allowed from script",
         ),

@@ -40,7 +40,7 @@ struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn read(args: Args<'a>, grouped: bool) -> Result<Self, Fail> {
+    fn read(args: Args<'a>, grouped: bool, script: bool) -> Result<Self, Fail> {
         let mut cur = Cursor::new(args);
         let (mut block, mut count, mut group, mut no_ack) = (None, usize::MAX, None, false);
         let streams = loop {
@@ -49,6 +49,12 @@ impl<'a> Request<'a> {
             }
             let more = cur.left() - 1;
             if more >= 1 && cur.keyword("block") {
+                if script {
+                    return Err(Fail::text(format!(
+                        "ERR {} command is not allowed with BLOCK option from scripts",
+                        String::from_utf8_lossy(args[0])
+                    )));
+                }
                 block = Some(timeout_ms(cur.next()?)?);
             } else if more >= 1 && cur.keyword("count") {
                 let n = usize::try_from(cur.int()?).unwrap_or(0);
@@ -132,7 +138,7 @@ impl<'a> Request<'a> {
 
 /// XREAD and XREADGROUP.
 pub fn read(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out, grouped: bool) -> Result<(), Fail> {
-    let request = Request::read(args, grouped)?;
+    let request = Request::read(args, grouped, ctx.script)?;
     let starts = request.starts(ctx)?;
     let from = out.len();
     let streams = out.deferred();
