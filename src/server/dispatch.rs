@@ -229,9 +229,8 @@ fn gates(
     if let Some(fail) = no_room(server.disk.get(), flags) {
         return refuse(server, session, Some(spec), out, &fail);
     }
-    let wanted = core.settings.replicas_to_write;
-    if wanted > 0 && flags.intersects(Flags::WRITE) && server.followers_reachable() < wanted {
-        return refuse(server, session, Some(spec), out, &NO_REPLICAS);
+    if let Some(fail) = no_replicas(server, core, flags) {
+        return refuse(server, session, Some(spec), out, &fail);
     }
     if session.multi.is_some() && !transaction_word {
         return queue(server, session, spec, flags, args, out);
@@ -240,6 +239,14 @@ fn gates(
         return Step::Held { until };
     }
     execute(server, core, session, spec, args, out)
+}
+
+/// Why a command cannot run for lack of standbys, where min-replicas-to-write asks for some.
+pub fn no_replicas(server: &Server, core: &Core, flags: Flags) -> Option<Fail> {
+    let wanted = core.settings.replicas_to_write;
+    let too_few =
+        wanted > 0 && flags.intersects(Flags::WRITE) && server.followers_reachable() < wanted;
+    too_few.then_some(NO_REPLICAS)
 }
 
 /// Why a command cannot run for lack of disk.

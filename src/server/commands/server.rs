@@ -88,8 +88,14 @@ fn module_help(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail>
     Ok(())
 }
 
-fn time(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    let us = wall_us();
+fn time(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    // Within a transaction or a script time stands still.
+    let still = x.session.in_exec || x.session.in_script;
+    let us = if still {
+        x.core.now_ms() * 1000
+    } else {
+        wall_us()
+    };
     out.array(2);
     out.bulk_uint(us / 1_000_000);
     out.bulk_uint(us % 1_000_000);

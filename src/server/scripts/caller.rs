@@ -221,6 +221,9 @@ impl Caller<'_, '_> {
             if let Some(fail) = dispatch::no_room(server.disk.get(), spec.flags) {
                 return Err(fail);
             }
+            if let Some(fail) = dispatch::no_replicas(server, self.x.core, spec.flags) {
+                return Err(fail);
+            }
             if self.full && spec.has(Flags::DENYOOM) {
                 return Err(Fail::OOM);
             }
