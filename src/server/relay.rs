@@ -243,7 +243,11 @@ pub async fn accept(server: Arc<Server>, mut stream: Stream) {
     };
     let max = server.live.maxclients.load(Relaxed);
     let (addr, laddr) = (preamble.addr, preamble.laddr);
-    let Some(client) = server.clients.add_as(preamble.id, addr, laddr, -1, max) else {
+    let clients = &server.clients;
+    // A node that was started anew counts from the beginning: its client may have the id of one that is about to be
+    // noticed as gone. Then it gets another, here.
+    let known = clients.add_as(preamble.id, addr.clone(), laddr.clone(), -1, max);
+    let Some(client) = known.or_else(|| clients.add(addr, laddr, -1, max)) else {
         server.counters.rejected.fetch_add(1, Relaxed);
         let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, super::listener::TOO_MANY).await;
         return;
