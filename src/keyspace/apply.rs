@@ -101,7 +101,7 @@ impl Keyspace {
                 }
                 self.dbs.swap(a as usize, b as usize);
                 for db in [a, b] {
-                    fx.rows.push(rows::put_slot(db, self.dbs[db as usize].slot));
+                    rows::put_slot(db, self.dbs[db as usize].slot, &mut fx.rows);
                 }
                 fx.undo_by(|| Undo::SwapDb { a, b });
             }
@@ -350,8 +350,7 @@ impl Keyspace {
     fn delete_rows(&self, db: u32, gone: &Entry, fx: &mut Effects) {
         let slot = self.dbs[db as usize].slot;
         fx.rows.delete(&rows::key_row(slot, gone.key.as_bytes()));
-        fx.rows
-            .extend(gone.value.generation().map(rows::delete_generation));
+        rows::delete_generations(gone.value.generation(), &mut fx.rows);
     }
 
     /// What a key held before, or nothing: kept for the undo, else freed.
@@ -411,7 +410,7 @@ impl Keyspace {
         };
         entry.access = place.access;
         let generation = place.value.generation();
-        fx.rows.extend(generation.map(rows::delete_generation));
+        rows::delete_generations(generation, &mut fx.rows);
         rows::put_all(at.slot, &entry, &mut fx.rows);
         at.digest = at
             .digest
@@ -524,11 +523,9 @@ impl Keyspace {
         let replaced = self.take_entry(to_db, to);
         let slots = (self.dbs[db as usize].slot, self.dbs[to_db as usize].slot);
         fx.rows.delete(&rows::key_row(slots.0, key));
-        fx.rows.extend(
-            replaced
-                .as_ref()
-                .and_then(|r| r.value.generation())
-                .map(rows::delete_generation),
+        rows::delete_generations(
+            replaced.as_ref().and_then(|r| r.value.generation()),
+            &mut fx.rows,
         );
         entry.key = Small::new(to);
         rows::put_key(slots.1, &entry, &mut fx.rows);
@@ -564,10 +561,9 @@ impl Keyspace {
             entry.value.set_generation(generation);
         }
         let old = self.take_entry(to_db, to);
-        fx.rows.extend(
-            old.as_ref()
-                .and_then(|o| o.value.generation())
-                .map(rows::delete_generation),
+        rows::delete_generations(
+            old.as_ref().and_then(|o| o.value.generation()),
+            &mut fx.rows,
         );
         rows::put_all(self.dbs[to_db as usize].slot, &entry, &mut fx.rows);
         self.put_entry(to_db, entry);
@@ -578,12 +574,10 @@ impl Keyspace {
     fn flush(&mut self, db: u32, fx: &mut Effects) {
         let slot = self.dbs[db as usize].slot;
         let was = std::mem::replace(&mut self.dbs[db as usize], Db::new(slot));
-        fx.rows.push(rows::delete_slot(slot));
-        fx.rows.extend(
-            was.table
-                .iter()
-                .filter_map(|e| e.value.generation())
-                .map(rows::delete_generation),
+        rows::delete_slot(slot, &mut fx.rows);
+        rows::delete_generations(
+            was.table.iter().filter_map(|e| e.value.generation()),
+            &mut fx.rows,
         );
         match &mut fx.undo {
             Some(undo) => undo.push(Undo::Db {

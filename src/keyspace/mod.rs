@@ -26,7 +26,6 @@ use crate::base::rows::Rows;
 use crate::data::{Keyed, Limits, Seed, Small, Table};
 
 pub use apply::Diverged;
-pub use rows::RowOp;
 pub use sequence::Sequence;
 pub use system::System;
 pub use undo::Undo;

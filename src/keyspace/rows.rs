@@ -12,40 +12,6 @@ use crate::mutation::codec::{get_u64, put_u64};
 use super::streams;
 use super::value::{Entry, STR_ROW_MAX, Value};
 
-/// One write to the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RowOp {
-    Put {
-        key: Box<[u8]>,
-        value: Box<[u8]>,
-    },
-    Delete {
-        key: Box<[u8]>,
-    },
-    /// All rows from `from` on and before `to`.
-    DeleteRange {
-        from: Box<[u8]>,
-        to: Box<[u8]>,
-    },
-}
-
-impl Rows {
-    /// Adds a change.
-    pub fn push(&mut self, op: RowOp) {
-        match op {
-            RowOp::Put { key, value } => self.put(&key, &value),
-            RowOp::Delete { key } => self.delete(&key),
-            RowOp::DeleteRange { from, to } => self.delete_range(&from, &to),
-        }
-    }
-}
-
-impl Extend<RowOp> for Rows {
-    fn extend<I: IntoIterator<Item = RowOp>>(&mut self, ops: I) {
-        ops.into_iter().for_each(|op| self.push(op));
-    }
-}
-
 pub const KEY: u8 = b'K';
 pub const ELEMENT: u8 = b'E';
 pub const SLOT: u8 = b'S';
@@ -87,30 +53,26 @@ pub fn list_position(element: [u8; 8]) -> i64 {
     (u64::from_be_bytes(element) ^ (1 << 63)) as i64
 }
 
-/// Deletes all elements of a generation.
-pub fn delete_generation(generation: u64) -> RowOp {
-    RowOp::DeleteRange {
-        from: element_row(generation, &[]),
-        to: element_row(generation + 1, &[]),
+/// Deletes all elements of generations.
+pub fn delete_generations(generations: impl IntoIterator<Item = u64>, rows: &mut Rows) {
+    for generation in generations {
+        rows.delete_range(
+            &element_row(generation, &[]),
+            &element_row(generation + 1, &[]),
+        );
     }
 }
 
 /// Deletes all keys of a slot.
-pub fn delete_slot(slot: u32) -> RowOp {
-    RowOp::DeleteRange {
-        from: key_row(slot, &[]),
-        to: key_row(slot + 1, &[]),
-    }
+pub fn delete_slot(slot: u32, rows: &mut Rows) {
+    rows.delete_range(&key_row(slot, &[]), &key_row(slot + 1, &[]));
 }
 
 /// Says under which slot a database's rows are.
-pub fn put_slot(db: u32, slot: u32) -> RowOp {
-    let mut key = vec![SLOT];
-    key.extend_from_slice(&db.to_be_bytes());
-    RowOp::Put {
-        key: key.into(),
-        value: slot.to_be_bytes().as_slice().into(),
-    }
+pub fn put_slot(db: u32, slot: u32, rows: &mut Rows) {
+    rows.put_with(&[&[SLOT], &db.to_be_bytes()], |value| {
+        value.extend_from_slice(&slot.to_be_bytes());
+    });
 }
 
 const TYPE_STR: u8 = 0;

@@ -13,7 +13,7 @@ use crate::mutation::Mutation;
 use crate::mutation::codec::{get_bytes, get_id, get_option, get_u64};
 use crate::mutation::codec::{put_bytes, put_id, put_option, put_u64};
 
-use super::rows::{RowOp, element_row};
+use super::rows::{element_row, put_element};
 use super::undo::Undo;
 use super::value::{Coll, Value};
 use super::{Effects, Keyspace, digest};
@@ -96,21 +96,12 @@ fn pending_value(p: &Pending) -> Vec<u8> {
     value
 }
 
-fn put(generation: u64, name: &[u8], value: Vec<u8>) -> RowOp {
-    RowOp::Put {
-        key: element_row(generation, name),
-        value: value.into(),
-    }
-}
-
-fn delete(generation: u64, name: &[u8]) -> RowOp {
-    RowOp::Delete {
-        key: element_row(generation, name),
-    }
+fn delete(generation: u64, name: &[u8], rows: &mut Rows) {
+    rows.delete(&element_row(generation, name));
 }
 
 /// Deletes the rows of that kind in a group.
-fn delete_in(generation: u64, kind: u8, group: &[u8]) -> RowOp {
+fn delete_in(generation: u64, kind: u8, group: &[u8], rows: &mut Rows) {
     let from = element_row(generation, &name(kind, Some(group), &[]));
     let mut to = from.to_vec();
     // The kind comes before and is not 0xff: something is left.
@@ -118,25 +109,27 @@ fn delete_in(generation: u64, kind: u8, group: &[u8]) -> RowOp {
     if let Some(last) = to.last_mut() {
         *last += 1;
     }
-    RowOp::DeleteRange {
-        from,
-        to: to.into(),
-    }
+    rows.delete_range(&from, &to);
 }
 
-fn put_header(generation: u64, header: Header) -> RowOp {
+fn put_header(generation: u64, header: Header, rows: &mut Rows) {
     let mut value = Vec::new();
     put_id(&mut value, header.last);
     put_id(&mut value, header.max_deleted);
     put_u64(&mut value, header.added);
-    put(generation, &[HEADER], value)
+    put_element(generation, &[HEADER], &value, rows);
 }
 
-fn put_entry(generation: u64, id: Id, added: u64, fields: &[u8]) -> RowOp {
+fn put_entry(generation: u64, id: Id, added: u64, fields: &[u8], rows: &mut Rows) {
     let mut value = Vec::with_capacity(10 + fields.len());
     put_u64(&mut value, added);
     value.extend_from_slice(fields);
-    put(generation, &name(ENTRY, None, &id.to_be_bytes()), value)
+    put_element(
+        generation,
+        &name(ENTRY, None, &id.to_be_bytes()),
+        &value,
+        rows,
+    );
 }
 
 /// Calls for each row of groups, consumers and pending entries.
@@ -156,14 +149,12 @@ fn each_in_groups(stream: &Stream, mut f: impl FnMut(&[u8], Vec<u8>)) {
 
 /// All rows of a stream.
 pub(super) fn put_all(c: &Coll<Stream>, rows: &mut Rows) {
-    rows.push(put_header(c.generation, c.data.header));
-    rows.extend(
-        c.data
-            .iter()
-            .map(|(id, fields)| put_entry(c.generation, id, 0, fields)),
-    );
+    put_header(c.generation, c.data.header, rows);
+    for (id, fields) in c.data.iter() {
+        put_entry(c.generation, id, 0, fields, rows);
+    }
     each_in_groups(&c.data, |name, value| {
-        rows.push(put(c.generation, name, value));
+        put_element(c.generation, name, &value, rows);
     });
 }
 
@@ -403,13 +394,13 @@ fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Rows, limits: &Limits
             shift(c, 0, entry_digest(id, fields));
             c.data.header.last = id;
             c.data.header.added = header.added.wrapping_add(1);
-            rows.push(put_entry(generation, id, c.data.header.added, fields));
+            put_entry(generation, id, c.data.header.added, fields, rows);
             entries(Some(id), Vec::new())
         }
         StreamDel { id, .. } => {
             let fields = remove(c, id)?;
-            rows.push(delete(generation, &entry_row(id)));
-            rows.push(put_header(generation, header));
+            delete(generation, &entry_row(id), rows);
+            put_header(generation, header, rows);
             entries(None, vec![(id, fields)])
         }
         StreamTrim { count, .. } => {
@@ -421,12 +412,9 @@ fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Rows, limits: &Limits
             if let ([(first, _), ..], [.., (last, _)]) = (&gone[..], &gone[..]) {
                 let mut to = element_row(generation, &entry_row(*last)).to_vec();
                 to.push(0);
-                rows.push(RowOp::DeleteRange {
-                    from: element_row(generation, &entry_row(*first)),
-                    to: to.into(),
-                });
+                rows.delete_range(&element_row(generation, &entry_row(*first)), &to);
             }
-            rows.push(put_header(generation, header));
+            put_header(generation, header, rows);
             for (id, fields) in &gone {
                 shift(c, entry_digest(*id, fields), 0);
             }
@@ -446,7 +434,7 @@ fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Rows, limits: &Limits
                 max_deleted,
                 added,
             };
-            rows.push(put_header(generation, c.data.header));
+            put_header(generation, c.data.header, rows);
             entries(None, Vec::new())
         }
         StreamGroup {
@@ -454,7 +442,7 @@ fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Rows, limits: &Limits
         } => {
             let was = set_position(c, group, (last, read));
             let value = position_value(last, read);
-            rows.push(put(generation, &name(GROUP, None, group), value));
+            put_element(generation, &name(GROUP, None, group), &value, rows);
             Step::Position {
                 group: group.into(),
                 was,
@@ -462,9 +450,9 @@ fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Rows, limits: &Limits
         }
         StreamGroupDel { group, .. } => {
             let was = Box::new(remove_group(c, group)?);
-            rows.push(delete(generation, &name(GROUP, None, group)));
-            rows.push(delete_in(generation, CONSUMER, group));
-            rows.push(delete_in(generation, PENDING, group));
+            delete(generation, &name(GROUP, None, group), rows);
+            delete_in(generation, CONSUMER, group, rows);
+            delete_in(generation, PENDING, group, rows);
             Step::GroupGone {
                 group: group.into(),
                 was,
@@ -479,7 +467,7 @@ fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Rows, limits: &Limits
         } => {
             let was = set_times(c, group, consumer, (seen, active))?;
             let name = name(CONSUMER, Some(group), consumer);
-            rows.push(put(generation, &name, times_value(seen, active)));
+            put_element(generation, &name, &times_value(seen, active), rows);
             Step::Times {
                 group: group.into(),
                 consumer: consumer.into(),
@@ -490,10 +478,10 @@ fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Rows, limits: &Limits
             group, consumer, ..
         } => {
             let (was, pending) = remove_consumer(c, group, consumer)?;
-            rows.push(delete(generation, &name(CONSUMER, Some(group), consumer)));
+            delete(generation, &name(CONSUMER, Some(group), consumer), rows);
             for (id, _) in &pending {
                 let name = name(PENDING, Some(group), &id.to_be_bytes());
-                rows.push(delete(generation, &name));
+                delete(generation, &name, rows);
             }
             Step::ConsumerGone {
                 group: group.into(),
@@ -517,7 +505,7 @@ fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Rows, limits: &Limits
             };
             let was = set_pending(c, group, id, &pending)?;
             let name = name(PENDING, Some(group), &id.to_be_bytes());
-            rows.push(put(generation, &name, pending_value(&pending)));
+            put_element(generation, &name, &pending_value(&pending), rows);
             Step::Pending {
                 group: group.into(),
                 id,
@@ -527,7 +515,7 @@ fn step(c: &mut Coll<Stream>, m: &Mutation<'_>, rows: &mut Rows, limits: &Limits
         StreamAck { group, id, .. } => {
             let was = remove_pending(c, group, id)?;
             let name = name(PENDING, Some(group), &id.to_be_bytes());
-            rows.push(delete(generation, &name));
+            delete(generation, &name, rows);
             Step::Pending {
                 group: group.into(),
                 id,

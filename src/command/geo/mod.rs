@@ -49,17 +49,7 @@ const LOST_MEMBER: Fail = Fail::new("ERR could not decode requested zset member"
 fn geoadd(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let mut options = Options::default();
     let mut cursor = Cursor::from(args, 2);
-    loop {
-        if cursor.keyword("nx") {
-            options.nx = true;
-        } else if cursor.keyword("xx") {
-            options.xx = true;
-        } else if cursor.keyword("ch") {
-            options.ch = true;
-        } else {
-            break;
-        }
-    }
+    while options.take(&mut cursor) {}
     let rest = cursor.rest();
     if rest.is_empty() || !rest.len().is_multiple_of(3) || (options.nx && options.xx) {
         return Err(Fail::SYNTAX);

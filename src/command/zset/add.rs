@@ -46,13 +46,10 @@ fn parse(
 ) -> Result<(), Fail> {
     let mut cursor = Cursor::from(args, 2);
     loop {
-        if cursor.keyword("nx") {
-            options.nx = true;
-        } else if cursor.keyword("xx") {
-            options.xx = true;
-        } else if cursor.keyword("ch") {
-            options.ch = true;
-        } else if cursor.keyword("incr") {
+        if options.take(&mut cursor) {
+            continue;
+        }
+        if cursor.keyword("incr") {
             options.incr = true;
         } else if cursor.keyword("gt") {
             options.gt = true;
@@ -75,6 +72,21 @@ fn parse(
 }
 
 impl Options {
+    /// Takes NX, XX or CH, which GEOADD knows too; says whether one was there.
+    pub fn take(&mut self, cursor: &mut Cursor<'_>) -> bool {
+        for (word, option) in [
+            ("nx", &mut self.nx),
+            ("xx", &mut self.xx),
+            ("ch", &mut self.ch),
+        ] {
+            if cursor.keyword(word) {
+                *option = true;
+                return true;
+            }
+        }
+        false
+    }
+
     /// Fails where options contradict each other, or the count of members.
     fn check(&self, members: usize) -> Result<(), Fail> {
         if self.nx && self.xx {
