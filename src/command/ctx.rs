@@ -13,6 +13,7 @@ use crate::keyspace::{Entry, Keyspace, Value, evict};
 use crate::mutation::Mutation;
 
 use super::acl::User;
+use super::propagate::Record;
 use super::settings::notify;
 use super::turn::{Event, Turn};
 use super::{Block, Blocking, Fail, Gate, Settings, Tracking};
@@ -36,6 +37,8 @@ pub struct Ctx<'a> {
     pub watches: &'a mut Watches,
     /// Keys that clients may have cached.
     pub tracking: &'a mut Tracking,
+    /// What the replication stream is told.
+    pub record: &'a mut Record,
     /// Clients that wait for a key.
     pub blocking: &'a mut Blocking,
     pub settings: &'a Settings,
@@ -245,6 +248,8 @@ impl Ctx<'_> {
     pub fn expire_now(&mut self, db: u32, key: &[u8]) {
         if self.apply(Mutation::Del { db, key }).is_ok() {
             self.stats.expired += 1;
+            let unlink = self.settings.is_on("lazyfree-lazy-expire");
+            self.record.deleted(db, key, unlink, true);
             self.notify_in(notify::EXPIRED, "expired", db, key);
         }
     }
