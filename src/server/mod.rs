@@ -32,6 +32,8 @@ mod tests_acl;
 #[cfg(test)]
 mod tests_long;
 #[cfg(test)]
+mod tests_replicas;
+#[cfg(test)]
 mod tests_scripts;
 #[cfg(test)]
 mod tests_tracking;
