@@ -190,7 +190,7 @@ impl Ctx<'_> {
     fn wrote(&mut self, db: u32, key: &[u8], told: Told) {
         self.gate.wrote(db, self.ks.seed.hash(key), self.turn.batch);
         if told.watchers {
-            self.touched(db, key);
+            self.tell_watchers(db, key);
         }
         if told.waiters {
             self.blocking.touch(db, key);
@@ -206,6 +206,11 @@ impl Ctx<'_> {
     /// A key counts as changed for those who watch it. [`Ctx::apply`] does this; a command calls it
     /// where Redis counts a change though the data stay as they were.
     pub fn touched(&mut self, db: u32, key: &[u8]) {
+        self.record.touched();
+        self.tell_watchers(db, key);
+    }
+
+    fn tell_watchers(&mut self, db: u32, key: &[u8]) {
         self.tracking.touch(key, self.client);
         if !self.watches.is_empty() {
             let after = match self.ks.entry(db, key) {

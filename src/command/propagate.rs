@@ -41,6 +41,8 @@ pub struct Record {
     ops: Vec<Op>,
     /// Keys that were deleted since their time had come: said already.
     expired: Vec<(u32, Bytes)>,
+    /// The command counts as one that changed something, though the data stayed as they were.
+    touched: bool,
     number: u64,
 }
 
@@ -80,6 +82,12 @@ impl Record {
     /// A command begins: what it finds expired is noted from here on.
     pub fn begin(&mut self) {
         self.expired.clear();
+        self.touched = false;
+    }
+
+    /// The command counts as one that changed something.
+    pub fn touched(&mut self) {
+        self.touched = true;
     }
 
     /// A command ended: records what it changed.
@@ -97,7 +105,8 @@ impl Record {
             })
             .copied()
             .collect();
-        let said = done.said(&changes);
+        let touched = std::mem::take(&mut self.touched);
+        let said = done.said(&changes, touched);
         self.ops
             .extend(said.into_iter().map(|(db, args)| Op { db, args }));
     }
@@ -140,6 +149,8 @@ pub struct Done<'a> {
     pub unlink_replaced: bool,
     /// How many entries the stream has that is the command's first key.
     pub stream_len: usize,
+    /// When that key expires.
+    pub expire_at: u64,
 }
 
 type Said = Vec<(u32, Vec<Bytes>)>;
@@ -177,7 +188,7 @@ impl Done<'_> {
         words.into_iter().any(|a| names.iter().any(|n| is(a, n)))
     }
 
-    fn said(&self, changes: &[Mutation<'_>]) -> Said {
+    fn said(&self, changes: &[Mutation<'_>], touched: bool) -> Said {
         let name = self.spec.full_name;
         if self.reply.first() == Some(&b'-') && changes.is_empty() {
             return Vec::new();
@@ -190,7 +201,7 @@ impl Done<'_> {
             "publish" | "spublish" | "flushall" | "flushdb" => return self.verbatim(),
             _ => {}
         }
-        if changes.is_empty() {
+        if changes.is_empty() && !touched {
             return Vec::new();
         }
         if !self.spec.has(Flags::WRITE.union(Flags::MAY_REPLICATE)) {
@@ -228,7 +239,7 @@ impl Done<'_> {
             "getex" => self.one(&[b"PEXPIREAT", key, &number(expire_at?)]),
             "expire" | "pexpire" | "expireat" | "pexpireat" => match deleted {
                 true => self.one(&[removal(self.unlink_expired), key]),
-                false => self.one(&[b"PEXPIREAT", key, &number(expire_at?)]),
+                false => self.one(&[b"PEXPIREAT", key, &number(self.expire_at)]),
             },
             "incrbyfloat" => self.one(&[b"SET", key, self.value()?.as_bytes()?, b"KEEPTTL"]),
             "hincrbyfloat" => self.one(&[b"HSET", key, args[2], self.value()?.as_bytes()?]),

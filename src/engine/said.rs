@@ -31,12 +31,10 @@ impl Core {
     ) {
         let bytes = self.turn.mutations.bytes();
         let changes = bytes.get(mark.mutations..).unwrap_or_default();
-        let length = || {
-            let entry = self.ks.entry(db, args.get(1)?)?;
-            match &entry.value {
-                Value::Stream(stream) => Some(stream.data.len()),
-                _ => None,
-            }
+        let first = args.get(1).and_then(|key| self.ks.entry(db, key));
+        let stream_len = match first.map(|entry| &entry.value) {
+            Some(Value::Stream(stream)) => stream.data.len(),
+            _ => 0,
         };
         let done = Done {
             spec,
@@ -46,7 +44,8 @@ impl Core {
             reply,
             unlink_expired: self.settings.is_on("lazyfree-lazy-expire"),
             unlink_replaced: self.settings.is_on("lazyfree-lazy-server-del"),
-            stream_len: length().unwrap_or(0),
+            stream_len,
+            expire_at: first.map_or(0, |entry| entry.expire_at),
         };
         self.record.add(&done);
     }

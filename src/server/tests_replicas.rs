@@ -77,6 +77,11 @@ fn what_depends_on_time_or_chance_is_told_by_what_came_of_it() {
             "PEXPIREAT k 9999999999000",
         ),
         ("set k v", "expire k -1", "DEL k"),
+        (
+            "set k v pxat 9999999999000",
+            "expireat k 9999999999",
+            "PEXPIREAT k 9999999999000",
+        ),
         ("set k v", "getdel k", "DEL k"),
         ("set k v ex 100", "getex k persist", "PERSIST k"),
         (
