@@ -52,7 +52,7 @@ fn attach(x: &mut Exec<'_>, out: &mut Out, partial: bool) -> Result<(), Fail> {
 }
 
 fn replconf(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(Fail::SYNTAX);
     }
     for pair in args[1..].chunks_exact(2) {
