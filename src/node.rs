@@ -25,7 +25,7 @@ use crate::raft::types::Member;
 use crate::raft::{listener, peer_service, recovery};
 use crate::server::listener::{Job, Pool};
 use crate::server::relay::{Dial, Stream};
-use crate::server::{self, Clients, Counters, Facts, Hub, Peer, Server, View};
+use crate::server::{self, Clients, Counters, Facts, Hub, Peer, Server, View, replicas};
 use crate::store::Store;
 use crate::tls;
 
@@ -177,6 +177,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     });
     tokio::spawn(follow(group.clone(), view_out));
     tokio::spawn(acknowledge(group.clone(), server.clone()));
+    tokio::spawn(replicas::ping(Arc::downgrade(&server)));
     if config.bootstrap {
         let members = config.members.iter().map(|m| {
             let announced = if m.announced.is_empty() {
@@ -260,6 +261,7 @@ fn server_of(
         stats: Default::default(),
         live: server::Live::new(config.maxclients() as usize),
         monitors: Default::default(),
+        replicas: Default::default(),
         users: Default::default(),
         acl_log: Default::default(),
         slowlog: Default::default(),

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod core;
 pub mod evictor;
 pub mod pause;
+pub mod said;
 #[cfg(test)]
 mod tests;
 
