@@ -250,9 +250,8 @@ impl Group {
                 }
                 _ => {}
             }
-            match tokio::time::timeout(PAUSE, metrics.changed()).await {
-                Ok(Err(_)) => return,
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(_)) = tokio::time::timeout(PAUSE, metrics.changed()).await {
+                return;
             }
         }
     }
