@@ -386,14 +386,12 @@ async fn acknowledge(group: Arc<Group>, server: Arc<Server>) {
 
 /// Resolves when Raft has stopped by itself.
 async fn raft_stopped(group: &Group) -> String {
-    let mut metrics = group.raft.metrics();
-    loop {
-        if let Err(e) = &metrics.borrow_watched().running_state {
-            return e.to_string();
-        }
-        if metrics.changed().await.is_err() {
-            return "its task is gone".into();
-        }
+    // Of what is published, what changes seldom: the rest changes with each entry. It ends with Raft's task.
+    let mut seldom = group.raft.server_metrics();
+    while seldom.changed().await.is_ok() {}
+    match &group.raft.metrics().borrow_watched().running_state {
+        Err(e) => e.to_string(),
+        Ok(()) => "its task is gone".into(),
     }
 }
 

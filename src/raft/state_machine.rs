@@ -48,7 +48,12 @@ pub struct StateMachine {
     databases: u32,
     load_threads: usize,
     garbage: std::sync::mpsc::Sender<Box<dyn std::any::Any + Send>>,
+    /// What is to go to that thread with the next batches.
+    dropped: parking_lot::Mutex<Vec<Box<dyn std::any::Any + Send>>>,
 }
+
+/// Batches whose remains are freed together.
+const GARBAGE_BATCHES: usize = 16;
 
 impl StateMachine {
     /// Loads what the store has on disk into the engine.
@@ -78,6 +83,7 @@ impl StateMachine {
             databases,
             load_threads,
             garbage,
+            dropped: Default::default(),
         };
         sm.load(position)?;
         Ok(sm)
@@ -297,7 +303,7 @@ impl RaftStateMachine<Config> for StateMachine {
             if crate::base::planted::staged("slow-apply") && !self.engine.lock().serves() {
                 tokio::time::sleep(std::time::Duration::from_millis(3)).await;
             }
-            let garbage = {
+            let (garbage, idle) = {
                 let mut core = self.engine.locked().await;
                 let applied = match &entry.payload {
                     EntryPayload::Normal(payload) => core
@@ -305,14 +311,18 @@ impl RaftStateMachine<Config> for StateMachine {
                         .map_err(io::Error::other)?,
                     _ => core.apply_other(index, term),
                 };
+                let idle = applied.rows.is_empty();
                 if applied.complete {
                     let position = self.position(&core, index, term, applied.digest);
                     self.store.submit(applied.rows, position);
                 }
-                applied.garbage
+                (applied.garbage, idle)
             };
-            for value in garbage {
-                let _ = self.garbage.send(value);
+            let dropped = self.dropped.get_mut();
+            dropped.extend(garbage);
+            // To wake a thread for each batch costs more than most of what it would free.
+            if idle || dropped.len() >= GARBAGE_BATCHES {
+                let _ = self.garbage.send(Box::new(std::mem::take(dropped)));
             }
             self.applied = Some(entry.log_id);
             if let Some(responder) = responder {
