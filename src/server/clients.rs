@@ -116,6 +116,18 @@ impl Client {
         message
     }
 
+    /// Has the task woken when the client is disconnected, though what was sent is not taken yet.
+    pub fn wake_at_end(&self, waker: &Waker) {
+        let mut inbox = self.inbox.lock();
+        if !inbox.waker.as_ref().is_some_and(|w| w.will_wake(waker)) {
+            inbox.waker = Some(waker.clone());
+        }
+        // Killed in between: nobody else would wake it.
+        if self.killed() {
+            waker.wake_by_ref();
+        }
+    }
+
     /// Disconnects the client.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);

@@ -218,7 +218,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 return Poll::Pending;
             }
             let mut progress = false;
-            while let Some(message) = self.session.client.receive(cx.waker()) {
+            // What does not fit stays where its bound is: a client that does not read is disconnected there.
+            while self.held.len() < REPLY_BACKLOG_MAX
+                && let Some(message) = self.session.client.receive(cx.waker())
+            {
                 // Behind the replies that are on their way, as Redis does.
                 self.held.out.raw(&message);
                 self.held.mark(0, 0);
@@ -228,6 +231,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             progress |= self.long_done(cx);
             if self.untold {
                 self.tell(cx);
+            }
+            let full = self.held.len() >= REPLY_BACKLOG_MAX;
+            if full {
+                self.session.client.wake_at_end(cx.waker());
             }
             let engine = self.server.engine.clone();
             if !self.held.is_empty() {
@@ -240,6 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Poll::Ready(Err(_)) => return Poll::Ready(Event::Closed),
                 Poll::Pending => {}
             }
+            progress |= full && self.held.len() < REPLY_BACKLOG_MAX;
             let gone = self.eof && self.blocked.is_some();
             let ends = self.session.closing || self.eof && self.long.is_none();
             if ends && self.held.is_empty() && !self.flushing || gone {
