@@ -60,8 +60,7 @@ pub fn dump(data: &[u8]) {
     if let Ok(value) = payload::decode(data, &limits) {
         let again = payload::encode(value.view(), &limits);
         let body = payload::open(&again).expect("sealed here");
-        let back = payload::decode(body, &limits).expect("written here");
-        assert_eq!(value.type_name(), back.type_name());
+        payload::decode(body, &limits).expect("written here");
     }
 }
 
