@@ -184,6 +184,10 @@ local function of(env)
             if type(piece) ~= "string" then
                 return nil, "reader function must return a string"
             end
+            if #pieces == 0 and byte(piece, 1) == 27 then
+                -- A reader that never ends would else be read until memory ends.
+                return load_text(piece)
+            end
             pieces[#pieces + 1] = piece
         end
         return load_text(concat(pieces), name or "=(load)")

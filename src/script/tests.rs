@@ -161,6 +161,9 @@ fn the_sandbox_is_closed() {
         eval(&vm, "return #getmetatable('').__index.rep('x', 3)"),
         ":3|"
     );
+    // The first piece tells; a reader that goes on for ever is not asked again.
+    let endless = "return load(function() return '\\27LuaQ' end) == nil";
+    assert_eq!(eval(&vm, endless), eval(&vm, "return true"));
     assert_eq!(
         eval(&vm, "return loadstring(string.dump(function() end)) == nil"),
         ":1|"

@@ -123,11 +123,16 @@ impl Client {
         message
     }
 
-    /// Whether something was sent that was not taken; the task is woken when more is.
-    pub fn listen(&self, waker: &Waker) -> bool {
+    /// Has the task woken when the client is disconnected, though what was sent is not taken yet.
+    pub fn wake_at_end(&self, waker: &Waker) {
         let mut inbox = self.inbox.lock();
-        inbox.waker = Some(waker.clone());
-        !inbox.messages.is_empty()
+        if !inbox.waker.as_ref().is_some_and(|w| w.will_wake(waker)) {
+            inbox.waker = Some(waker.clone());
+        }
+        // Killed in between: nobody else would wake it.
+        if self.killed() {
+            waker.wake_by_ref();
+        }
     }
 
     /// Disconnects the client.

@@ -222,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 return Poll::Pending;
             }
             let mut progress = false;
-            // Who does not read has its messages wait in its inbox, which has a bound.
+            // What does not fit stays where its bound is: a client that does not read is disconnected there.
             while self.held.len() < REPLY_BACKLOG_MAX
                 && let Some(message) = self.session.client.receive(cx.waker())
             {
@@ -231,11 +231,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 self.held.mark(0, 0);
                 progress = true;
             }
-            let full = self.held.len() >= REPLY_BACKLOG_MAX;
             progress |= self.unblock(cx);
             progress |= self.long_done(cx);
             if self.untold {
                 self.tell(cx);
+            }
+            let full = self.held.len() >= REPLY_BACKLOG_MAX;
+            if full {
+                self.session.client.wake_at_end(cx.waker());
             }
             let engine = self.server.engine.clone();
             if !self.held.is_empty() {
@@ -248,9 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Poll::Ready(Err(_)) => return Poll::Ready(Event::Closed),
                 Poll::Pending => {}
             }
-            if full && self.session.client.listen(cx.waker()) {
-                progress |= self.held.len() < REPLY_BACKLOG_MAX;
-            }
+            progress |= full && self.held.len() < REPLY_BACKLOG_MAX;
             let gone = self.eof && self.blocked.is_some();
             let ends = self.session.closing || self.eof && self.long.is_none();
             if ends && self.held.is_empty() && !self.flushing || gone {

@@ -308,3 +308,46 @@ fn a_disk_that_fills_refuses_what_grows_and_then_what_writes() {
         assert!(!got.starts_with("-MISCONF"), "{got}");
     });
 }
+
+#[test]
+fn a_client_that_never_reads_is_disconnected_at_the_bound() {
+    run(async {
+        let world = World::new(false);
+        world.lead(1, 1);
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let clients = &world.server.clients;
+        let client = clients.add("test".into(), "test".into(), -1, 10).unwrap();
+        let mut session = Session::new(client.clone());
+        session.authenticated = true;
+        let task = tokio::task::spawn_local(Conn::new(far, world.server.clone(), session).run());
+        let message = Bytes::from(vec![b'x'; 100_000]);
+        for _ in 0..500 {
+            client.send(message.clone());
+            tokio::task::yield_now().await;
+        }
+        assert!(client.killed());
+        task.await.unwrap();
+        drop(near);
+    });
+}
+
+#[test]
+fn what_a_slow_client_has_not_read_yet_is_kept_for_it() {
+    run(async {
+        let world = World::new(false);
+        world.lead(1, 1);
+        let (mut near, far) = tokio::io::duplex(1 << 16);
+        let clients = &world.server.clients;
+        let client = clients.add("test".into(), "test".into(), -1, 10).unwrap();
+        let session = Session::new(client.clone());
+        tokio::task::spawn_local(Conn::new(far, world.server.clone(), session).run());
+        let message = Bytes::from(vec![b'x'; 100_000]);
+        for _ in 0..100 {
+            client.send(message.clone());
+            tokio::task::yield_now().await;
+        }
+        let mut all = vec![0; 100 * message.len()];
+        near.read_exact(&mut all).await.unwrap();
+        assert!(!client.killed());
+    });
+}
