@@ -13,7 +13,7 @@ import redis
 from cases import service
 
 ABOUT = service()
-# socket_* and retry are what celery's manual names for a broker that fails over.
+# Late acknowledgement and retries of the backend are what celery has for a broker that fails over.
 TLS = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": ABOUT["ca"]}
 app = celery.Celery("tasks", broker=ABOUT["uri"], backend=ABOUT["uri"])
 app.conf.update(
@@ -24,6 +24,9 @@ app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=4,
+    result_backend_always_retry=True,
+    result_backend_max_retries=100,
+    result_backend_transport_options={"retry_policy": {"max_retries": 50, "interval_start": 0.1, "interval_max": 0.5}},
     result_expires=600,
 )
 
