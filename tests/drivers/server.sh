@@ -87,6 +87,7 @@ PY
 start_pontoon() { # MODE
     local bin="${PONTOON_BIN:?PONTOON_BIN must name the binary under test}" more=()
     [ "$1" = redirect ] && more=(--set redirect=true)
+    [ "$1" = unrestricted ] && more=(--unrestricted)
     "$bin" dev --plan premium --dir "$DIR/service" --port "$(free_port)" "${more[@]}" >"$DIR/log" 2>&1 </dev/null &
     pid=$!
     await "a primary and two standbys" 60 roles_are_settled || return 1
