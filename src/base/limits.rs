@@ -15,6 +15,8 @@ pub const DATABASES_MAX: usize = 16384;
 /// Batches that a leader has proposed and not seen committed. Beyond: the next batch grows. One: the sync is the
 /// batching clock (docs/decisions).
 pub const IN_FLIGHT_ENTRIES_MAX: usize = 1;
+/// Parts of one batch that are proposed and not committed: each has up to `ENTRY_LEN_MAX` bytes.
+pub const PARTS_IN_FLIGHT_MAX: usize = 2;
 /// Ended eras whose last committed batch is remembered for replies that are still held.
 pub const ERAS_REMEMBERED: usize = 64;
 /// Applied entries whose digest a node can still tell, so that nodes are compared while writes go on.
@@ -71,7 +73,7 @@ pub const LOG_SEGMENT_LEN: u32 = 32 * 1024 * 1024;
 /// The first segment of a new log is this short, since starting waits for it, bytes.
 pub const LOG_FIRST_SEGMENT_LEN: u32 = 1024 * 1024;
 /// Recent log entries kept in memory, bytes. Older ones are read from disk; unsynced ones stay anyway.
-pub const LOG_CACHE_LEN: usize = 16 * 1024 * 1024;
+pub const LOG_CACHE_LEN: usize = 4 * 1024 * 1024;
 /// Entries that wait for the log's writer, bytes. Beyond: the proposer waits, no client is refused.
 pub const LOG_QUEUE_LEN: usize = 64 * 1024 * 1024;
 /// The log's write buffer is written out when it exceeds this, bytes; the sync still comes once.

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use openraft::impls::ProgressResponder;
 use openraft::rt::{Instant as _, WatchReceiver as _};
 use openraft::{Raft, ServerState, SnapshotPolicy};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::base::clock::Clock;
+use crate::base::limits::PARTS_IN_FLIGHT_MAX;
 use crate::engine::{Engine, Role};
 use crate::log::{Log, Space};
 use crate::store::Store;
@@ -281,7 +282,17 @@ impl Group {
                 };
                 self.last_proposal_ms
                     .store(self.clock.boottime_ms(), Ordering::Relaxed);
+                // Of a batch of many parts only a few at a time: the log has a bound, and where Raft waits for room in it no
+                // heartbeat leaves.
+                let window = Arc::new(Semaphore::new(PARTS_IN_FLIGHT_MAX));
                 for payload in proposal.payloads {
+                    let Ok(turn) = window.clone().acquire_owned().await else {
+                        return;
+                    };
+                    if self.engine.era() != proposal.era {
+                        // It is skipped by all without its last part.
+                        break;
+                    }
                     let (responder, done) = ProgressResponder::complete_only();
                     if proposal.batch % 25 == 0 && crate::base::planted::staged("refused-proposal")
                     {
@@ -300,7 +311,9 @@ impl Group {
                     }
                     let (group, era) = (self.clone(), proposal.era);
                     tokio::spawn(async move {
-                        if matches!(done.await, Ok(Ok(_))) {
+                        let done = done.await;
+                        drop(turn);
+                        if matches!(done, Ok(Ok(_))) {
                             return;
                         }
                         if group.engine.era() == era {
