@@ -38,6 +38,7 @@ RUN command -v clang >/dev/null && command -v protoc >/dev/null \
 WORKDIR /src
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY proto proto
+COPY patches patches
 # The dependencies first, on an empty program: RocksDB takes a quarter of an hour, and only a change of
 # Cargo.lock needs it again.
 RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \

@@ -25,7 +25,7 @@ use crate::raft::types::Member;
 use crate::raft::{listener, peer_service, recovery};
 use crate::server::listener::{Job, Pool};
 use crate::server::relay::{Dial, Stream};
-use crate::server::{self, Clients, Counters, Facts, Hub, Peer, Server, View};
+use crate::server::{self, Clients, Counters, Facts, Hub, Peer, Server, View, replicas};
 use crate::store::Store;
 use crate::tls;
 
@@ -43,6 +43,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("making the data folder {}", config.data_dir.display()))?;
     recovery::claim(&config.data_dir, &config.cluster_id)?;
+    tokio::pin!(shutdown);
     let (fatal, mut stopped) = mpsc::channel::<String>(4);
 
     // Clients are listened to first: while the data loads they get LOADING, not silence.
@@ -58,7 +59,12 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     let group_slot: Arc<OnceLock<Arc<Group>>> = Arc::default();
     let server = Arc::new(server_of(&config, &engine, view, &group_slot));
     server.listen_to_engine();
-    let pool = clients(&config, &server).await?;
+    let witness = config.role == config::Role::Witness;
+    let pool = match witness {
+        // Clients get no answer here: nothing listens, and nothing is relayed.
+        true => None,
+        false => Some(clients(&config, &server).await?),
+    };
 
     // The log, the store, and the data that they hold.
     let log = {
@@ -100,7 +106,9 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
         let (databases, threads) = (config.databases as u32, config.threads());
         let started = Instant::now();
         let sm = tokio::task::spawn_blocking(move || {
-            StateMachine::open(engine, store, position, &snapshots, databases, threads)
+            StateMachine::open(
+                engine, store, position, &snapshots, databases, threads, witness,
+            )
         })
         .await??;
         tracing::info!(
@@ -125,6 +133,14 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     tls::files::watch(&credentials, CERTIFICATES_EVERY);
     let max = Duration::from_millis(config.election_timeout_max_ms);
     let peers = Peers::new(credentials.clone(), max);
+    if witness && log.last().is_none() && log.purged().is_none() && log.vote().is_none() {
+        let data = config.members.iter().filter(|m| m.data);
+        let data: Vec<_> = data.map(|m| (m.id, m.peer_addr.clone())).collect();
+        tokio::select! {
+            checked = crate::raft::witness::check_new(&peers, config.node_id, &data) => checked?,
+            () = &mut shutdown => return Ok(()),
+        }
+    }
     let options = Options {
         id: config.node_id,
         cluster_id: config.cluster_id.clone(),
@@ -133,6 +149,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
         election_timeout_max: max,
         log_keep_bytes: (config.log_segment_bytes * 4).min(config.log_disk_cap_bytes / 2),
         log_cap_bytes: config.log_disk_cap_bytes,
+        witness: witness.then(|| config.data_dir.clone()),
     };
     let incoming = config.data_dir.join("incoming");
     let group = Group::start(
@@ -155,7 +172,12 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
         group.gate.clone(),
         incoming,
     )?
-    .refusing_entries_on_a_full(server.disk.clone());
+    .refusing_entries_on_a_full(server.disk.clone())
+    .watched_by(group.watchdog.clone())
+    .telling({
+        let group = group.clone();
+        move |caller| group.extent(caller)
+    });
     let (relays, mut relayed) =
         mpsc::channel::<listener::Relayed>(crate::base::limits::RELAYS_QUEUED_MAX);
     let (stop, stopping) = watch::channel(false);
@@ -169,6 +191,9 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     ));
     tokio::spawn(async move {
         while let Some(r) = relayed.recv().await {
+            let Some(pool) = &pool else {
+                continue;
+            };
             pool.hand(Job::Relayed(Box::new(Slotted {
                 stream: r.stream,
                 _slot: r.slot,
@@ -177,6 +202,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     });
     tokio::spawn(follow(group.clone(), view_out));
     tokio::spawn(acknowledge(group.clone(), server.clone()));
+    tokio::spawn(replicas::ping(Arc::downgrade(&server)));
     if config.bootstrap {
         let members = config.members.iter().map(|m| {
             let announced = if m.announced.is_empty() {
@@ -197,7 +223,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     tracing::info!(id = config.node_id, clients = %config.client_addr, peers = %config.peer_addr, "the node serves");
 
     let ended = tokio::select! {
-        () = shutdown => {
+        () = &mut shutdown => {
             group.step_down(HAND_OVER_MAX).await;
             Ok(())
         }
@@ -260,6 +286,7 @@ fn server_of(
         stats: Default::default(),
         live: server::Live::new(config.maxclients() as usize),
         monitors: Default::default(),
+        replicas: Default::default(),
         users: Default::default(),
         acl_log: Default::default(),
         slowlog: Default::default(),
@@ -321,22 +348,22 @@ async fn follow(group: Arc<Group>, out: watch::Sender<View>) {
         let view = {
             let m = metrics.borrow_watched();
             let membership = m.membership_config.membership();
+            // A witness is no node that a client could be sent to, also while it leads.
             let peer = |id: u64| {
-                membership.get_node(&id).map(|node| Peer {
-                    id,
-                    announced: node.announced.clone(),
-                    voter: membership.voter_ids().any(|v| v == id),
-                })
+                membership
+                    .get_node(&id)
+                    .filter(|n| n.data)
+                    .map(|node| Peer {
+                        id,
+                        announced: node.announced.clone(),
+                        voter: membership.voter_ids().any(|v| v == id),
+                    })
             };
             View {
                 node_id: group.id,
                 cluster_id: group.cluster_id.clone(),
                 leader: m.current_leader.and_then(peer),
-                members: membership
-                    .nodes()
-                    .filter(|(_, n)| n.data)
-                    .filter_map(|(id, _)| peer(*id))
-                    .collect(),
+                members: membership.nodes().filter_map(|(id, _)| peer(*id)).collect(),
                 term: m.vote.leader_id.term,
             }
         };
@@ -361,14 +388,12 @@ async fn acknowledge(group: Arc<Group>, server: Arc<Server>) {
 
 /// Resolves when Raft has stopped by itself.
 async fn raft_stopped(group: &Group) -> String {
-    let mut metrics = group.raft.metrics();
-    loop {
-        if let Err(e) = &metrics.borrow_watched().running_state {
-            return e.to_string();
-        }
-        if metrics.changed().await.is_err() {
-            return "its task is gone".into();
-        }
+    // Of what is published, what changes seldom: the rest changes with each entry. It ends with Raft's task.
+    let mut seldom = group.raft.server_metrics();
+    while seldom.changed().await.is_ok() {}
+    match &group.raft.metrics().borrow_watched().running_state {
+        Err(e) => e.to_string(),
+        Ok(()) => "its task is gone".into(),
     }
 }
 
@@ -383,7 +408,8 @@ fn facts(group: &Group) -> Facts {
             .iter()
             .filter(|(id, _)| **id != group.id)
             .filter_map(|(id, matched)| {
-                let node = membership.get_node(id)?;
+                // A witness is no replica: it has nothing to read.
+                let node = membership.get_node(id).filter(|n| n.data)?;
                 Some((
                     node.announced.clone(),
                     matched.as_ref().map_or(0, |l| l.index),

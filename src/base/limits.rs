@@ -160,6 +160,12 @@ pub const DEBUG_POPULATE_MAX: u64 = 10_000_000;
 pub const MIGRATIONS_MAX: usize = 16;
 /// Clients that MONITOR at once. Beyond: refused.
 pub const MONITORS_MAX: usize = 64;
+/// Clients that read the replication stream at once. Beyond: SYNC and PSYNC are refused.
+pub const REPLICAS_MAX: usize = 16;
+/// Bytes of the replication stream that a client has not read. Beyond: it is disconnected, and begins anew.
+pub const REPLICA_BACKLOG_MAX: usize = 256 * 1024 * 1024;
+/// Memory of a service's data, bytes, above which SYNC and PSYNC are refused: the copy is made under the engine's lock.
+pub const REPLICA_DATA_MAX: u64 = 1024 * 1024 * 1024;
 /// Members that ZRANDMEMBER with a negative count picks. Beyond: "ERR value is out of range".
 pub const RANDOM_PICKS_MAX: usize = 16 * 1024 * 1024;
 /// The rules of one user as they are stored, bytes. Beyond: ACL SETUSER is refused.

@@ -13,6 +13,7 @@ use crate::keyspace::{Entry, Keyspace, Value, evict};
 use crate::mutation::Mutation;
 
 use super::acl::User;
+use super::propagate::Record;
 use super::settings::notify;
 use super::turn::{Event, Turn};
 use super::{Block, Blocking, Fail, Gate, Settings, Tracking};
@@ -36,6 +37,8 @@ pub struct Ctx<'a> {
     pub watches: &'a mut Watches,
     /// Keys that clients may have cached.
     pub tracking: &'a mut Tracking,
+    /// What the replication stream is told.
+    pub record: &'a mut Record,
     /// Clients that wait for a key.
     pub blocking: &'a mut Blocking,
     pub settings: &'a Settings,
@@ -187,7 +190,7 @@ impl Ctx<'_> {
     fn wrote(&mut self, db: u32, key: &[u8], told: Told) {
         self.gate.wrote(db, self.ks.seed.hash(key), self.turn.batch);
         if told.watchers {
-            self.touched(db, key);
+            self.tell_watchers(db, key);
         }
         if told.waiters {
             self.blocking.touch(db, key);
@@ -203,6 +206,11 @@ impl Ctx<'_> {
     /// A key counts as changed for those who watch it. [`Ctx::apply`] does this; a command calls it
     /// where Redis counts a change though the data stay as they were.
     pub fn touched(&mut self, db: u32, key: &[u8]) {
+        self.record.touched();
+        self.tell_watchers(db, key);
+    }
+
+    fn tell_watchers(&mut self, db: u32, key: &[u8]) {
         self.tracking.touch(key, self.client);
         if !self.watches.is_empty() {
             let after = match self.ks.entry(db, key) {
@@ -245,6 +253,8 @@ impl Ctx<'_> {
     pub fn expire_now(&mut self, db: u32, key: &[u8]) {
         if self.apply(Mutation::Del { db, key }).is_ok() {
             self.stats.expired += 1;
+            let unlink = self.settings.is_on("lazyfree-lazy-expire");
+            self.record.deleted(db, key, unlink, true);
             self.notify_in(notify::EXPIRED, "expired", db, key);
         }
     }

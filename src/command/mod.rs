@@ -20,6 +20,7 @@ pub mod hash;
 pub mod help;
 pub mod hyperloglog;
 pub mod list;
+pub mod propagate;
 pub mod random;
 pub mod scan;
 pub mod set;

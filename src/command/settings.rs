@@ -53,6 +53,13 @@ pub struct Settings {
     pub shown: std::collections::BTreeMap<String, String>,
 }
 
+impl Settings {
+    /// Whether a setting that is merely shown was set to `yes`.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.shown.get(name).is_some_and(|value| value == "yes")
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {

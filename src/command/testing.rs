@@ -15,6 +15,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::ctx::{Stats, Watches};
+use super::propagate::Record;
 use super::settings::notify;
 use super::turn::Event;
 use super::{Blocking, Ctx, Gate, Settings, Tracking, Turn, handler, table};
@@ -154,6 +155,7 @@ impl Shell {
             watches: &mut self.watches,
             tracking: &mut self.tracking,
             blocking: &mut self.blocking,
+            record: &mut Record::default(),
             settings: &self.settings,
             stats: &mut self.stats,
             rng: &mut self.rng,
@@ -191,6 +193,7 @@ impl Shell {
                 Event::Publish { channel, .. } => {
                     format!("publish {}", String::from_utf8_lossy(channel))
                 }
+                Event::Propagate(_) | Event::StreamEnds => "stream".into(),
                 Event::Invalidate(told) => format!("invalidate {:?}", told.keys),
             })
             .collect();

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::propagate::Unit;
 use super::tracking::Invalidation;
 use crate::keyspace::Effects;
 use crate::mutation::codec::Writer;
@@ -24,6 +25,10 @@ pub enum Event {
     },
     /// Caches of clients must forget something.
     Invalidate(Invalidation),
+    /// What readers of the replication stream are to run.
+    Propagate(Unit),
+    /// The replication stream breaks off: this node leads no more.
+    StreamEnds,
 }
 
 /// The mutations of the next batch with everything needed to commit or undo it.
@@ -45,6 +50,8 @@ pub struct Mark {
     pub rows: usize,
     pub undo: usize,
     pub events: usize,
+    /// Commands recorded for the replication stream.
+    pub said: usize,
     pub count: u64,
     pub next_gen: u64,
 }
@@ -71,6 +78,7 @@ impl Turn {
             rows: self.effects.rows.len(),
             undo: self.effects.undo.as_ref().map_or(0, Vec::len),
             events: self.events.len(),
+            said: 0,
             count: self.count,
             next_gen,
         }

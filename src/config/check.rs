@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use super::keys::Node;
 use super::load::Problem;
+use super::types::Role;
 use crate::base::limits;
 
 /// The longest cluster id: with `node-<id>.` before it and `.pontoon` behind, each label stays within DNS's 63.
@@ -34,6 +35,7 @@ impl Node {
                 "give lower-case letters, digits and hyphens, 1 to 40 of them",
             );
         }
+        let witness = self.role == Role::Witness;
         for (name, path) in [
             ("data_dir", &self.data_dir),
             ("tls_cert", &self.tls_cert),
@@ -42,12 +44,13 @@ impl Node {
             ("peer_key", &self.peer_key),
             ("peer_ca", &self.peer_ca),
         ] {
-            if path.as_os_str().is_empty() {
+            let for_clients = name.starts_with("tls_");
+            if path.as_os_str().is_empty() && !(witness && for_clients) {
                 problem(name, "it is missing".into(), "give a path");
             }
         }
         let password = self.password.expose();
-        if password.is_empty() {
+        if password.is_empty() && !witness {
             problem(
                 "password",
                 "it is missing".into(),
@@ -123,6 +126,28 @@ impl Node {
                     "give for example db1.example:6379",
                 );
             }
+        }
+        let listed = self.members.iter().find(|m| m.id == self.node_id);
+        if let Some(own) = listed.filter(|m| m.data == (self.role == Role::Witness)) {
+            problem(
+                "role",
+                format!("members has data = {} for this node", own.data),
+                "give a witness data = false there, and a data node data = true",
+            );
+        }
+        if self.role == Role::Witness && self.bootstrap {
+            problem(
+                "bootstrap",
+                "it is on and this node is a witness".into(),
+                "let a data node make the cluster",
+            );
+        }
+        if self.role == Role::Witness && !self.members.iter().any(|m| m.data) {
+            problem(
+                "members",
+                "role is witness and no data node is listed".into(),
+                "list the data nodes: an empty witness asks them whether it was wiped",
+            );
         }
         if self.bootstrap && !self.members.iter().any(|m| m.id == self.node_id) {
             problem(

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::load::{Problem, take};
-use super::types::{Eviction, Key, Kind, Member, Secret, StandbyReads};
+use super::types::{Eviction, Key, Kind, Member, Role, Secret, StandbyReads};
 use crate::base::limits;
 
 macro_rules! keys {
@@ -49,6 +49,9 @@ keys! {
     /// The name of the cluster: lower-case letters, digits and hyphens, at most 40. It is part of every
     /// certificate between nodes (node-<id>.<cluster_id>.pontoon), and messages of another cluster are refused.
     cluster_id: String, Text, String::new(), "\"c-3f9a1b\"";
+    /// What this node is for: data, or witness: a voter that keeps the log and no data, so that two data nodes survive the
+    /// loss of either. It serves no client, runs away from both, and lists the data nodes in members. It never changes.
+    role: Role, Text, Role::Data, "";
     /// The folder of the log and the store. It belongs to this node alone.
     data_dir: PathBuf, Text, PathBuf::new(), "\"/var/lib/pontoon/node-1\"";
 
@@ -72,7 +75,8 @@ keys! {
     peer_ca: PathBuf, Text, PathBuf::new(), "\"/etc/pontoon/ca.pem\"";
 
     /// The members that the cluster begins with: id, peer_addr, client_addr, announced (as above) and data
-    /// (false for a witness). Used once, by the node with bootstrap = true; a node added later needs none.
+    /// (false for a witness). Used once, by the node with bootstrap = true; a node added later needs none, but for a
+    /// witness: it asks the data nodes there whether its disk was wiped.
     members: Vec<Member>, Tables, Vec::new(),
         "[{ id = 1, peer_addr = \"db1:7379\", client_addr = \"db1:6379\", announced = \"db1.example:6379\" }]";
     /// True at exactly one node: it makes the cluster out of members when its log is empty. The others wait for it.

@@ -19,7 +19,7 @@ pub use files::{ensure_open_files, open_files_limit};
 pub use keys::{KEYS, Node, RESTRICTED, maxclients};
 pub use load::{Error, Problem};
 pub use print::documented;
-pub use types::{Eviction, Key, Kind, Member, Secret, StandbyReads};
+pub use types::{Eviction, Key, Kind, Member, Role, Secret, StandbyReads};
 
 #[cfg(test)]
 mod tests;

@@ -155,6 +155,17 @@ impl Eviction {
     }
 }
 
+/// What a node is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Keeps the data and serves clients.
+    #[default]
+    Data,
+    /// Keeps the log and votes; has no data and serves nobody.
+    Witness,
+}
+
 /// How a standby answers the reads of a client that sent READONLY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -62,6 +62,7 @@ impl Core {
             .filter(|u| !u.unrestricted())
             .cloned();
         let rules = self.gate.system();
+        let mark = self.begin_record();
         let mut ctx = self.ctx(waiter.db);
         ctx.client = waiter.client;
         ctx.no_touch = waiter.no_touch;
@@ -74,6 +75,10 @@ impl Core {
             ))),
         };
         let (wait, block) = (ctx.wait.max(rules), ctx.block.take());
+        if let Some(mark) = &mark {
+            self.record_done(mark, spec, &args, waiter.db, out.as_slice());
+            self.end_unit(true);
+        }
         self.tracking.read(waiter.client, false, spec, &args);
         self.tracking.bound(&mut self.rng);
         drop(args);

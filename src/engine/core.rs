@@ -13,6 +13,7 @@ use crate::base::limits::{
 };
 use crate::command::acl::{Operator, Users};
 use crate::command::ctx::{Stats, Watches};
+use crate::command::propagate::Record;
 use crate::command::turn::{Event, Mark};
 use crate::command::{Blocking, Ctx, Gate, Settings, Tracking, Turn};
 use crate::keyspace::system::Table;
@@ -57,6 +58,8 @@ pub struct Core {
     pub watches: Watches,
     pub tracking: Tracking,
     pub blocking: Blocking,
+    /// What the replication stream is told.
+    pub record: Record,
     pub settings: Settings,
     /// Users and what they may do; see [`Core::refresh_users`].
     pub users: Users,
@@ -116,6 +119,7 @@ impl Core {
             watches: Watches::default(),
             tracking: Tracking::default(),
             blocking: Blocking::default(),
+            record: Record::default(),
             settings,
             users: Users::default(),
             users_told: Users::default(),
@@ -321,6 +325,7 @@ impl Core {
             watches: &mut self.watches,
             tracking: &mut self.tracking,
             blocking: &mut self.blocking,
+            record: &mut self.record,
             settings: &self.settings,
             stats: &mut self.stats,
             rng: &mut self.rng,
@@ -339,7 +344,10 @@ impl Core {
 
     /// Where the turn stands, to go back to with [`Core::rollback`].
     pub fn mark(&self) -> Mark {
-        self.turn.mark(self.ks.next_gen())
+        Mark {
+            said: self.record.len(),
+            ..self.turn.mark(self.ks.next_gen())
+        }
     }
 
     /// Takes back what was executed since a mark: a command or transaction that turned out to be too large.
@@ -352,6 +360,7 @@ impl Core {
         self.turn.effects.rows.truncate(mark.rows);
         self.turn.mutations.truncate(mark.mutations);
         self.turn.events.truncate(mark.events);
+        self.record.truncate(mark.said);
         self.turn.count = mark.count;
         // Who was to be told of what is taken back is not known any more.
         self.tracking.touch_all();
@@ -420,8 +429,10 @@ impl Core {
         self.tracking.touch_all();
         let events = self.tracking.drain(true);
         if let Some(sink) = &self.sink {
-            sink(events.into_iter().map(Event::Invalidate).collect());
+            let events = events.into_iter().map(Event::Invalidate);
+            sink(events.chain([Event::StreamEnds]).collect());
         }
+        self.record.clear();
     }
 
     /// Tells subscribers what is ready, or, without a lease, lets a commit prove it first.

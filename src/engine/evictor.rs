@@ -26,6 +26,9 @@ impl Core {
                 return false;
             }
             ctx.notify(notify::EVICTED, "evicted", &key);
+            let unlink = ctx.settings.is_on("lazyfree-lazy-eviction");
+            ctx.record.deleted(db, &key, unlink, false);
+            self.end_unit(false);
             self.stats.evicted += 1;
             evicted += 1;
             if evicted >= EVICT_PER_COMMAND_MAX {
@@ -48,6 +51,7 @@ impl Core {
         let due = self.ks.due(now, EXPIRE_PER_TICK_MAX);
         for (db, key) in &due {
             self.ctx(*db).expire_now(*db, key);
+            self.end_unit(false);
         }
         self.serve_blocked();
         due.len() >= EXPIRE_PER_TICK_MAX

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod core;
 pub mod evictor;
 pub mod pause;
+pub mod said;
 #[cfg(test)]
 mod tests;
 
@@ -120,17 +121,22 @@ impl Engine {
         None
     }
 
-    /// The engine, once no script has it for long: for tasks, which must not hold up their thread.
+    /// The engine, once no one has it for long: for tasks, which must not hold up their thread. Raft's own run on it, and
+    /// its heartbeats go on while a command looks at a million keys.
     pub async fn locked(&self) -> Guard<'_> {
         loop {
-            if let Some(guard) = self.try_lock() {
-                return guard;
+            if self.long.active() {
+                poll_fn(|cx| match self.long.holds(cx.waker()) {
+                    true => Poll::Pending,
+                    false => Poll::Ready(()),
+                })
+                .await;
+            } else if let Some(core) = self.core.try_lock_for(LOOK_AGAIN) {
+                return Guard { engine: self, core };
+            } else {
+                // A lock that is let go tells no task of it.
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
-            poll_fn(|cx| match self.long.holds(cx.waker()) {
-                true => Poll::Pending,
-                false => Poll::Ready(()),
-            })
-            .await;
         }
     }
 

@@ -73,6 +73,11 @@ impl Writer {
         self.has_key = false;
     }
 
+    /// The next mutation names its key in full: what follows can be read by itself.
+    pub fn restart(&mut self) {
+        self.has_key = false;
+    }
+
     /// Appends one mutation.
     pub fn push(&mut self, m: &Mutation<'_>) {
         use Mutation::*;

@@ -21,6 +21,7 @@ use crate::proto::{
 use super::group::{Group, Seen};
 use super::state_machine::role_name;
 use super::types::{Member, NodeId};
+use super::witness;
 
 /// How far a learner may lag and still be promoted, log entries, unless the operator says otherwise.
 const LAG_MAX: u64 = 1000;
@@ -59,7 +60,7 @@ impl Service {
             bytes,
         } = *last;
         drop(last);
-        let loading = role == Role::Loading;
+        let loading = role == Role::Loading && !g.is_witness();
         let membership = m.membership_config.membership();
         let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
         let own_voter = voters.contains(&g.id);
@@ -77,10 +78,10 @@ impl Service {
                     replicated.map(|l| l.index)
                 };
                 let leader = m.current_leader == Some(*id);
-                let role = if leader {
-                    "primary"
-                } else if !node.data {
+                let role = if !node.data {
                     "witness"
+                } else if leader {
+                    "primary"
                 } else if voters.contains(id) {
                     "standby"
                 } else {
@@ -98,17 +99,29 @@ impl Service {
                 }
             })
             .collect();
+        // While a witness has the only second copy, the lost data node is to be replaced.
+        let second_copy_at_witness = m.replication.is_some()
+            && membership.nodes().any(|(_, n)| !n.data)
+            && !membership
+                .nodes()
+                .any(|(id, n)| n.data && *id != g.id && voters.contains(id) && g.reachable(*id));
         let state = match &m.running_state {
             Ok(()) if loading => "loading".to_string(),
             Ok(()) if g.log.space() == Space::Full => "disk full".to_string(),
             Ok(()) if g.log.space() == Space::Low => "disk low".to_string(),
+            Ok(()) if g.is_witness() && g.log_over_cap() => "alarm: log at its cap".to_string(),
+            Ok(()) if second_copy_at_witness => "alarm: no standby".to_string(),
             Ok(()) => "running".to_string(),
             Err(e) => format!("stopped: {e}"),
         };
         StatusReply {
             id: g.id,
             cluster_id: g.cluster_id.clone(),
-            role: role_name(role, own_voter).into(),
+            role: match g.is_witness() {
+                true => "witness",
+                false => role_name(role, own_voter),
+            }
+            .into(),
             term: m.current_term,
             leader: m.current_leader.unwrap_or(0),
             last_log: m.last_log_index.unwrap_or(0),
@@ -182,8 +195,15 @@ impl Service {
             peer_addr: r.peer_addr.clone(),
             client_addr: r.client_addr.clone(),
             announced: r.announced.clone(),
-            data: true,
+            data: !r.witness,
         };
+        let held = witness::extent(&self.0.peers, r.id, &r.peer_addr).await;
+        if held.is_some_and(|held| held.witness != r.witness) {
+            return Err(refused(format!(
+                "node {} is configured for the other role: a witness is added with --role witness, a data node without",
+                r.id
+            )));
+        }
         let done = self
             .0
             .raft
@@ -292,6 +312,7 @@ impl Admin for Service {
                 r.id
             )));
         }
+        self.0.covered(0, r.id).await.map_err(refused)?;
         let index = self
             .change(ChangeMembers::AddVoterIds(BTreeSet::from([r.id])))
             .await?;
@@ -383,9 +404,14 @@ impl Admin for Service {
         let Some(new) = r.node else {
             return Err(Status::invalid_argument("the new node is missing"));
         };
-        let Some((_, voter)) = self.member(r.old_id) else {
+        let Some((old, voter)) = self.member(r.old_id) else {
             return Err(refused(format!("node {} is no member", r.old_id)));
         };
+        if old.data == new.witness {
+            return Err(refused(
+                "a witness is replaced by a witness (--role witness), a data node by a data node",
+            ));
+        }
         if r.old_id == self.0.id {
             return Err(refused(format!(
                 "node {} leads: transfer leadership first",
@@ -408,6 +434,14 @@ impl Admin for Service {
                 )));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        while voter && let Err(why) = self.0.covered(r.old_id, new.id).await {
+            if Instant::now() >= deadline {
+                return Err(Status::deadline_exceeded(format!(
+                    "{why}; the old node is untouched"
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
         if voter {
             let metrics = self.0.raft.metrics();
@@ -437,6 +471,9 @@ impl Admin for Service {
         &self,
         request: Request<DigestRequest>,
     ) -> Result<Response<DigestReply>, Status> {
+        if self.0.is_witness() {
+            return Err(refused("this node is a witness and has no data"));
+        }
         let r = request.into_inner();
         let limit = Duration::from_millis(if r.timeout_ms == 0 {
             10_000

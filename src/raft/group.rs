@@ -25,6 +25,7 @@ use super::peers::Peers;
 use super::reads::Reads;
 use super::state_machine::StateMachine;
 use super::types::{Config, Member, NodeId, Payload};
+use super::witness::Watchdog;
 
 /// How the group is run; the timeouts must be the same at all members.
 pub struct Options {
@@ -37,6 +38,8 @@ pub struct Options {
     pub log_keep_bytes: u64,
     /// Log bytes beyond which a voter that does not answer no longer holds the purge back.
     pub log_cap_bytes: u64,
+    /// At a witness: its data folder.
+    pub witness: Option<PathBuf>,
 }
 
 /// A running member.
@@ -52,6 +55,8 @@ pub struct Group {
     pub gate: VoteGate,
     pub incoming: PathBuf,
     pub started: Instant,
+    /// At a witness.
+    pub watchdog: Option<Arc<Watchdog>>,
     pub(super) factory: Factory,
     pub(super) reads: Reads,
     pub(super) runtime: tokio::runtime::Handle,
@@ -60,7 +65,7 @@ pub struct Group {
     pub(super) seen: parking_lot::Mutex<Seen>,
     last_proposal_ms: AtomicU64,
     clock: Clock,
-    options: Options,
+    pub(super) options: Options,
 }
 
 /// What the operator is told of the engine.
@@ -88,7 +93,7 @@ const EXPIRE_EVERY: Duration = Duration::from_millis(100);
 /// An idle leader writes a mark of the service time this often, so that standbys know how current they are.
 const MARK_EVERY: Duration = Duration::from_millis(500);
 /// How often the log's length is looked at.
-const PURGE_EVERY: Duration = Duration::from_secs(2);
+pub(super) const PURGE_EVERY: Duration = Duration::from_secs(2);
 
 impl Group {
     /// Starts Raft on an opened log and state machine.
@@ -121,7 +126,12 @@ impl Group {
         let config = Arc::new(config.validate()?);
         let restarted = log.vote().is_some();
         let storage = LogStorage::new(log.clone());
-        let factory = Factory::new(options.id, peers.clone(), lease.clone());
+        let factory = Factory::of(
+            options.id,
+            options.witness.is_some(),
+            peers.clone(),
+            lease.clone(),
+        );
         let raft = Raft::new(options.id, config, factory.clone(), storage, sm).await?;
         // Asked of Raft's core itself: what it publishes says nothing until it has begun to work, and a voter that took its
         // group for empty would vote without waiting.
@@ -137,6 +147,12 @@ impl Group {
         } else {
             VoteGate::open(clock.clone())
         };
+        // Two timeouts, counted from the end of the lease as a data node's one is: the data nodes go first.
+        let patience = options.election_timeout_max * 3;
+        let watchdog = options
+            .witness
+            .as_ref()
+            .map(|dir| Watchdog::new(clock.clone(), patience, dir, gate.clone()));
         {
             let lease = lease.clone();
             engine.set_lease(move || lease.valid());
@@ -153,6 +169,7 @@ impl Group {
             gate,
             incoming,
             started: Instant::now(),
+            watchdog,
             factory,
             reads: Reads::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -162,6 +179,11 @@ impl Group {
             clock,
             options,
         });
+        if let Some(dog) = group.watchdog.clone() {
+            tokio::spawn(group.clone().watch_leader(dog));
+            tokio::spawn(group.clone().purge_witness());
+            return Ok(group);
+        }
         tokio::spawn(group.clone().stand(voters == 1, led));
         tokio::spawn(group.clone().keep_role());
         tokio::spawn(group.clone().propose());

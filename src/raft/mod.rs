@@ -20,3 +20,4 @@ pub mod snapshot_stream;
 pub mod state_machine;
 pub mod types;
 pub mod wire;
+pub mod witness;

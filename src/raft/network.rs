@@ -49,6 +49,8 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
 struct Shared {
     own: NodeId,
+    /// A witness has no data to send.
+    witness: bool,
     peers: Arc<Peers>,
     lease: Arc<Lease>,
     snapshots: Mutex<HashMap<NodeId, Arc<Progress>>>,
@@ -61,8 +63,14 @@ pub struct Factory(Arc<Shared>);
 impl Factory {
     /// For node `own`; acknowledgements of its followers are told to `lease`.
     pub fn new(own: NodeId, peers: Arc<Peers>, lease: Arc<Lease>) -> Self {
+        Self::of(own, false, peers, lease)
+    }
+
+    /// As [`Factory::new`], of a node that may be a witness, which sends no snapshot.
+    pub fn of(own: NodeId, witness: bool, peers: Arc<Peers>, lease: Arc<Lease>) -> Self {
         Self(Arc::new(Shared {
             own,
+            witness,
             peers,
             lease,
             snapshots: Mutex::default(),
@@ -94,6 +102,7 @@ impl Factory {
         Client {
             shared: self.0.clone(),
             target,
+            data: node.data,
             lane,
             grpc,
         }
@@ -120,6 +129,8 @@ impl RaftNetworkFactory<Config> for Factory {
 pub struct Client {
     shared: Arc<Shared>,
     target: NodeId,
+    /// False: the target is a witness, and a marker is all that it gets of a snapshot.
+    data: bool,
     lane: Lane,
     grpc: PeerClient<Channel>,
 }
@@ -259,6 +270,12 @@ impl RaftNetworkV2<Config> for Client {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Config>, StreamingError<Config>> {
+        if self.shared.witness {
+            let why = "a witness's snapshot is a marker and is sent to nobody";
+            let error = std::io::Error::other(format!("node {}: {why}", self.target));
+            tracing::error!(target_node = self.target, "{why}: it needs a data node");
+            return Err(Unreachable::from_string(error).into());
+        }
         let progress = Arc::new(Progress::default());
         self.shared
             .snapshots
@@ -271,10 +288,11 @@ impl RaftNetworkV2<Config> for Client {
 
         let header = wire::encode_snapshot_header(&vote, &snapshot.meta);
         let (out, parts) = tokio::sync::mpsc::channel(limits::SNAPSHOT_QUEUE);
-        let dir = snapshot.snapshot;
+        let (dir, data) = (snapshot.snapshot, self.data);
         // It ends when `parts` is dropped, which is when this future is.
-        let reading = tokio::task::spawn_blocking(move || {
-            snapshot_stream::send(&dir, header, &out, &progress)
+        let reading = tokio::task::spawn_blocking(move || match data {
+            true => snapshot_stream::send(&dir, header, &out, &progress),
+            false => snapshot_stream::send_marker(header, &out),
         });
         let parts = tokio_stream::wrappers::ReceiverStream::new(parts);
         // No time limit: a transfer takes as long as it takes, and a dead connection is noticed by

@@ -9,15 +9,18 @@ use super::listener::Caller;
 use super::snapshot_stream::{Error as SnapshotError, Progress, Receiver, SnapshotDir};
 use super::types::{Config, LogId, NodeId, SnapshotMeta, Vote};
 use super::wire;
+use super::witness::Watchdog;
 use crate::base::{clock::Clock, limits};
 use crate::log::{Space, SpaceNow};
-use crate::proto::{Frame, SnapshotChunk, peer_server::Peer, snapshot_chunk::Part};
+use crate::proto::{
+    ExtentReply, ExtentRequest, Frame, SnapshotChunk, peer_server::Peer, snapshot_chunk::Part,
+};
 use crate::tls::Identity;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
-    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError,
+    StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::storage::RaftStateMachine;
 use openraft::{Raft, ReadPolicy};
@@ -167,7 +170,27 @@ impl VoteGate {
         Duration::from_millis(opens_at.saturating_sub(self.clock.boottime_ms()))
     }
 
+    /// Keeps it closed until [`VoteGate::open_now`].
+    pub fn shut(&self) {
+        self.opens_at.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// Whether it waits for [`VoteGate::open_now`].
+    pub fn is_shut(&self) -> bool {
+        self.opens_at.load(Ordering::Relaxed) == u64::MAX
+    }
+
+    /// Opens what was shut. The caller knows that nothing was promised.
+    pub fn open_now(&self) {
+        self.opens_at.store(0, Ordering::Relaxed);
+    }
+
     fn check(&self) -> Result<(), Status> {
+        if self.is_shut() {
+            return Err(Status::unavailable(
+                "this witness has not caught up since it began, and grants no vote",
+            ));
+        }
         match self.remaining() {
             Duration::ZERO => Ok(()),
             left => Err(Status::unavailable(format!(
@@ -190,6 +213,8 @@ pub struct Service<R> {
     received: AtomicU64,
     progress: Arc<Mutex<Option<Arc<Progress>>>>,
     disk: Arc<SpaceNow>,
+    witness: Option<Arc<Watchdog>>,
+    extent: Arc<dyn Fn(NodeId) -> ExtentReply + Send + Sync>,
 }
 
 impl<R: RaftHandle> Service<R> {
@@ -210,6 +235,8 @@ impl<R: RaftHandle> Service<R> {
             received: AtomicU64::new(0),
             progress: Arc::default(),
             disk: Arc::default(),
+            witness: None,
+            extent: Arc::new(|_| ExtentReply::default()),
         })
     }
 
@@ -217,6 +244,21 @@ impl<R: RaftHandle> Service<R> {
     /// are taken: the node goes on following, and stands for nothing.
     pub fn refusing_entries_on_a_full(mut self, disk: Arc<SpaceNow>) -> Self {
         self.disk = disk;
+        self
+    }
+
+    /// Tells a witness's watchdog of what leaders send.
+    pub fn watched_by(mut self, witness: Option<Arc<Watchdog>>) -> Self {
+        self.witness = witness;
+        self
+    }
+
+    /// Answers those who ask what this node holds.
+    pub fn telling(
+        mut self,
+        extent: impl Fn(NodeId) -> ExtentReply + Send + Sync + 'static,
+    ) -> Self {
+        self.extent = Arc::new(extent);
         self
     }
 
@@ -275,10 +317,16 @@ impl<R: RaftHandle> Peer for Service<R> {
         let frames = request.into_inner();
         // Raft reads the requests; what ends them early is told after the answers to those before.
         let trouble: Arc<Mutex<Option<Status>>> = Arc::default();
-        let (shared, disk) = (self.lease.clone(), self.disk.clone());
-        let state = (frames, (shared, disk), trouble.clone());
+        // The leader's term, and what it had committed, by the request before the one that is read.
+        let said: Arc<Mutex<(u64, Option<LogId>)>> = Arc::default();
+        let (witness, told) = (self.witness.clone(), said.clone());
+        let state = (
+            frames,
+            (self.lease.clone(), self.disk.clone(), said),
+            trouble.clone(),
+        );
         let input = stream::unfold(state, move |(mut frames, shared, trouble)| async move {
-            let (lease, disk) = &shared;
+            let (lease, disk, said) = &shared;
             let read = match frames.message().await {
                 Ok(None) => return None,
                 Ok(Some(frame)) => wire::decode_append(frame.body).map_err(unreadable),
@@ -288,6 +336,7 @@ impl<R: RaftHandle> Peer for Service<R> {
             match read.and_then(|r| has_room(disk, &r).map(|()| r)) {
                 Ok(request) => {
                     lease.observe_term(request.vote.leader_id.term);
+                    *said.lock() = (request.vote.leader_id.term, request.leader_commit);
                     Some((request, (frames, shared, trouble)))
                 }
                 Err(status) => {
@@ -299,6 +348,20 @@ impl<R: RaftHandle> Peer for Service<R> {
         let answers = self
             .raft
             .stream_append(Box::pin(input))
+            .inspect(move |answer| {
+                let Some(witness) = &witness else {
+                    return;
+                };
+                match answer {
+                    Ok(Ok(last)) => {
+                        witness.heard();
+                        let (term, committed) = *told.lock();
+                        witness.holds(*last, term, committed);
+                    }
+                    Ok(Err(StreamAppendError::Conflict(_))) => witness.heard(),
+                    Ok(Err(StreamAppendError::HigherVote(_))) | Err(_) => {}
+                }
+            })
             .map(|answer| match answer {
                 Ok(answer) => Ok(Frame {
                     body: wire::encode_stream_reply(&answer),
@@ -317,6 +380,11 @@ impl<R: RaftHandle> Peer for Service<R> {
         has_room(&self.disk, &append)?;
         self.lease.observe_term(append.vote.leader_id.term);
         let answer = self.raft.append(append).await.map_err(stopped)?;
+        if let Some(witness) = &self.witness
+            && !matches!(answer, AppendEntriesResponse::HigherVote(_))
+        {
+            witness.heard();
+        }
         reply(wire::encode_append_reply(&answer))
     }
 
@@ -326,6 +394,7 @@ impl<R: RaftHandle> Peer for Service<R> {
         speaks_for(&vote.vote, sender)?;
         self.gate.check()?;
         let (raft, lease) = (self.raft.clone(), self.lease.clone());
+        let witness = self.witness.clone();
         // A task of its own: were it cancelled with the caller's connection, Raft could still grant,
         // and the lease would not hear of it.
         let answer = tokio::spawn(async move {
@@ -333,6 +402,16 @@ impl<R: RaftHandle> Peer for Service<R> {
             let answer = raft.vote(vote).await;
             if !matches!(&answer, Ok(answer) if !answer.vote_granted) {
                 lease.revoke();
+            }
+            // Who was granted a vote gets the time to lead; who was refused changes nothing.
+            if let (
+                Some(witness),
+                Ok(VoteResponse {
+                    vote_granted: true, ..
+                }),
+            ) = (&witness, &answer)
+            {
+                witness.heard();
             }
             answer
         });
@@ -398,6 +477,14 @@ impl<R: RaftHandle> Peer for Service<R> {
             )
             .await;
         reply(wire::encode_snapshot_reply(&answer.map_err(stopped)?))
+    }
+
+    async fn extent(
+        &self,
+        request: Request<ExtentRequest>,
+    ) -> Result<Response<ExtentReply>, Status> {
+        let sender = sender(&request)?;
+        Ok(Response::new((self.extent)(sender)))
     }
 
     async fn read_index(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {

@@ -197,6 +197,16 @@ pub fn list(dir: &Path) -> Result<Vec<(String, u64)>, Error> {
     Ok(files)
 }
 
+/// Sends what a witness gets of a snapshot: that there is one, and no file. Blocks while the queue is full.
+pub fn send_marker(header: Bytes, out: &mpsc::Sender<SnapshotChunk>) -> Result<(), Error> {
+    let end = Part::End(SnapshotEnd { files: 0, bytes: 0 });
+    for part in [Part::Header(header), end] {
+        out.blocking_send(SnapshotChunk { part: Some(part) })
+            .map_err(|_| Error::Ended)?;
+    }
+    Ok(())
+}
+
 /// Reads `dir` and sends it, `header` first. Blocks: run it on a blocking thread. Ends early with
 /// [`Error::Ended`] when the receiver of `out` is dropped, which is how a transfer is cancelled.
 pub fn send(

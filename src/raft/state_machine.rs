@@ -13,10 +13,12 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, RaftSnapshotBuilder};
 
 use crate::base::limits;
+use crate::base::rows::Rows;
 use crate::engine::{Engine, Role};
 use crate::keyspace::load::{self, Part, Recorded};
 use crate::keyspace::{Keyspace, Sequence};
 use crate::log::Log;
+use crate::mutation::entry::{Entry, decode};
 use crate::store::{Position, Store};
 
 use super::codec;
@@ -41,10 +43,17 @@ pub struct StateMachine {
     membership: StoredMembership,
     membership_bytes: Bytes,
     applied: Option<LogId>,
+    /// At a witness: the epoch and batch that the log has come to. It keeps no data.
+    marks: Option<Sequence>,
     databases: u32,
     load_threads: usize,
     garbage: std::sync::mpsc::Sender<Box<dyn std::any::Any + Send>>,
+    /// What is to go to that thread with the next batches.
+    dropped: parking_lot::Mutex<Vec<Box<dyn std::any::Any + Send>>>,
 }
+
+/// Batches whose remains are freed together.
+const GARBAGE_BATCHES: usize = 16;
 
 impl StateMachine {
     /// Loads what the store has on disk into the engine.
@@ -55,6 +64,7 @@ impl StateMachine {
         snapshots: &Path,
         databases: u32,
         load_threads: usize,
+        witness: bool,
     ) -> anyhow::Result<StateMachine> {
         std::fs::create_dir_all(snapshots)?;
         // Large values are freed here, so that neither requests nor the apply stream wait for the allocator.
@@ -69,9 +79,11 @@ impl StateMachine {
             membership: StoredMembership::default(),
             membership_bytes: Bytes::new(),
             applied: None,
+            marks: witness.then(Sequence::default),
             databases,
             load_threads,
             garbage,
+            dropped: Default::default(),
         };
         sm.load(position)?;
         Ok(sm)
@@ -79,6 +91,9 @@ impl StateMachine {
 
     /// Replaces the engine's data by what the store has at a position.
     fn load(&mut self, position: Option<Position>) -> anyhow::Result<()> {
+        if self.marks.is_some() {
+            return self.load_marks(position);
+        }
         let Some(at) = position else {
             let mut core = self.engine.lock();
             let seed = core.ks.seed;
@@ -89,6 +104,11 @@ impl StateMachine {
             );
             return Ok(());
         };
+        if at.extra.is_empty() {
+            anyhow::bail!(
+                "this folder is a witness's and holds no data: a data node begins with a new id"
+            );
+        }
         let extra: Extra = serde_json::from_slice(&at.extra)?;
         if extra.databases > self.databases {
             anyhow::bail!(
@@ -132,6 +152,55 @@ impl StateMachine {
             time_ms: at.service_time_ms,
         };
         self.engine.lock().reset(ks, sequence, (at.index, at.term));
+        Ok(())
+    }
+
+    fn load_marks(&mut self, position: Option<Position>) -> anyhow::Result<()> {
+        let Some(at) = position else {
+            return Ok(());
+        };
+        if !at.extra.is_empty() {
+            anyhow::bail!(
+                "this folder holds data: a witness begins with a new id and an empty one"
+            );
+        }
+        if !at.membership.is_empty() {
+            self.membership = serde_json::from_slice(&at.membership)?;
+        }
+        self.membership_bytes = at.membership.clone();
+        self.applied = Some(LogId::new_term_index(at.term, at.index));
+        self.marks = Some(Sequence {
+            epoch: at.epoch,
+            number: at.sequence,
+            time_ms: at.service_time_ms,
+        });
+        Ok(())
+    }
+
+    /// At a witness: notes that an entry is applied. What it would have changed is not looked at.
+    fn mark(&mut self, id: LogId, payload: Option<&Bytes>) -> io::Result<()> {
+        let marks = self.marks.get_or_insert_default();
+        match payload.map(|p| decode(p)).transpose() {
+            Ok(None) => {}
+            Ok(Some(Entry::Open { epoch, time_ms, .. })) => marks.open(epoch, time_ms),
+            Ok(Some(Entry::Batch(header, _))) if header.epoch == marks.epoch => {
+                marks.number = header.sequence;
+                marks.time_ms = header.time_ms;
+            }
+            Ok(Some(Entry::Batch(..))) => {}
+            Err(e) => return Err(io::Error::other(e)),
+        }
+        let position = Position {
+            index: id.index,
+            term: id.leader_id.term,
+            epoch: marks.epoch,
+            sequence: marks.number,
+            service_time_ms: marks.time_ms,
+            digest: 0,
+            membership: self.membership_bytes.clone(),
+            extra: Bytes::new(),
+        };
+        self.store.submit(Rows::default(), position);
         Ok(())
     }
 
@@ -219,10 +288,22 @@ impl RaftStateMachine<Config> for StateMachine {
                 self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
             }
+            if self.marks.is_some() {
+                let payload = match &entry.payload {
+                    EntryPayload::Normal(payload) => Some(&payload.0),
+                    _ => None,
+                };
+                self.mark(entry.log_id, payload)?;
+                self.applied = Some(entry.log_id);
+                if let Some(responder) = responder {
+                    responder.send(Applied);
+                }
+                continue;
+            }
             if crate::base::planted::staged("slow-apply") && !self.engine.lock().serves() {
                 tokio::time::sleep(std::time::Duration::from_millis(3)).await;
             }
-            let garbage = {
+            let (garbage, idle) = {
                 let mut core = self.engine.locked().await;
                 let applied = match &entry.payload {
                     EntryPayload::Normal(payload) => core
@@ -230,14 +311,18 @@ impl RaftStateMachine<Config> for StateMachine {
                         .map_err(io::Error::other)?,
                     _ => core.apply_other(index, term),
                 };
+                let idle = applied.rows.is_empty();
                 if applied.complete {
                     let position = self.position(&core, index, term, applied.digest);
                     self.store.submit(applied.rows, position);
                 }
-                applied.garbage
+                (applied.garbage, idle)
             };
-            for value in garbage {
-                let _ = self.garbage.send(value);
+            let dropped = self.dropped.get_mut();
+            dropped.extend(garbage);
+            // To wake a thread for each batch costs more than most of what it would free.
+            if idle || dropped.len() >= GARBAGE_BATCHES {
+                let _ = self.garbage.send(Box::new(std::mem::take(dropped)));
             }
             self.applied = Some(entry.log_id);
             if let Some(responder) = responder {
@@ -263,6 +348,17 @@ impl RaftStateMachine<Config> for StateMachine {
         snapshot: SnapshotDir,
     ) -> Result<(), io::Error> {
         tracing::info!(?meta.last_log_id, "installing a snapshot");
+        if self.marks.is_some() {
+            // A marker, whatever came with it. It is on disk before Raft hears of it.
+            self.membership = meta.last_membership.clone();
+            self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
+            self.applied = meta.last_log_id;
+            if let Some(id) = meta.last_log_id {
+                self.mark(id, None)?;
+            }
+            self.get_snapshot_builder().await.build().await?;
+            return Ok(());
+        }
         let path = snapshot.path().to_path_buf();
         tokio::task::spawn_blocking(move || Store::verify(&path))
             .await?
@@ -281,12 +377,7 @@ impl RaftStateMachine<Config> for StateMachine {
         self.membership = meta.last_membership.clone();
         self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
         self.applied = meta.last_log_id;
-        Builder {
-            store: self.store.clone(),
-            snapshots: self.snapshots.clone(),
-        }
-        .build()
-        .await?;
+        self.get_snapshot_builder().await.build().await?;
         Ok(())
     }
 

@@ -220,6 +220,8 @@ impl Server {
     fn tell(&self, event: Event) {
         match event {
             Event::Invalidate(told) => self.invalidate(&told),
+            Event::Propagate(unit) => self.replicas.release(&unit),
+            Event::StreamEnds => self.replicas.end(),
             event => self.hub.release(event),
         }
     }

@@ -47,6 +47,8 @@ pub struct About {
     pub closing: bool,
     pub blocked: bool,
     pub monitor: bool,
+    /// It reads the replication stream.
+    pub replica: bool,
     pub readonly: bool,
     /// Bytes of the transaction's queue, of the request that is run, of the input buffer, free in
     /// it, and of held replies.
@@ -88,9 +90,14 @@ struct Inbox {
 impl Client {
     /// Sends bytes to the client outside of its replies. A client that does not read is disconnected at the bound.
     pub fn send(&self, message: Bytes) {
+        self.send_within(message, SUBSCRIBER_BACKLOG_MAX);
+    }
+
+    /// Likewise, with a bound of its own, bytes.
+    pub fn send_within(&self, message: Bytes, max: usize) {
         let mut inbox = self.inbox.lock();
         inbox.bytes += message.len();
-        if inbox.bytes > SUBSCRIBER_BACKLOG_MAX {
+        if inbox.bytes > max {
             self.killed.store(true, Ordering::Release);
             inbox.messages.clear();
         } else {
@@ -114,6 +121,13 @@ impl Client {
             }
         }
         message
+    }
+
+    /// Whether something was sent that was not taken; the task is woken when more is.
+    pub fn listen(&self, waker: &Waker) -> bool {
+        let mut inbox = self.inbox.lock();
+        inbox.waker = Some(waker.clone());
+        !inbox.messages.is_empty()
     }
 
     /// Disconnects the client.

@@ -159,6 +159,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         self.session.unsubscribe_all(&self.server.hub);
         self.server.monitors.remove(self.session.client.id);
+        if self.session.replica {
+            let left = self.server.replicas.remove(self.session.client.id);
+            self.server.engine.locked().await.record.on = left > 0;
+        }
         self.count_blocked(false);
         self.server.clients.remove(self.session.client.id);
         let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;
@@ -218,12 +222,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 return Poll::Pending;
             }
             let mut progress = false;
-            while let Some(message) = self.session.client.receive(cx.waker()) {
+            // Who does not read has its messages wait in its inbox, which has a bound.
+            while self.held.len() < REPLY_BACKLOG_MAX
+                && let Some(message) = self.session.client.receive(cx.waker())
+            {
                 // Behind the replies that are on their way, as Redis does.
                 self.held.out.raw(&message);
                 self.held.mark(0, 0);
                 progress = true;
             }
+            let full = self.held.len() >= REPLY_BACKLOG_MAX;
             progress |= self.unblock(cx);
             progress |= self.long_done(cx);
             if self.untold {
@@ -239,6 +247,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Event::Closed),
                 Poll::Pending => {}
+            }
+            if full && self.session.client.listen(cx.waker()) {
+                progress |= self.held.len() < REPLY_BACKLOG_MAX;
             }
             let gone = self.eof && self.blocked.is_some();
             let ends = self.session.closing || self.eof && self.long.is_none();
@@ -287,7 +298,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let mut deadline = self.paused;
         let timeout = self.server.live.timeout_s.load(Relaxed);
         let waits = self.session.subscriptions() > 0 || self.blocked.is_some();
-        let exempt = waits || self.session.monitor;
+        let exempt = waits || self.session.monitor || self.session.replica;
         if timeout > 0 && !exempt && deadline.is_none() && self.held.is_empty() {
             let idle_until = self.last_read + Duration::from_secs(timeout);
             if idle_until <= Instant::now() {

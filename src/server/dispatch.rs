@@ -352,6 +352,8 @@ pub fn execute(
     };
     let errors = out.error_count();
     let mark = core.mark();
+    // What EXEC and scripts run is recorded by itself, in between.
+    let record = core.begin_record();
     let (mut block, mut acks, mut elsewhere) = (None, None, None);
     let (wait, result) = if let Some(handler) = command::handler(spec.id) {
         let mut ctx = core.ctx(session.db);
@@ -404,6 +406,9 @@ pub fn execute(
         out.truncate(from);
         out.error(fail.as_str());
     }
+    if let Some(begun) = &record {
+        core.record_done(begun, spec, args, db, &out.as_slice()[from..]);
+    }
     let mut blocked = elsewhere.map(|parcel| Blocked {
         parcel,
         command: spec.id,
@@ -423,6 +428,7 @@ pub fn execute(
         }
     }
     if !session.in_exec {
+        core.end_unit(!spec.has(Flags::TOUCHES_ARBITRARY_KEYS));
         core.serve_blocked();
         if core.events_since(&mark) {
             wait = wait.max(core.settle_events());

@@ -19,6 +19,7 @@ pub mod live;
 pub mod monitor;
 pub mod pubsub;
 pub mod relay;
+pub mod replicas;
 pub mod scripts;
 pub mod session;
 pub mod stats;
@@ -30,6 +31,8 @@ mod tests;
 mod tests_acl;
 #[cfg(test)]
 mod tests_long;
+#[cfg(test)]
+mod tests_replicas;
 #[cfg(test)]
 mod tests_scripts;
 #[cfg(test)]
@@ -105,6 +108,8 @@ pub struct Server {
     pub stats: Stats,
     pub live: Live,
     pub monitors: Monitors,
+    /// Clients that read the replication stream.
+    pub replicas: replicas::Replicas,
     /// The users as they were last told of: for when a script has the engine.
     pub users: arc_swap::ArcSwap<crate::command::acl::Users>,
     pub acl_log: parking_lot::Mutex<acllog::AclLog>,

@@ -139,8 +139,8 @@ impl Hub {
     /// Tells subscribers of a committed event.
     pub fn release(&self, event: Event) {
         match event {
-            // Told to clients, not to subscribers: see `caches`.
-            Event::Invalidate(_) => {}
+            // Told to clients, not to subscribers: see `caches` and `replicas`.
+            Event::Invalidate(_) | Event::Propagate(_) | Event::StreamEnds => {}
             Event::Publish {
                 channel,
                 payload,

@@ -98,6 +98,10 @@ pub struct Session {
     pub overran: bool,
     /// The last command, by its full name.
     pub last_command: &'static str,
+    /// It reads the replication stream.
+    pub replica: bool,
+    /// REPLCONF listening-port.
+    pub listening_port: u16,
     /// Inside MONITOR.
     pub monitor: bool,
     /// A DEBUG SLEEP that is under way: when it began and when it ends.
@@ -139,6 +143,8 @@ impl Session {
             error_counted: false,
             overran: false,
             last_command: "NULL",
+            replica: false,
+            listening_port: 0,
             monitor: false,
             asleep: None,
             memory: Memory::default(),
@@ -204,6 +210,7 @@ impl Session {
         about.dirty = self.watch.dirty();
         about.closing = self.closing;
         about.monitor = self.monitor;
+        about.replica = self.replica;
         about.readonly = self.readonly;
         about.no_touch = self.no_touch;
         about.args_bytes = self.memory.args;

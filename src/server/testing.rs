@@ -100,6 +100,7 @@ pub fn server_knowing(
         counters: Counters::default(),
         stats: Default::default(),
         monitors: Default::default(),
+        replicas: Default::default(),
         users: Default::default(),
         acl_log: Default::default(),
         slowlog: Default::default(),

@@ -80,6 +80,7 @@ impl World {
             live: Live::new(10),
             stats: Default::default(),
             monitors: Default::default(),
+            replicas: Default::default(),
             users: Default::default(),
             acl_log: Default::default(),
             slowlog: Default::default(),

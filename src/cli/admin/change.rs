@@ -28,6 +28,19 @@ pub struct NewNode {
     /// The host:port that clients are told [default: as --client-addr]
     #[arg(long, value_name = "HOST:PORT")]
     announced: Option<String>,
+    /// What it is for: a witness keeps the log and no data
+    #[arg(long, value_enum, default_value_t)]
+    role: Role,
+}
+
+/// What a node is for, as in its configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Keeps the data
+    #[default]
+    Data,
+    /// Keeps the log alone
+    Witness,
 }
 
 impl NewNode {
@@ -48,6 +61,7 @@ impl NewNode {
             peer_addr: self.peer_addr,
             client_addr: self.client_addr,
             announced,
+            witness: self.role == Role::Witness,
         })
     }
 }

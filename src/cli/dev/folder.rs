@@ -232,12 +232,15 @@ impl Folder {
                 peer_addr: self.spec.peer_addr(n),
                 client_addr: self.spec.client_addr(n),
                 announced: String::new(),
-                data: true,
+                data: !self.spec.plan.is_witness(n.id),
             })
             .collect();
         let mut t = toml::Table::new();
         let number = |n: u64| i64::try_from(n).map(toml::Value::Integer);
         t.insert("node_id".into(), number(node.id)?);
+        if self.spec.plan.is_witness(node.id) {
+            t.insert("role".into(), "witness".into());
+        }
         t.insert("cluster_id".into(), self.spec.cluster_id.clone().into());
         t.insert(
             "data_dir".into(),

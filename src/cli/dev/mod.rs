@@ -28,7 +28,7 @@ use folder::Folder;
 pub use folder::{credentials, free_ports, hold, read_spec, replace};
 pub use service::Service;
 
-/// Runs a whole cluster on this machine: one or three nodes, and a gateway at the stable address.
+/// Runs a whole cluster on this machine: one or three nodes, one of them perhaps a witness, and a gateway at the stable address.
 ///
 /// The first start makes the folder: a CA, certificates, a password, ports. Later starts resume it: same URI,
 /// password, CA and data. Ctrl-C stops everything in order.
@@ -52,7 +52,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Args)]
 struct Start {
-    /// How many nodes: hobbyist and startup have one, premium three [default: premium, or what the folder has]
+    /// How many nodes: hobbyist and startup have one, business two and a witness, premium three [default: premium, or what the folder has]
     #[arg(long, value_enum)]
     plan: Option<Plan>,
     /// The cluster's folder [default: pontoon/dev in the user's data folder]
@@ -109,6 +109,8 @@ pub enum Plan {
     Hobbyist,
     /// One node
     Startup,
+    /// Two data nodes and a witness
+    Business,
     /// Three data nodes
     Premium,
 }
@@ -118,8 +120,13 @@ impl Plan {
     pub fn nodes(self) -> u64 {
         match self {
             Plan::Hobbyist | Plan::Startup => 1,
-            Plan::Premium => 3,
+            Plan::Business | Plan::Premium => 3,
         }
+    }
+
+    /// Whether node `id` is a witness: the last one of a Business plan.
+    pub fn is_witness(self, id: u64) -> bool {
+        self == Plan::Business && id == self.nodes()
     }
 
     /// As on the command line.
@@ -127,6 +134,7 @@ impl Plan {
         match self {
             Plan::Hobbyist => "hobbyist",
             Plan::Startup => "startup",
+            Plan::Business => "business",
             Plan::Premium => "premium",
         }
     }

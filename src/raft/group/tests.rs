@@ -78,6 +78,7 @@ async fn start_among(dir: &Path, cluster: &str, voters: &[NodeId]) -> Arc<Group>
         &dir.join("snapshots"),
         16,
         1,
+        false,
     )
     .unwrap();
     let max = Duration::from_millis(400);
@@ -89,6 +90,7 @@ async fn start_among(dir: &Path, cluster: &str, voters: &[NodeId]) -> Arc<Group>
         election_timeout_max: max,
         log_keep_bytes: u64::MAX,
         log_cap_bytes: u64::MAX,
+        witness: None,
     };
     let peers = Peers::new(credentials, max);
     let incoming = dir.join("incoming");

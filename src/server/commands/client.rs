@@ -73,7 +73,7 @@ fn kind_by_name(name: &[u8]) -> Result<Kind, Fail> {
 fn kind_of(client: &Client) -> Kind {
     let about = client.about.lock();
     // A monitor counts as a replica, in Redis as here.
-    if about.monitor {
+    if about.monitor || about.replica {
         Kind::Link
     } else if about.all_subscriptions() > 0 {
         Kind::Pubsub
@@ -91,6 +91,7 @@ pub fn line(client: &Client) -> String {
     let mut flags = String::new();
     for (holds, flag) in [
         (a.monitor, 'O'),
+        (a.replica, 'S'),
         (a.all_subscriptions() > 0, 'P'),
         (a.multi >= 0, 'x'),
         (a.blocked, 'b'),

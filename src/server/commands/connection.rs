@@ -197,6 +197,9 @@ fn quit(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
 }
 
 fn reset(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    if x.session.replica {
+        return Err(Fail::new("ERR can only reset normal client connections"));
+    }
     x.server.monitors.remove(x.session.client.id);
     if x.session.tracking.on {
         x.session.track(x.core, None);

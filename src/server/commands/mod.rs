@@ -14,6 +14,7 @@ pub mod latency;
 pub mod memory;
 pub mod migrate;
 pub mod pubsub;
+pub mod replication;
 pub mod scripting;
 pub mod server;
 pub mod slowlog;
@@ -45,6 +46,7 @@ static HANDLERS: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| {
         memory::COMMANDS,
         migrate::COMMANDS,
         pubsub::COMMANDS,
+        replication::COMMANDS,
         scripting::COMMANDS,
         server::COMMANDS,
         slowlog::COMMANDS,

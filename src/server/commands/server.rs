@@ -1,5 +1,5 @@
-//! TIME, ROLE, WAIT, MONITOR and the like; and refusals of commands of Redis's own persistence and
-//! replication, each with what to do instead.
+//! TIME, ROLE, WAIT, MONITOR and the like; and refusals of commands of Redis's own persistence, each with what to do
+//! instead.
 
 use crate::base::number;
 use crate::command::blocking::timeout_ms;
@@ -39,11 +39,6 @@ pub const COMMANDS: &[(&str, Handler)] = &[
             "ERR a node is stopped by its operator (SIGTERM), not by a client",
         ))
     }),
-    ("replicaof", no_replication),
-    ("slaveof", no_replication),
-    ("psync", no_replication),
-    ("sync", no_replication),
-    ("replconf", no_replication),
     ("failover", |_, _, _| {
         Err(Fail::new(
             "ERR a failover is the operator's to ask for (pontoon admin)",
@@ -71,12 +66,6 @@ fn bgsave(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         false => "Background saving started",
     });
     Ok(())
-}
-
-fn no_replication(_: &mut Exec<'_>, _: Args<'_>, _: &mut Out) -> Result<(), Fail> {
-    Err(Fail::new(
-        "ERR standbys follow the service's own log: members are the operator's to change (pontoon admin)",
-    ))
 }
 
 fn no_modules(_: &mut Exec<'_>, _: Args<'_>, _: &mut Out) -> Result<(), Fail> {

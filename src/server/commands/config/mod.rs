@@ -101,7 +101,13 @@ fn set(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         }
         // What this node's own configuration decides may be set to what it is.
         if !settable && value(x, parameter).as_bytes() != pair[1] && !is_harmless(parameter.name) {
-            return Err(refused(&given, "the node's configuration decides this"));
+            let why = match parameter.name {
+                "port" | "tls-port" => {
+                    "Unable to listen on this port: the node's configuration decides which"
+                }
+                _ => "the node's configuration decides this",
+            };
+            return Err(refused(&given, why));
         }
         if chosen.iter().any(|(p, _)| p.name == parameter.name) {
             return Err(refused(&given, "duplicate parameter"));

@@ -11,6 +11,7 @@ use crate::resp::Out;
 use crate::server::dispatch::{Exec, Handler};
 
 pub use memory::Memory;
+pub use sections::replication_id;
 
 pub const COMMANDS: &[(&str, Handler)] = &[("info", info)];
 

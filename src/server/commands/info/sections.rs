@@ -234,7 +234,12 @@ pub fn replication(x: &Exec<'_>, text: &mut String) {
     let view = x.server.view.borrow().clone();
     if x.leading() {
         field(text, "role", "master");
-        field(text, "connected_slaves", facts.followers.len());
+        let replicas = x.server.replicas.list();
+        field(
+            text,
+            "connected_slaves",
+            facts.followers.len() + replicas.len(),
+        );
         for (i, (announced, matched, reachable)) in facts.followers.iter().enumerate() {
             let (ip, port) = split(announced);
             let (state, lag) = if *reachable {
@@ -244,6 +249,10 @@ pub fn replication(x: &Exec<'_>, text: &mut String) {
             };
             let line = format!("ip={ip},port={port},state={state},offset={matched},lag={lag}");
             field(text, &format!("slave{i}"), line);
+        }
+        for (i, (ip, port, offset)) in replicas.iter().enumerate() {
+            let line = format!("ip={ip},port={port},state=online,offset={offset},lag=0");
+            field(text, &format!("slave{}", facts.followers.len() + i), line);
         }
     } else {
         let leader = view.leader.map(|l| l.announced).unwrap_or_default();
@@ -278,7 +287,7 @@ pub fn replication(x: &Exec<'_>, text: &mut String) {
 }
 
 /// The log's identity: that of the cluster, at every node and after every failover.
-fn replication_id(cluster_id: &str) -> String {
+pub fn replication_id(cluster_id: &str) -> String {
     use sha2::{Digest, Sha256};
     hex::encode(&Sha256::digest(cluster_id)[..20])
 }
