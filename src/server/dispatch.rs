@@ -128,9 +128,12 @@ pub fn refuse(
     if let Some(spec) = spec {
         server.counters.calls.of(spec.id)[3].fetch_add(1, Relaxed);
     }
-    if spec.is_some_and(|spec| spec.full_name == "exec") && session.multi.take().is_some() {
+    // As Redis answers it, within MULTI or not.
+    if spec.is_some_and(|spec| spec.full_name == "exec") {
+        session.multi = None;
         session.unwatch();
         let why = fail.as_str();
+        let why = why.strip_prefix("ERR ").unwrap_or(why);
         out.error(&format!(
             "EXECABORT Transaction discarded because of: {why}"
         ));

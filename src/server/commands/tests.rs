@@ -395,3 +395,16 @@ fn a_full_memory_refuses_what_multi_would_queue() {
         "-EXECABORT Transaction discarded because of previous errors."
     );
 }
+
+#[test]
+fn exec_with_a_wrong_number_of_arguments_discards_the_transaction() {
+    let mut shell = Shell::new();
+    let abort =
+        "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command";
+    assert_eq!(shell.run("exec x"), abort);
+    assert_eq!(shell.run("multi"), "OK");
+    assert_eq!(shell.run("set a 1"), "QUEUED");
+    assert_eq!(shell.run("exec x"), abort);
+    assert_eq!(shell.run("exec"), "-ERR EXEC without MULTI");
+    assert_eq!(shell.run("get a"), "(nil)");
+}
