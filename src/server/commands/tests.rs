@@ -406,5 +406,5 @@ fn exec_with_a_wrong_number_of_arguments_discards_the_transaction() {
     assert_eq!(shell.run("set a 1"), "QUEUED");
     assert_eq!(shell.run("exec x"), abort);
     assert_eq!(shell.run("exec"), "-ERR EXEC without MULTI");
-    assert_eq!(shell.run("get a"), "(nil)");
+    assert_eq!(shell.run("get a"), "nil");
 }
