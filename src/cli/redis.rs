@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use rustls::pki_types::ServerName;
 
-use crate::resp::{Value, parse_value};
+use crate::resp::{Value, parse_value, put_request};
 use crate::tls;
 
 /// How long connecting, or an answer, may take.
@@ -301,16 +301,6 @@ impl Conn {
 fn is_tick(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
-}
-
-/// Appends a request.
-pub fn put_request(out: &mut Vec<u8>, words: &[&[u8]]) {
-    out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-    for word in words {
-        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
-    }
 }
 
 /// The service that data are carried into or out of.

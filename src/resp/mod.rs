@@ -6,9 +6,11 @@
 mod args;
 mod out;
 mod parse;
+mod request;
 mod value;
 
 pub use args::Args;
 pub use out::{Deferred, Out, Proto};
 pub use parse::{Parser, ProtocolError, Request, Span};
+pub use request::put_request;
 pub use value::{Value, ValueError, parse_value};

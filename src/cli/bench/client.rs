@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::replies::Counter;
-use crate::resp::{Value, parse_value};
+use crate::resp::{Value, parse_value, put_request};
 use crate::tls;
 
 /// What is printed as the cipher of both sides.
@@ -57,12 +57,8 @@ pub fn tls_config(ca: &Path) -> anyhow::Result<Arc<ClientConfig>> {
 
 /// A request's bytes.
 pub fn request(words: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        bytes.extend_from_slice(word);
-        bytes.extend_from_slice(b"\r\n");
-    }
+    let mut bytes = Vec::new();
+    put_request(&mut bytes, words);
     bytes
 }
 

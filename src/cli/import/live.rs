@@ -17,10 +17,10 @@ use super::report::{Compared, Report};
 use super::verify::{self, Samples};
 use super::{Args, make_room};
 use crate::cli::progress::{Progress, grouped};
-use crate::cli::redis::{Conn, Uri, put_request};
+use crate::cli::redis::{Conn, Uri};
 use crate::data::Limits;
 use crate::rdb::Reader;
-use crate::resp::{Parser, Value};
+use crate::resp::{Parser, Value, put_request};
 
 /// Where the service keeps the place in the source's history, in database 0.
 const PLACE: &[u8] = b"pontoon:import";
@@ -301,7 +301,7 @@ impl Source {
         }
         let offset = self.place.offset.to_string();
         let mut message = Vec::new();
-        put_request(&mut message, &[b"REPLCONF", b"ACK", offset.as_bytes()]);
+        put_request(&mut message, &["REPLCONF", "ACK", &offset]);
         self.conn.send_bytes(&message)
     }
 

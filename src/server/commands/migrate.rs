@@ -26,7 +26,7 @@ use crate::command::{Args, Cursor, Fail};
 use crate::engine::{Engine, Outcome};
 use crate::mutation::Mutation;
 use crate::rdb::payload;
-use crate::resp::Out;
+use crate::resp::{Out, put_request};
 
 use super::super::dispatch::{Exec, Handler};
 
@@ -138,9 +138,9 @@ fn migrate(exec: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fai
     let limits = exec.core.ks.limits;
     let mut bytes = Vec::new();
     if !request.auth.is_empty() {
-        put(&mut bytes, &[&[&b"AUTH"[..]], request.auth].concat());
+        put_request(&mut bytes, &[&[&b"AUTH"[..]], request.auth].concat());
     }
-    put(&mut bytes, &[b"SELECT", request.db.to_string().as_bytes()]);
+    put_request(&mut bytes, &[b"SELECT", request.db.to_string().as_bytes()]);
     let mut ctx = exec.core.ctx(db);
     let mut items = Vec::new();
     for &key in request.keys {
@@ -163,7 +163,7 @@ fn migrate(exec: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fai
         if request.replace {
             words.push(b"REPLACE");
         }
-        put(&mut bytes, &words);
+        put_request(&mut bytes, &words);
         if bytes.len() > BATCH_LEN_MAX {
             return Err(TOO_LARGE);
         }
@@ -222,15 +222,6 @@ fn migrate(exec: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fai
         });
     });
     Ok(())
-}
-
-fn put(out: &mut Vec<u8>, words: &[&[u8]]) {
-    out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-    for word in words {
-        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
-    }
 }
 
 impl Job {
