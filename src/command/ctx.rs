@@ -253,8 +253,10 @@ impl Ctx<'_> {
     pub fn expire_now(&mut self, db: u32, key: &[u8]) {
         if self.apply(Mutation::Del { db, key }).is_ok() {
             self.stats.expired += 1;
-            let unlink = self.settings.is_on("lazyfree-lazy-expire");
-            self.record.deleted(db, key, unlink, true);
+            if self.record.on {
+                let unlink = self.settings.is_on("lazyfree-lazy-expire");
+                self.record.deleted(db, key, unlink, true);
+            }
             self.notify_in(notify::EXPIRED, "expired", db, key);
         }
     }

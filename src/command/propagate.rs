@@ -69,13 +69,11 @@ impl Record {
 
     /// A key was deleted by the engine itself. `expired`: within a command, which found it so.
     pub fn deleted(&mut self, db: u32, key: &[u8], unlink: bool, expired: bool) {
-        if self.on {
-            let key = Bytes::copy_from_slice(key);
-            let args = vec![Bytes::from_static(removal(unlink)), key.clone()];
-            self.ops.push(Op { db, args });
-            if expired {
-                self.expired.push((db, key));
-            }
+        let key = Bytes::copy_from_slice(key);
+        let args = vec![Bytes::from_static(removal(unlink)), key.clone()];
+        self.ops.push(Op { db, args });
+        if expired {
+            self.expired.push((db, key));
         }
     }
 

@@ -72,13 +72,13 @@ impl Turn {
     }
 
     /// Where the turn stands now.
-    pub fn mark(&self, next_gen: u64) -> Mark {
+    pub fn mark(&self, next_gen: u64, said: usize) -> Mark {
         Mark {
             mutations: self.mutations.len(),
             rows: self.effects.rows.len(),
             undo: self.effects.undo.as_ref().map_or(0, Vec::len),
             events: self.events.len(),
-            said: 0,
+            said,
             count: self.count,
             next_gen,
         }

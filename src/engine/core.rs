@@ -344,10 +344,7 @@ impl Core {
 
     /// Where the turn stands, to go back to with [`Core::rollback`].
     pub fn mark(&self) -> Mark {
-        Mark {
-            said: self.record.len(),
-            ..self.turn.mark(self.ks.next_gen())
-        }
+        self.turn.mark(self.ks.next_gen(), self.record.len())
     }
 
     /// Takes back what was executed since a mark: a command or transaction that turned out to be too large.

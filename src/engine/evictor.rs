@@ -26,8 +26,10 @@ impl Core {
                 return false;
             }
             ctx.notify(notify::EVICTED, "evicted", &key);
-            let unlink = ctx.settings.is_on("lazyfree-lazy-eviction");
-            ctx.record.deleted(db, &key, unlink, false);
+            if ctx.record.on {
+                let unlink = ctx.settings.is_on("lazyfree-lazy-eviction");
+                ctx.record.deleted(db, &key, unlink, false);
+            }
             self.end_unit(false);
             self.stats.evicted += 1;
             evicted += 1;

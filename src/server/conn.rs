@@ -160,8 +160,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         self.session.unsubscribe_all(&self.server.hub);
         self.server.monitors.remove(self.session.client.id);
         if self.session.replica {
-            let left = self.server.replicas.remove(self.session.client.id);
-            self.server.engine.locked().await.record.on = left > 0;
+            let mut core = self.server.engine.locked().await;
+            self.server
+                .replicas
+                .remove(&mut core, self.session.client.id);
         }
         self.count_blocked(false);
         self.server.clients.remove(self.session.client.id);

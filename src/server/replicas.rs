@@ -10,7 +10,6 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
 use crate::base::limits::{REPLICA_BACKLOG_MAX, REPLICAS_MAX};
@@ -19,6 +18,7 @@ use crate::command::propagate::Unit;
 use crate::engine::Core;
 use crate::keyspace::system::Table;
 use crate::rdb::{self, Writer};
+use crate::resp::put_request;
 
 use super::clients::Client;
 use super::{Server, commands};
@@ -37,8 +37,8 @@ struct Replica {
 }
 
 impl Replica {
-    fn send(&self, bytes: BytesMut) {
-        self.client.send_within(bytes.freeze(), REPLICA_BACKLOG_MAX);
+    fn send(&self, bytes: Vec<u8>) {
+        self.client.send_within(bytes.into(), REPLICA_BACKLOG_MAX);
     }
 }
 
@@ -52,28 +52,29 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    /// Adds a client whose copy holds everything up to a unit; says whether there was room.
-    pub fn add(&self, client: &Arc<Client>, from: u64, port: u16) -> bool {
+    /// Adds a client whose copy holds everything up to now, and has what follows recorded; says whether there was room.
+    pub fn add(&self, core: &mut Core, client: &Arc<Client>, port: u16) -> bool {
         let mut all = self.all.lock();
         if all.len() >= REPLICAS_MAX && !all.contains_key(&client.id) {
             return false;
         }
         let replica = Replica {
             client: client.clone(),
-            from,
+            from: core.record.number(),
             db: None,
             port,
             acknowledged: 0,
         };
         all.insert(client.id, replica);
+        core.record.on = true;
         true
     }
 
-    /// A client left; how many still read.
-    pub fn remove(&self, id: u64) -> usize {
+    /// A client left: without any, nothing is recorded.
+    pub fn remove(&self, core: &mut Core, id: u64) {
         let mut all = self.all.lock();
         all.remove(&id);
-        all.len()
+        core.record.on = !all.is_empty();
     }
 
     /// A client says how far it is.
@@ -86,11 +87,9 @@ impl Replicas {
     /// All of them, for INFO.
     pub fn list(&self) -> Vec<Shown> {
         let all = self.all.lock();
-        let shown = all.values().map(|r| {
-            let host = r.client.addr.rsplit_once(':').map_or("", |(host, _)| host);
-            (host.to_owned(), r.port, r.acknowledged)
-        });
-        shown.collect()
+        all.values()
+            .map(|r| (r.client.addr.clone(), r.port, r.acknowledged))
+            .collect()
     }
 
     /// Tells of what is committed.
@@ -99,20 +98,19 @@ impl Replicas {
             if unit.number <= replica.from {
                 continue;
             }
-            let mut out = BytesMut::new();
+            let mut out = Vec::new();
             if unit.together {
-                write(&mut out, &[Bytes::from_static(b"MULTI")]);
+                put_request(&mut out, &["MULTI"]);
             }
             for op in &unit.ops {
                 if replica.db != Some(op.db) {
                     replica.db = Some(op.db);
-                    let db = Bytes::from(op.db.to_string());
-                    write(&mut out, &[Bytes::from_static(b"SELECT"), db]);
+                    put_request(&mut out, &["SELECT", &op.db.to_string()]);
                 }
-                write(&mut out, &op.args);
+                put_request(&mut out, &op.args);
             }
             if unit.together {
-                write(&mut out, &[Bytes::from_static(b"EXEC")]);
+                put_request(&mut out, &["EXEC"]);
             }
             replica.send(out);
         }
@@ -125,19 +123,10 @@ impl Replicas {
 
     fn ping(&self) {
         for replica in self.all.lock().values() {
-            let mut out = BytesMut::new();
-            write(&mut out, &[Bytes::from_static(b"PING")]);
+            let mut out = Vec::new();
+            put_request(&mut out, &["PING"]);
             replica.send(out);
         }
-    }
-}
-
-fn write(out: &mut BytesMut, args: &[Bytes]) {
-    out.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
-    for arg in args {
-        out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
-        out.extend_from_slice(arg);
-        out.extend_from_slice(b"\r\n");
     }
 }
 

@@ -31,14 +31,12 @@ fn attach(x: &mut Exec<'_>, out: &mut Out, partial: bool) -> Result<(), Fail> {
     }
     let failed = |e| Fail::text(format!("ERR the data could not be copied: {e}"));
     let data = replicas::copy(x.core).map_err(failed)?;
-    let from = x.core.record.number();
-    let port = x.session.listening_port;
-    if !x.server.replicas.add(&x.session.client, from, port) {
+    let (client, port) = (&x.session.client, x.session.listening_port);
+    if !x.server.replicas.add(x.core, client, port) {
         return Err(Fail::new(
             "ERR too many clients read the replication stream",
         ));
     }
-    x.core.record.on = true;
     x.session.replica = true;
     // What is copied is not all committed yet.
     x.wait = x.wait.max(x.core.unsettled().unwrap_or(0));

@@ -250,7 +250,8 @@ pub fn replication(x: &Exec<'_>, text: &mut String) {
             let line = format!("ip={ip},port={port},state={state},offset={matched},lag={lag}");
             field(text, &format!("slave{i}"), line);
         }
-        for (i, (ip, port, offset)) in replicas.iter().enumerate() {
+        for (i, (addr, port, offset)) in replicas.iter().enumerate() {
+            let (ip, _) = split(addr);
             let line = format!("ip={ip},port={port},state=online,offset={offset},lag=0");
             field(text, &format!("slave{}", facts.followers.len() + i), line);
         }
