@@ -61,13 +61,8 @@ struct Shared {
 pub struct Factory(Arc<Shared>);
 
 impl Factory {
-    /// For node `own`; acknowledgements of its followers are told to `lease`.
-    pub fn new(own: NodeId, peers: Arc<Peers>, lease: Arc<Lease>) -> Self {
-        Self::of(own, false, peers, lease)
-    }
-
-    /// As [`Factory::new`], of a node that may be a witness, which sends no snapshot.
-    pub fn of(own: NodeId, witness: bool, peers: Arc<Peers>, lease: Arc<Lease>) -> Self {
+    /// For node `own`; acknowledgements of its followers are told to `lease`. A witness sends no snapshot.
+    pub fn new(own: NodeId, witness: bool, peers: Arc<Peers>, lease: Arc<Lease>) -> Self {
         Self(Arc::new(Shared {
             own,
             witness,

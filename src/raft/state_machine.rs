@@ -18,7 +18,6 @@ use crate::engine::{Engine, Role};
 use crate::keyspace::load::{self, Part, Recorded};
 use crate::keyspace::{Keyspace, Sequence};
 use crate::log::Log;
-use crate::mutation::entry::{Entry, decode};
 use crate::store::{Position, Store};
 
 use super::codec;
@@ -43,8 +42,8 @@ pub struct StateMachine {
     membership: StoredMembership,
     membership_bytes: Bytes,
     applied: Option<LogId>,
-    /// At a witness: the epoch and batch that the log has come to. It keeps no data.
-    marks: Option<Sequence>,
+    /// Keeps no data, only how far it is.
+    witness: bool,
     databases: u32,
     load_threads: usize,
     garbage: std::sync::mpsc::Sender<Box<dyn std::any::Any + Send>>,
@@ -79,7 +78,7 @@ impl StateMachine {
             membership: StoredMembership::default(),
             membership_bytes: Bytes::new(),
             applied: None,
-            marks: witness.then(Sequence::default),
+            witness,
             databases,
             load_threads,
             garbage,
@@ -91,7 +90,7 @@ impl StateMachine {
 
     /// Replaces the engine's data by what the store has at a position.
     fn load(&mut self, position: Option<Position>) -> anyhow::Result<()> {
-        if self.marks.is_some() {
+        if self.witness {
             return self.load_marks(position);
         }
         let Some(at) = position else {
@@ -169,39 +168,18 @@ impl StateMachine {
         }
         self.membership_bytes = at.membership.clone();
         self.applied = Some(LogId::new_term_index(at.term, at.index));
-        self.marks = Some(Sequence {
-            epoch: at.epoch,
-            number: at.sequence,
-            time_ms: at.service_time_ms,
-        });
         Ok(())
     }
 
-    /// At a witness: notes that an entry is applied. What it would have changed is not looked at.
-    fn mark(&mut self, id: LogId, payload: Option<&Bytes>) -> io::Result<()> {
-        let marks = self.marks.get_or_insert_default();
-        match payload.map(|p| decode(p)).transpose() {
-            Ok(None) => {}
-            Ok(Some(Entry::Open { epoch, time_ms, .. })) => marks.open(epoch, time_ms),
-            Ok(Some(Entry::Batch(header, _))) if header.epoch == marks.epoch => {
-                marks.number = header.sequence;
-                marks.time_ms = header.time_ms;
-            }
-            Ok(Some(Entry::Batch(..))) => {}
-            Err(e) => return Err(io::Error::other(e)),
-        }
+    /// At a witness: notes that an entry is applied. What it would change, epochs included, is for data nodes.
+    fn mark(&self, id: LogId) {
         let position = Position {
             index: id.index,
             term: id.leader_id.term,
-            epoch: marks.epoch,
-            sequence: marks.number,
-            service_time_ms: marks.time_ms,
-            digest: 0,
             membership: self.membership_bytes.clone(),
-            extra: Bytes::new(),
+            ..Position::default()
         };
         self.store.submit(Rows::default(), position);
-        Ok(())
     }
 
     /// Drops the data in memory and loads it again: what the store has, then what the log has beyond that. Comes
@@ -288,12 +266,8 @@ impl RaftStateMachine<Config> for StateMachine {
                 self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
             }
-            if self.marks.is_some() {
-                let payload = match &entry.payload {
-                    EntryPayload::Normal(payload) => Some(&payload.0),
-                    _ => None,
-                };
-                self.mark(entry.log_id, payload)?;
+            if self.witness {
+                self.mark(entry.log_id);
                 self.applied = Some(entry.log_id);
                 if let Some(responder) = responder {
                     responder.send(Applied);
@@ -348,13 +322,13 @@ impl RaftStateMachine<Config> for StateMachine {
         snapshot: SnapshotDir,
     ) -> Result<(), io::Error> {
         tracing::info!(?meta.last_log_id, "installing a snapshot");
-        if self.marks.is_some() {
+        if self.witness {
             // A marker, whatever came with it. It is on disk before Raft hears of it.
             self.membership = meta.last_membership.clone();
             self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
             self.applied = meta.last_log_id;
             if let Some(id) = meta.last_log_id {
-                self.mark(id, None)?;
+                self.mark(id);
             }
             self.get_snapshot_builder().await.build().await?;
             return Ok(());

@@ -287,7 +287,7 @@ impl Two {
     /// node 1's network, with its lease.
     fn factory(&self) -> (Factory, Arc<Lease>) {
         let lease = lease(1);
-        (Factory::new(1, self.peers(1), lease.clone()), lease)
+        (Factory::new(1, false, self.peers(1), lease.clone()), lease)
     }
 
     fn member(&self) -> Member {
