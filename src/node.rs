@@ -228,7 +228,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
             Ok(())
         }
         why = stopped.recv() => Err(anyhow::anyhow!(why.unwrap_or_default())),
-        why = raft_stopped(&group) => Err(anyhow::anyhow!("Raft stopped: {why}")),
+        why = group.ended() => Err(anyhow::anyhow!("Raft stopped: {why}")),
     };
     let _ = stop.send(true);
     group.stop().await;
@@ -313,11 +313,7 @@ async fn clients(config: &config::Node, server: &Arc<Server>) -> anyhow::Result<
     let certificate = tls::client::Certificate::open(pair)?;
     tls::files::watch(&certificate, CERTIFICATES_EVERY);
     let acceptor = tokio_rustls::TlsAcceptor::from(certificate.server_config()?);
-    let threads = match config.io_threads {
-        0 => (config.threads() / 2).max(1),
-        n => n as usize,
-    };
-    let pool = Pool::start(threads, server.clone(), acceptor)?;
+    let pool = Pool::start(config.client_threads(), server.clone(), acceptor)?;
     let tcp = listen(config.client_addr)?;
     tokio::spawn(pool.clone().accept(tcp, false));
     if let Some(addr) = config.insecure_plaintext {
@@ -383,17 +379,6 @@ async fn acknowledge(group: Arc<Group>, server: Arc<Server>) {
         if metrics.changed().await.is_err() {
             return;
         }
-    }
-}
-
-/// Resolves when Raft has stopped by itself.
-async fn raft_stopped(group: &Group) -> String {
-    // Of what is published, what changes seldom: the rest changes with each entry. It ends with Raft's task.
-    let mut seldom = group.raft.server_metrics();
-    while seldom.changed().await.is_ok() {}
-    match &group.raft.metrics().borrow_watched().running_state {
-        Err(e) => e.to_string(),
-        Ok(()) => "its task is gone".into(),
     }
 }
 

@@ -135,9 +135,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
         "the node starts"
     );
     let id = config.node_id;
-    // Half of the processors for Raft, as for clients: on two, one thread that hands its tasks to itself does with a third
-    // of the wake-ups of two that hand them to each other.
-    let ended = super::runtime((config.threads() / 2).max(1))?.block_on(node::run(config, async {
+    let ended = super::runtime(config.raft_threads())?.block_on(node::run(config, async {
         if let Err(error) = told_to_stop().await {
             tracing::error!(%error, "signals cannot be received: this node stops");
         }

@@ -193,11 +193,27 @@ impl Node {
         }
     }
 
-    /// Threads that serve connections, with 0 resolved.
+    /// Threads that load the data: `io_threads`, or one for each processor.
     #[must_use]
     pub fn threads(&self) -> usize {
         match self.io_threads {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            n => n as usize,
+        }
+    }
+
+    /// Threads that Raft's own tasks take turns on: half of those. On two processors one thread that hands its tasks to
+    /// itself does with a third of the wake-ups of two that hand them to each other.
+    #[must_use]
+    pub fn raft_threads(&self) -> usize {
+        (self.threads() / 2).max(1)
+    }
+
+    /// Threads that serve connections: `io_threads`, or as many as Raft has.
+    #[must_use]
+    pub fn client_threads(&self) -> usize {
+        match self.io_threads {
+            0 => self.raft_threads(),
             n => n as usize,
         }
     }

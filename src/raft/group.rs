@@ -127,7 +127,7 @@ impl Group {
         let config = Arc::new(config.validate()?);
         let restarted = log.vote().is_some();
         let storage = LogStorage::new(log.clone());
-        let factory = Factory::of(
+        let factory = Factory::new(
             options.id,
             options.witness.is_some(),
             peers.clone(),
@@ -424,6 +424,17 @@ impl Group {
             self.raft.trigger().purge_log(upto).await?;
         }
         Ok(())
+    }
+
+    /// Resolves when Raft has stopped, with why.
+    pub async fn ended(&self) -> String {
+        // Of what is published, what changes seldom: the rest changes with each entry. It ends with Raft's task.
+        let mut seldom = self.raft.server_metrics();
+        while seldom.changed().await.is_ok() {}
+        match &self.raft.metrics().borrow_watched().running_state {
+            Err(e) => e.to_string(),
+            Ok(()) => "its task is gone".into(),
+        }
     }
 
     /// Whether a voter has answered within the last ten election timeouts.

@@ -204,6 +204,24 @@ fn a_reload_loses_nothing_and_opens_another_epoch() {
 }
 
 #[test]
+fn raft_ends_with_the_reason_where_an_entry_cannot_be_applied() {
+    let dir = TempDir::new().unwrap();
+    let runtime = runtime();
+    runtime.block_on(async {
+        let group = start(dir.path(), "one").await;
+        until("it leads", || group.engine.leading()).await;
+        let ended = group.ended();
+        tokio::pin!(ended);
+        let early = tokio::time::timeout(Duration::from_millis(100), &mut ended).await;
+        assert!(early.is_err(), "it runs, and yet: {early:?}");
+        let _ = group.raft.client_write(Payload("no entry".into())).await;
+        let why = tokio::time::timeout(Duration::from_secs(10), ended).await;
+        let why = why.expect("the end of Raft is noticed");
+        assert!(why.contains("the entry has version"), "{why}");
+    });
+}
+
+#[test]
 fn a_survivor_becomes_a_cluster_of_its_own() {
     let dir = TempDir::new().unwrap();
     runtime().block_on(async {
