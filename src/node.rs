@@ -194,7 +194,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
             let Some(pool) = &pool else {
                 continue;
             };
-            pool.hand(Job::Relayed(r));
+            pool.hand(Job::Relayed(Box::new(r)));
         }
     });
     tokio::spawn(follow(group.clone(), view_out));

@@ -27,7 +27,7 @@ pub const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 pub enum Job {
     Client(TcpStream, SocketAddr),
     Plain(TcpStream, SocketAddr),
-    Relayed(Relayed),
+    Relayed(Box<Relayed>),
 }
 
 /// The threads that serve connections. Each has a runtime of its own; a connection stays on one.
@@ -117,7 +117,8 @@ async fn serve(job: Job, server: Arc<Server>, tls: TlsAcceptor, handshakes: Arc<
         return;
     }
     match job {
-        Job::Relayed(Relayed { stream, slot, .. }) => {
+        Job::Relayed(relayed) => {
+            let Relayed { stream, slot, .. } = *relayed;
             let slotted = Slotted {
                 stream,
                 _slot: slot,
