@@ -132,7 +132,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     )?;
     tls::files::watch(&credentials, CERTIFICATES_EVERY);
     let max = Duration::from_millis(config.election_timeout_max_ms);
-    let peers = Peers::new(credentials.clone(), max);
+    let peers = Peers::new(credentials.clone(), max)?;
     if witness && log.last().is_none() && log.purged().is_none() && log.vote().is_none() {
         let data = config.members.iter().filter(|m| m.data);
         let data: Vec<_> = data.map(|m| (m.id, m.peer_addr.clone())).collect();
