@@ -186,6 +186,10 @@ pub const TRACKING_FORGET_PER_COMMAND_MAX: usize = 1000;
 pub const TRACKING_PREFIXES_LEN_MAX: usize = 64 * 1024;
 /// Memory of the machine that runs scripts, bytes. Beyond: the script ends with "not enough memory".
 pub const SCRIPT_MEMORY_MAX: usize = 256 * 1024 * 1024;
+/// The longest string that a function of Lua's libraries makes in one call, bytes. Beyond: "not enough memory".
+pub const SCRIPT_STRING_MAX: usize = 64 * 1024 * 1024;
+/// The longest text that is compiled as a script or library, bytes. Beyond: "not enough memory".
+pub const SCRIPT_CODE_MAX: usize = 16 * 1024 * 1024;
 /// What the machine keeps between scripts without collecting its garbage at once, bytes.
 pub const SCRIPT_MEMORY_KEPT: usize = 32 * 1024 * 1024;
 /// How deep the tables of a script's reply may nest. Beyond: "ERR reached lua stack limit" in their place.

@@ -12,10 +12,12 @@ mod json;
 mod library;
 mod marks;
 mod msgpack;
+mod strings;
 mod structs;
 #[cfg(test)]
 mod tests;
 mod vm;
+mod watch;
 
 pub use library::{BAD_NAME, Registered, is_name};
 pub use marks::Marks;

@@ -4,10 +4,10 @@
 -- Scripts, functions and the code that registers functions each have globals of their own; libraries are shared.
 local native, libraries, redis, load_redis = ...
 
-local error, getfenv, getmetatable, loadstring, next, pcall, rawget, rawset, select, setfenv, setmetatable, tostring,
-    type, unpack, xpcall, collectgarbage =
-    error, getfenv, getmetatable, loadstring, next, pcall, rawget, rawset, select, setfenv, setmetatable, tostring,
-    type, unpack, xpcall, collectgarbage
+local error, getfenv, getmetatable, loadstring, next, pcall, rawget, rawset, select, setfenv, setmetatable, tonumber,
+    tostring, type, unpack, xpcall, collectgarbage =
+    error, getfenv, getmetatable, loadstring, next, pcall, rawget, rawset, select, setfenv, setmetatable, tonumber,
+    tostring, type, unpack, xpcall, collectgarbage
 local concat, insert, remove, sort, foreach, foreachi, maxn = table.concat, table.insert, table.remove, table.sort,
     table.foreach, table.foreachi, table.maxn
 local resume, byte = coroutine.resume, string.byte
@@ -16,7 +16,7 @@ local READONLY = "Attempt to modify a readonly table"
 local real = setmetatable({}, { __mode = "k" })
 local env, function_env = {}, {}
 local shared = {
-    assert = assert, tonumber = tonumber, tostring = tostring, type = type, select = select, unpack = unpack,
+    assert = assert, tonumber = tonumber, tostring = tostring, type = type, select = select,
     rawequal = rawequal, ipairs = ipairs, error = error, gcinfo = gcinfo, _VERSION = _VERSION,
 }
 local kept = { string = string, math = math, table = table, coroutine = coroutine }
@@ -86,6 +86,26 @@ function shared.getmetatable(t)
         return nil
     end
     return getmetatable(t)
+end
+
+-- What lies between the bounds is counted here: in C, between -2^31 and 2^31 - 1 the count overflows.
+function shared.unpack(t, first, last)
+    local kind = type(t)
+    if kind ~= "table" then
+        error("bad argument #1 to 'unpack' (table expected, got " .. (t == nil and "no value" or kind) .. ")", 2)
+    end
+    local i, e = first == nil and 1 or tonumber(first), last == nil and #t or tonumber(last)
+    if not i or not e then
+        local at, got = i and 3 or 2, type(i and last or first)
+        error("bad argument #" .. at .. " to 'unpack' (number expected, got " .. got .. ")", 2)
+    end
+    if i > e then
+        return
+    end
+    if e - i >= 8000 or e ~= e or i ~= i then
+        error("too many results to unpack", 2)
+    end
+    return unpack(t, i, e)
 end
 
 function shared.setmetatable(t, m)
@@ -229,6 +249,7 @@ tables.setn = nil
 coroutines.resume = function(...)
     return settle_resume(resume(...))
 end
+strings.rep = native.rep
 maths.random, maths.randomseed = native.random, native.randomseed
 
 shared.table, shared.coroutine, shared.math = protect(tables), protect(coroutines), protect(maths)

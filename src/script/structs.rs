@@ -3,10 +3,13 @@
 use mlua::{Lua, MultiValue, Table, Value};
 
 use super::error;
+use super::watch::{may_hold, spend};
 
 /// The largest integer of `i` and `I`, bytes.
 const INT_SIZE_MAX: usize = 32;
 const ALIGN_MAX: usize = 16;
+/// Options of a format between two looks at whether the script is to end.
+const LOOK_AFTER: usize = 4096;
 
 /// A format that is being read.
 struct Format<'a> {
@@ -58,6 +61,9 @@ impl<'a> Format<'a> {
     fn next(&mut self, offset: usize) -> mlua::Result<Option<Item>> {
         while let Some(&kind) = self.text.get(self.at) {
             self.at += 1;
+            if self.at.is_multiple_of(LOOK_AFTER) {
+                spend(self.lua, LOOK_AFTER)?;
+            }
             let size = match kind {
                 b'b' | b'B' | b'x' => 1,
                 b'h' | b'H' => 2,
@@ -210,6 +216,8 @@ fn pack(lua: &Lua, args: MultiValue) -> mlua::Result<mlua::LuaString> {
                         format!("bad argument #{} to 'pack' (string too short)", arg + 1),
                     ));
                 }
+                may_hold(out.len() + size)?;
+                spend(lua, size)?;
                 out.extend_from_slice(&bytes[..size]);
                 if item.kind == b's' {
                     out.push(0);
@@ -272,6 +280,7 @@ fn unpack(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
                     }
                     size = length as usize;
                 }
+                spend(lua, size)?;
                 Some(Value::String(lua.create_string(&data[at..at + size])?))
             }
             b's' => {
@@ -279,6 +288,7 @@ fn unpack(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
                     return Err(error::text(lua, "unfinished string in data"));
                 };
                 size = length + 1;
+                spend(lua, size)?;
                 Some(Value::String(lua.create_string(&data[at..at + length])?))
             }
             b'f' => {

@@ -208,6 +208,62 @@ fn libraries() {
 }
 
 #[test]
+fn what_one_native_call_may_do_is_bounded() {
+    let vm = Vm::new(Arc::default()).unwrap();
+    for (code, reply) in [
+        (
+            "unpack({},-2147483648,2147483647)",
+            "too many results to unpack",
+        ),
+        ("unpack({},1,2147483647)", "too many results to unpack"),
+        ("unpack({},0/0,1)", "too many results to unpack"),
+        ("unpack({},1,1e300)", "too many results to unpack"),
+        ("unpack({},1,8001)", "too many results to unpack"),
+        (
+            "unpack(1)",
+            "bad argument #1 to 'unpack' (table expected, got number)",
+        ),
+        (
+            "unpack({},'x')",
+            "bad argument #2 to 'unpack' (number expected, got string)",
+        ),
+        ("string.rep('x',2147483647)", "not enough memory"),
+        ("string.rep('xxxxxxxx',1e9)", "not enough memory"),
+        (
+            "string.rep('x')",
+            "bad argument #2 to 'rep' (number expected, got no value)",
+        ),
+        (
+            "struct.pack(string.rep('c0', 100), unpack((function() local t = {} for i = 1, 100 do t[i] = string.rep('x', 1e6) end return t end)()))",
+            "not enough memory",
+        ),
+    ] {
+        let begin = Instant::now();
+        let got = eval(&vm, &format!("return {code}"));
+        assert!(got.contains(reply), "{code}: {got}");
+        assert!(begin.elapsed() < Duration::from_secs(1), "{code}");
+    }
+    // Where they go on for longer than the script may, they end with it.
+    for code in ["struct.pack(string.rep('x', 5e7))"] {
+        assert_eq!(
+            eval(&vm, &format!("return #{code}")),
+            "out of time",
+            "{code}"
+        );
+    }
+    check(&[
+        ("return {unpack({1,2,3}, 2)}", "*2|:2|:3|"),
+        ("return {unpack({1,2,3}, '2', 2)}", "*1|:2|"),
+        ("return select('#', unpack({}, 1, 8000 - 100))", ":7900|"),
+        ("return {unpack({1,2,3}, 3, 2)}", "*0|"),
+        (
+            "return {('ab'):rep(3), ('ab'):rep(-1), (''):rep(1e300), ('a'):rep('2')}",
+            "*4|$6|ababab|$0||$0||$2|aa|",
+        ),
+    ]);
+}
+
+#[test]
 fn a_script_is_ended_whatever_it_catches() {
     let kill = Arc::new(AtomicBool::new(false));
     let vm = Vm::new(kill.clone()).unwrap();
