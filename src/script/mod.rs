@@ -12,8 +12,10 @@ mod json;
 mod library;
 mod marks;
 mod msgpack;
+mod patterns;
 mod strings;
 mod structs;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod vm;

@@ -8,9 +8,9 @@ local error, getfenv, getmetatable, loadstring, next, pcall, rawget, rawset, sel
     tostring, type, unpack, xpcall, collectgarbage =
     error, getfenv, getmetatable, loadstring, next, pcall, rawget, rawset, select, setfenv, setmetatable, tonumber,
     tostring, type, unpack, xpcall, collectgarbage
-local concat, insert, remove, sort, foreach, foreachi, maxn = table.concat, table.insert, table.remove, table.sort,
-    table.foreach, table.foreachi, table.maxn
+local sort, foreach, maxn, concat = table.sort, table.foreach, table.maxn, table.concat
 local resume, byte = coroutine.resume, string.byte
+local look, sort_plain, is_native = native.look, native.sort_plain, native.is_native
 
 local READONLY = "Attempt to modify a readonly table"
 local real = setmetatable({}, { __mode = "k" })
@@ -172,6 +172,10 @@ local function of(env)
         if byte(text, 1) == 27 then
             return nil, "attempt to load a binary chunk"
         end
+        if #text > native.code_max then
+            return nil, "not enough memory"
+        end
+        look()
         local f, e = loadstring(text, name)
         if f then
             setfenv(f, env)
@@ -218,6 +222,7 @@ local function of(env)
 end
 
 function shared.collectgarbage(what, ...)
+    look()
     if what == nil or what == "collect" or what == "count" or what == "step" then
         return collectgarbage(what, ...)
     end
@@ -226,11 +231,45 @@ end
 
 -- Functions of the table library that write past metatables.
 local function writes(f)
-    return function(t, ...)
-        if real[t] then
+    return function(...)
+        if real[(...)] then
             error(READONLY, 2)
         end
-        return f(t, ...)
+        return f(...)
+    end
+end
+local function expect(at, name, wanted, value)
+    if type(value) ~= wanted then
+        local got = value == nil and "no value" or type(value)
+        error("bad argument #" .. at .. " to '" .. name .. "' (" .. wanted .. " expected, got " .. got .. ")", 3)
+    end
+end
+local function settle_sort(ok, e)
+    if ok then
+        return
+    end
+    e = plain(e)
+    if type(e) == "string" then
+        e = native.gsub(e, "^sandbox:%d+: ", "")
+    end
+    error(e, 0)
+end
+local function sorted(t, order)
+    if real[t] then
+        error(READONLY, 2)
+    end
+    expect(1, "sort", "table", t)
+    if order ~= nil then
+        expect(2, "sort", "function", order)
+        -- Between two functions of C nothing would look at the script's time until all is sorted.
+        return settle_sort(pcall(sort, t, is_native(order) and function(a, b)
+            return order(a, b)
+        end or order))
+    end
+    if not sort_plain(t) then
+        return settle_sort(pcall(sort, t, function(a, b)
+            return a < b
+        end))
     end
 end
 local function copy(t)
@@ -241,7 +280,12 @@ local function copy(t)
     return c
 end
 local tables, coroutines, maths, strings = copy(kept.table), copy(kept.coroutine), copy(kept.math), copy(kept.string)
-tables.insert, tables.remove, tables.sort = writes(insert), writes(remove), writes(sort)
+tables.insert, tables.remove, tables.sort, tables.concat = writes(native.insert), writes(native.remove), sorted,
+    native.concat
+tables.maxn = function(t)
+    look()
+    return maxn(t)
+end
 tables.foreach = function(t, f)
     return foreach(real[t] and copy(real[t]) or t, f)
 end
@@ -249,7 +293,10 @@ tables.setn = nil
 coroutines.resume = function(...)
     return settle_resume(resume(...))
 end
-strings.rep = native.rep
+strings.gfind = native.gmatch
+for _, name in next, { "rep", "find", "match", "gmatch", "gsub", "lower", "upper", "reverse" } do
+    strings[name] = native[name]
+end
 maths.random, maths.randomseed = native.random, native.randomseed
 
 shared.table, shared.coroutine, shared.math = protect(tables), protect(coroutines), protect(maths)

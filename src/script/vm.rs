@@ -2,27 +2,35 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mlua::chunk::ChunkMode;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 use parking_lot::Mutex;
 use sha1::{Digest, Sha1};
 
-use crate::base::limits::{LIBRARY_LOAD_MAX, SCRIPT_MEMORY_KEPT, SCRIPT_MEMORY_MAX};
+use crate::base::limits::{
+    LIBRARY_LOAD_MAX, SCRIPT_CODE_MAX, SCRIPT_MEMORY_KEPT, SCRIPT_MEMORY_MAX,
+};
 use crate::resp::Out;
 
 use super::api::{self, Exchange, Request};
 use super::watch::Watch;
-use super::{Host, Registered, bits, convert, error, json, library, msgpack, strings, structs};
+use super::{
+    Host, Registered, bits, convert, error, json, library, msgpack, strings, structs, tables,
+};
 
 /// The chunk of `sandbox.lua`, whose frames no error names.
-const SANDBOX: &str = "@sandbox";
+pub(super) const SANDBOX: &str = "@sandbox";
 /// The chunks of scripts and of libraries, as error messages have them.
 const SCRIPT_CHUNK: &str = "@user_script";
 const LIBRARY_CHUNK: &str = "@user_function";
 /// Instructions between two looks at whether the script is to be ended.
-const HOOK_INSTRUCTIONS: u32 = 100_000;
+const HOOK_INSTRUCTIONS: u32 = 1000;
+/// As many where one of them can take long: two large strings joined, garbage collected.
+const HOOK_SLOW_INSTRUCTIONS: u32 = 20;
+/// Between two looks: from here on instructions are slow ones.
+const SLOW: Duration = Duration::from_millis(5);
 
 /// A compiled script, or a function of a library.
 #[derive(Clone)]
@@ -93,6 +101,8 @@ impl Vm {
         native.raw_set("where", lua.create_function(|lua, ()| Ok(place(lua)))?)?;
         api::random(&lua, &native)?;
         strings::add(&lua, &native)?;
+        tables::add(&lua, &native)?;
+        native.raw_set("code_max", SCRIPT_CODE_MAX)?;
         let tables = lua.create_table()?;
         tables.raw_set("bit", bits::library(&lua)?)?;
         tables.raw_set("cjson", json::library(&lua)?)?;
@@ -131,14 +141,13 @@ impl Vm {
 
     /// From here on the script that runs is looked at now and then.
     fn arm(&self) -> mlua::Result<()> {
-        let triggers = HookTriggers::new().every_nth_instruction(HOOK_INSTRUCTIONS);
-        look(&self.lua, triggers, self.watch.clone())
+        look(&self.lua, every(HOOK_INSTRUCTIONS), self.watch.clone())
     }
 
     /// Ends a run; says with which error it was made to end, if it was.
     fn finish(&self) -> mlua::Result<Option<&'static str>> {
-        let ending = self.watch.finish();
-        if ending.is_some() {
+        let (ending, slowed) = self.watch.finish();
+        if ending.is_some() || slowed {
             self.arm()?;
         }
         if self.memory() > SCRIPT_MEMORY_KEPT {
@@ -163,6 +172,9 @@ impl Vm {
     fn compile_in(&self, code: &[u8], chunk: &str, env: &Table) -> Result<Script, String> {
         if code.first() == Some(&0x1b) {
             return Err("attempt to load a binary chunk".into());
+        }
+        if code.len() > SCRIPT_CODE_MAX {
+            return Err("not enough memory".into());
         }
         self.lua
             .load(code)
@@ -291,7 +303,7 @@ impl Vm {
         if ok {
             let counted =
                 matches!(&value, Value::Table(t) if t.raw_get("ignore_error_stats_update")?);
-            convert::to_reply(&value, exchange.lock().resp3, out)?;
+            convert::to_reply(&self.lua, &value, exchange.lock().resp3, out)?;
             return Ok(Ended::Replied { counted });
         }
         let Value::Table(table) = value else {
@@ -315,11 +327,18 @@ impl Vm {
     }
 }
 
+fn every(instructions: u32) -> HookTriggers {
+    HookTriggers::new().every_nth_instruction(instructions)
+}
+
 /// Looks at the script that runs as often as `triggers` say, and ends it when its time has come or it is killed. From
 /// then on at every line: what the script catches with pcall is raised again at once.
 fn look(lua: &Lua, triggers: HookTriggers, watch: Arc<Watch>) -> mlua::Result<()> {
     lua.set_global_hook(triggers, move |lua, _| {
         let Some(text) = watch.ending() else {
+            if watch.slows(SLOW) {
+                look(lua, every(HOOK_SLOW_INSTRUCTIONS), watch.clone())?;
+            }
             return Ok(VmState::Continue);
         };
         look(lua, HookTriggers::EVERY_LINE, watch.clone())?;

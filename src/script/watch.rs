@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mlua::Lua;
 use parking_lot::Mutex;
@@ -18,6 +18,10 @@ use super::error;
 const KILLED: &str = "Script killed by user with SCRIPT KILL...";
 /// Bytes or items that native functions work on between two looks.
 const STEPS: usize = 16 * 1024;
+/// Values that a function returns to Lua at most, as C's stack has room for.
+pub const RESULTS_MAX: usize = 7999;
+/// Spent by what may take long and cannot say how long: each time is looked at.
+pub const LOOK_NOW: usize = STEPS;
 
 /// What ends the script that runs.
 #[derive(Debug)]
@@ -34,6 +38,9 @@ struct State {
     late: &'static str,
     /// It is being ended, with this error.
     ending: Option<&'static str>,
+    /// When the interpreter last looked, and whether it looks more often since its instructions took long.
+    looked: Option<Instant>,
+    slow: bool,
 }
 
 impl Watch {
@@ -51,13 +58,25 @@ impl Watch {
         *self.state.lock() = State {
             until: Some(until),
             late,
-            ending: None,
+            looked: Some(Instant::now()),
+            ..State::default()
         };
     }
 
-    /// The run has ended; with which error it was made to, if it was.
-    pub fn finish(&self) -> Option<&'static str> {
-        std::mem::take(&mut *self.state.lock()).ending
+    /// The run has ended; with which error it was made to, if it was, and whether it was a slow one.
+    pub fn finish(&self) -> (Option<&'static str>, bool) {
+        let state = std::mem::take(&mut *self.state.lock());
+        (state.ending, state.slow)
+    }
+
+    /// The interpreter looks. True: now for the first time more than `long` has gone by since it last did.
+    pub fn slows(&self, long: Duration) -> bool {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        let before = state.looked.replace(now);
+        let slow = !state.slow && before.is_some_and(|b| now.duration_since(b) > long);
+        state.slow |= slow;
+        slow
     }
 
     /// The error with which what runs now is to end.
