@@ -359,6 +359,10 @@ impl Receiver {
         }
         file.file.write_all(data).map_err(at(&file.path))?;
         file.hasher.update(data);
+        // A little at a time: all at the end would hold up whoever else syncs on that disk, a log above all.
+        if found / limits::SNAPSHOT_SYNC_LEN > file.written / limits::SNAPSHOT_SYNC_LEN {
+            file.file.sync_data().map_err(at(&file.path))?;
+        }
         file.written = found;
         self.progress
             .bytes
