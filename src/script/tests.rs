@@ -436,14 +436,6 @@ fn strings_and_tables_are_as_in_lua() {
             "invalid value (nil) at index 1 in table for 'concat'",
         ),
         (
-            "table.insert({}, 1, 2, 3)",
-            "wrong number of arguments to 'insert'",
-        ),
-        (
-            "table.remove()",
-            "bad argument #1 to 'remove' (table expected, got no value)",
-        ),
-        (
             "table.concat(1)",
             "bad argument #1 to 'concat' (table expected, got number)",
         ),
