@@ -202,6 +202,8 @@ pub const SCRIPT_PATTERN_DEPTH_MAX: usize = 500;
 pub const SCRIPT_REQUEST_MAX: usize = 128 * 1024 * 1024;
 /// What the machine keeps between scripts without collecting its garbage at once, bytes.
 pub const SCRIPT_MEMORY_KEPT: usize = 32 * 1024 * 1024;
+/// Bytes of the reply to a command that a script calls. Beyond: an error, and the command has changed nothing.
+pub const SCRIPT_CALL_REPLY_MAX: usize = 128 * 1024 * 1024;
 /// Bytes of a script's reply, which tables that stand in each other many times can multiply. Beyond: "not enough memory".
 pub const SCRIPT_REPLY_LEN_MAX: usize = 256 * 1024 * 1024;
 /// How deep the tables of a script's reply may nest. Beyond: "ERR reached lua stack limit" in their place.
