@@ -171,9 +171,14 @@ impl Out {
         std::mem::take(&mut self.overflown)
     }
 
+    fn is_too_much(&self, more: usize) -> bool {
+        // One string alone may be as long as a string may be.
+        self.buffer.len() + more > self.limit && self.buffer.len() > ROOM_KEPT
+    }
+
     /// A bulk string.
     pub fn bulk(&mut self, value: &[u8]) {
-        if self.buffer.len() + value.len() > self.limit {
+        if self.is_too_much(value.len()) {
             self.overflown = true;
             return;
         }
@@ -286,7 +291,7 @@ impl Out {
         match self.proto {
             Proto::Resp2 => self.bulk(text),
             Proto::Resp3 => {
-                if self.buffer.len() + text.len() > self.limit {
+                if self.is_too_much(text.len()) {
                     self.overflown = true;
                     return;
                 }

@@ -455,6 +455,7 @@ fn a_script_is_ended_whatever_it_catches() {
         "while true do end",
         "while true do pcall(function() while true do end end) end",
         "local f = coroutine.wrap(function() while true do end end) while true do pcall(f) end",
+        "while true do xpcall(function() while true do end end, function() while true do end end) end",
     ] {
         assert_eq!(eval(&vm, code), "out of time", "{code}");
     }

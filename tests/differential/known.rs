@@ -19,6 +19,7 @@ pub fn since_7_0(request: &[Vec<u8>], pontoon: &Reply, redis: &Reply) -> bool {
     let new = |spec: &table::Spec| spec.full_name == command && spec.since > "7.0.9";
     // What 7.2 brought, or tells of all commands, categories and settings there are.
     let tells = [
+        "select",
         "acl|cat",
         "acl|dryrun",
         "acl|getuser",
