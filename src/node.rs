@@ -132,7 +132,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     )?;
     tls::files::watch(&credentials, CERTIFICATES_EVERY);
     let max = Duration::from_millis(config.election_timeout_max_ms);
-    let peers = Peers::new(credentials.clone(), max);
+    let peers = Peers::new(credentials.clone(), max)?;
     if witness && log.last().is_none() && log.purged().is_none() && log.vote().is_none() {
         let data = config.members.iter().filter(|m| m.data);
         let data: Vec<_> = data.map(|m| (m.id, m.peer_addr.clone())).collect();
@@ -194,10 +194,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
             let Some(pool) = &pool else {
                 continue;
             };
-            pool.hand(Job::Relayed(Box::new(Slotted {
-                stream: r.stream,
-                _slot: r.slot,
-            })));
+            pool.hand(Job::Relayed(Box::new(r)));
         }
     });
     tokio::spawn(follow(group.clone(), view_out));
@@ -452,45 +449,5 @@ impl Dial for Relay {
             let group = self.0.get().ok_or("the node has not started yet")?;
             group.read_index().await
         })
-    }
-}
-
-/// A relayed stream with its place among the relays.
-struct Slotted<S> {
-    stream: S,
-    _slot: tokio::sync::OwnedSemaphorePermit,
-}
-
-impl<S: tokio::io::AsyncRead + Unpin> tokio::io::AsyncRead for Slotted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        buf: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl<S: tokio::io::AsyncWrite + Unpin> tokio::io::AsyncWrite for Slotted<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        buf: &[u8],
-    ) -> std::task::Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -121,6 +121,8 @@ pub const PEER_MESSAGE_LEN_MAX: usize = ENTRY_LEN_MAX + 8 * 1024 * 1024;
 pub const APPEND_INFLIGHT_BYTES: usize = 64 * 1024 * 1024;
 /// Appends that a follower has not yet acknowledged, for each follower. Beyond: sending waits.
 pub const APPEND_INFLIGHT: usize = 256;
+/// Bytes a second of a snapshot that is sent to another node: what the disk and the cores have left is for clients.
+pub const SNAPSHOT_RATE_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes of a snapshot's file that are sent as one message.
 pub const SNAPSHOT_CHUNK_LEN: usize = 256 * 1024;
 /// Messages of a snapshot that wait between disk and network, on either side.

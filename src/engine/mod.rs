@@ -104,10 +104,7 @@ impl Engine {
 
     /// The engine, for as long as the guard lives.
     pub fn lock(&self) -> Guard<'_> {
-        Guard {
-            engine: self,
-            core: self.core.lock(),
-        }
+        Guard::new(self, self.core.lock())
     }
 
     /// The engine; `None` while a script has it for long. For threads that have others to serve: a script that begins
@@ -115,7 +112,7 @@ impl Engine {
     pub fn try_lock(&self) -> Option<Guard<'_>> {
         while !self.long.active() {
             if let Some(core) = self.core.try_lock_for(LOOK_AGAIN) {
-                return Some(Guard { engine: self, core });
+                return Some(Guard::new(self, core));
             }
         }
         None
@@ -132,7 +129,7 @@ impl Engine {
                 })
                 .await;
             } else if let Some(core) = self.core.try_lock_for(LOOK_AGAIN) {
-                return Guard { engine: self, core };
+                return Guard::new(self, core);
             } else {
                 // A lock that is let go tells no task of it.
                 tokio::time::sleep(LOOK_AGAIN).await;
@@ -180,26 +177,45 @@ impl Engine {
 /// The engine's lock; publishes what changed under it when it is let go.
 pub struct Guard<'a> {
     engine: &'a Engine,
-    core: MutexGuard<'a, Core>,
+    /// There until the guard is dropped.
+    core: Option<MutexGuard<'a, Core>>,
+}
+
+impl<'a> Guard<'a> {
+    fn new(engine: &'a Engine, core: MutexGuard<'a, Core>) -> Self {
+        Guard {
+            engine,
+            core: Some(core),
+        }
+    }
 }
 
 impl std::ops::Deref for Guard<'_> {
     type Target = Core;
 
     fn deref(&self) -> &Core {
-        &self.core
+        match &self.core {
+            Some(core) => core,
+            None => unreachable!("only drop takes it"),
+        }
     }
 }
 
 impl std::ops::DerefMut for Guard<'_> {
     fn deref_mut(&mut self) -> &mut Core {
-        &mut self.core
+        match &mut self.core {
+            Some(core) => core,
+            None => unreachable!("only drop takes it"),
+        }
     }
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        let core = &mut *self.core;
+        let Some(mut guard) = self.core.take() else {
+            return;
+        };
+        let core = &mut *guard;
         core.tell_of_users();
         core.release_ready(|| self.engine.lease_valid());
         // Committed first where the era stays, era first where it changes: `outcome` never sees a batch of the
@@ -214,10 +230,14 @@ impl Drop for Guard<'_> {
         self.engine
             .leading
             .store(matches!(core.role, Role::Leading { .. }), Ordering::Release);
-        if core.wants_proposal() {
+        let propose = core.wants_proposal();
+        let wake = std::mem::take(&mut core.wake);
+        // Who is woken wants the lock: to wake under it makes both wait.
+        drop(guard);
+        if propose {
             self.engine.propose.notify_one();
         }
-        for waker in core.wake.drain(..) {
+        for waker in wake {
             waker.wake();
         }
     }

@@ -285,7 +285,7 @@ impl RaftNetworkV2<Config> for Client {
         let (out, parts) = tokio::sync::mpsc::channel(limits::SNAPSHOT_QUEUE);
         let (dir, data) = (snapshot.snapshot, self.data);
         // It ends when `parts` is dropped, which is when this future is.
-        let reading = tokio::task::spawn_blocking(move || match data {
+        let reading = self.shared.peers.bulk().spawn_blocking(move || match data {
             true => snapshot_stream::send(&dir, header, &out, &progress),
             false => snapshot_stream::send_marker(header, &out),
         });

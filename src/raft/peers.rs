@@ -5,6 +5,7 @@
 //! snapshot. A connection whose peer is silent is given up within seconds, so that a healed network
 //! is used at once and not when TCP next retransmits.
 
+use super::bulk::Bulk;
 use super::listener::{CONNECTION_WINDOW, HTTP2_FRAME, STREAM_WINDOW};
 use super::types::NodeId;
 use crate::base::limits;
@@ -17,6 +18,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
@@ -36,16 +38,26 @@ pub struct Peers {
     credentials: Arc<Credentials>,
     connect_time: Duration,
     channels: Mutex<HashMap<(NodeId, Lane), (String, Channel)>>,
+    bulk: Bulk,
 }
 
 impl Peers {
     /// `connect_time` bounds TCP and TLS together; `election_timeout_max` is a good choice.
-    pub fn new(credentials: Arc<Credentials>, connect_time: Duration) -> Arc<Self> {
-        Arc::new(Self {
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn new(credentials: Arc<Credentials>, connect_time: Duration) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
             credentials,
             connect_time,
             channels: Mutex::default(),
-        })
+            bulk: Bulk::start()?,
+        }))
+    }
+
+    /// Where snapshots are read and sent.
+    pub fn bulk(&self) -> &Handle {
+        self.bulk.handle()
     }
 
     /// A client of the `Peer` service of `target` at `addr` (host:port). Does not connect. Must be
@@ -106,6 +118,8 @@ impl Peers {
                 }
             }
         });
+        // The tasks of a connection are spawned where it is made.
+        let _within = (lane == Lane::Snapshot).then(|| self.bulk().enter());
         // The connector knows where to connect; the name serves as :authority alone.
         Endpoint::from_static("http://peer.pontoon")
             .initial_stream_window_size(STREAM_WINDOW)

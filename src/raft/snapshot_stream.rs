@@ -14,6 +14,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -223,6 +224,7 @@ pub fn send(
     let bytes: u64 = files.iter().map(|(_, length)| length).sum();
     progress.total.store(bytes, Ordering::Relaxed);
     push(Part::Header(header))?;
+    let (began, mut sent) = (Instant::now(), 0u64);
     for (name, length) in &files {
         push(Part::File(FileStart {
             name: name.clone(),
@@ -247,6 +249,9 @@ pub fn send(
             hasher.update(&chunk);
             left -= got as u64;
             push(Part::Data(chunk.into()))?;
+            sent += got as u64;
+            let due = Duration::from_secs_f64(sent as f64 / limits::SNAPSHOT_RATE_MAX as f64);
+            std::thread::sleep(due.saturating_sub(began.elapsed()));
             progress.bytes.fetch_add(got as u64, Ordering::Relaxed);
         }
         push(Part::FileEnd(FileEnd {

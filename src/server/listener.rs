@@ -1,7 +1,8 @@
 //! Accepting clients: TLS handshakes and admission, on the threads that then serve the connections.
 
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -13,8 +14,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::base::limits::{HANDSHAKE_SECONDS_MAX, HANDSHAKES_MAX, THREAD_STACK_LEN};
 
+use crate::raft::listener::Relayed;
+
 use super::conn::Conn;
-use super::relay::{self, Stream};
+use super::relay;
 use super::{Server, Session};
 
 /// What a client beyond maxclients is told.
@@ -24,7 +27,7 @@ pub const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 pub enum Job {
     Client(TcpStream, SocketAddr),
     Plain(TcpStream, SocketAddr),
-    Relayed(Stream),
+    Relayed(Box<Relayed>),
 }
 
 /// The threads that serve connections. Each has a runtime of its own; a connection stays on one.
@@ -94,9 +97,35 @@ impl Pool {
     }
 }
 
+/// Moves a socket from the runtime that accepted it to the one that calls. Otherwise the thread that accepts would
+/// poll for all of them and wake the others for each request.
+fn rehome(tcp: &mut TcpStream) -> std::io::Result<()> {
+    let own = std::net::TcpStream::from(tcp.as_fd().try_clone_to_owned()?);
+    *tcp = TcpStream::from_std(own)?;
+    Ok(())
+}
+
 async fn serve(job: Job, server: Arc<Server>, tls: TlsAcceptor, handshakes: Arc<Semaphore>) {
+    let mut job = job;
+    let moved = match &mut job {
+        Job::Client(tcp, _) | Job::Plain(tcp, _) => rehome(tcp),
+        Job::Relayed(relayed) => rehome(relayed.stream.get_mut().0),
+    };
+    if let Err(e) = moved {
+        tracing::warn!(
+            "a connection was dropped since its socket could not be moved to the thread that serves it: {e}"
+        );
+        return;
+    }
     match job {
-        Job::Relayed(stream) => relay::accept(server, stream).await,
+        Job::Relayed(relayed) => {
+            let Relayed { stream, slot, .. } = *relayed;
+            let slotted = Slotted {
+                stream,
+                _slot: slot,
+            };
+            relay::accept(server, Box::new(slotted)).await;
+        }
         Job::Plain(tcp, addr) => {
             let laddr = tcp.local_addr().map(|a| a.to_string()).unwrap_or_default();
             let fd = tcp.as_raw_fd();
@@ -144,4 +173,44 @@ async fn admit<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     // Not the engine's own users: a script may have it, and this thread has other connections.
     session.authenticated = server.users.load().open();
     Conn::new(stream, server, session).run().await;
+}
+
+/// A relayed stream with its place among the relays.
+struct Slotted<S> {
+    stream: S,
+    _slot: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl<S: tokio::io::AsyncRead + Unpin> tokio::io::AsyncRead for Slotted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: tokio::io::AsyncWrite + Unpin> tokio::io::AsyncWrite for Slotted<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }

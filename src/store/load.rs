@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::Error;
 use super::rocks::{Db, FIRST_ROW};
 
+/// How much lower than others' the loading threads rank.
+const NICENESS: i32 = 10;
+
 /// Gives every row to `on_row` with the number of its part. `cuts`, ascending, divide the keys: part 0 holds
 /// those before the first cut, part `i` those from cut `i - 1` on. Returns how many rows there were.
 pub fn load<F>(db: &Db, threads: usize, cuts: &[Vec<u8>], on_row: F) -> Result<u64, Error>
@@ -34,8 +37,13 @@ where
         }
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (1..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        let mut result = work();
+        let lower = || {
+            // A node that loads may share its cores with one that serves.
+            let _ = rustix::process::nice(NICENESS);
+            work()
+        };
+        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(lower)).collect();
+        let mut result = Ok(());
         for worker in workers {
             let other = worker
                 .join()

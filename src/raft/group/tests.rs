@@ -92,7 +92,7 @@ async fn start_among(dir: &Path, cluster: &str, voters: &[NodeId]) -> Arc<Group>
         log_cap_bytes: u64::MAX,
         witness: None,
     };
-    let peers = Peers::new(credentials, max);
+    let peers = Peers::new(credentials, max).expect("peers");
     let incoming = dir.join("incoming");
     let group = Group::start(options, log, sm, engine, store, peers, incoming)
         .await

@@ -282,6 +282,7 @@ impl Two {
             Self::node(&self.dir, &self.authority, own),
             Duration::from_secs(5),
         )
+        .unwrap()
     }
 
     /// node 1's network, with its lease.
