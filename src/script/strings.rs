@@ -143,8 +143,8 @@ fn search(lua: &Lua, args: &MultiValue, name: &str, find: bool) -> mlua::Result<
         .min(text.len());
     let truth = |v: &Value| !matches!(v, Value::Nil | Value::Boolean(false));
     let special = || {
-        let seen = pattern.iter().take_while(|&&b| b != 0);
-        seen.into_iter().any(|b| b"^$*+?.([%-".contains(b))
+        let mut seen = pattern.iter().take_while(|&&b| b != 0);
+        seen.any(|b| b"^$*+?.([%-".contains(b))
     };
     if find && (args.get(3).is_some_and(truth) || !special()) {
         return Ok(match plain(lua, &text[from..], &pattern)? {
