@@ -372,6 +372,8 @@ async fn acknowledge(group: Arc<Group>, server: Arc<Server>) {
     let mut metrics = group.raft.metrics();
     loop {
         server.acks.somebody().await;
+        // Not while a script has the engine: this thread has other tasks.
+        drop(server.engine.locked().await);
         server.serve_acks();
         if metrics.changed().await.is_err() {
             return;

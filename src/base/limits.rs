@@ -31,9 +31,9 @@ pub const EXPIRE_PER_TICK_MAX: usize = 200;
 pub const SUBSCRIBER_BACKLOG_MAX: usize = 32 * 1024 * 1024;
 /// Reply bytes held for one connection above which no further request of it is read.
 pub const REPLY_BACKLOG_MAX: usize = 1024 * 1024;
-/// Bytes of one command's reply, and of EXEC's: MGET can name one key a million times. Beyond: an error, and nothing
-/// was changed.
-pub const REPLY_LEN_MAX: usize = BULK_LEN_MAX + 64 * 1024 * 1024;
+/// Bytes of one command's reply, and of EXEC's, if it is more than one string: MGET can name one key a million times.
+/// Beyond: an error, and nothing was changed.
+pub const REPLY_LEN_MAX: usize = 256 * 1024 * 1024;
 /// Reply bytes of HRANDFIELD, SRANDMEMBER or ZRANDMEMBER with a negative count, which may ask for more than
 /// there is. Beyond: "ERR value is out of range".
 pub const RANDOM_REPLY_LEN_MAX: usize = 256 * 1024 * 1024;
@@ -206,6 +206,8 @@ pub const SCRIPT_PATTERN_DEPTH_MAX: usize = 500;
 pub const SCRIPT_REQUEST_MAX: usize = 128 * 1024 * 1024;
 /// What the machine keeps between scripts without collecting its garbage at once, bytes.
 pub const SCRIPT_MEMORY_KEPT: usize = 32 * 1024 * 1024;
+/// Bytes of the reply to a command that a script calls. Beyond: an error, and the command has changed nothing.
+pub const SCRIPT_CALL_REPLY_MAX: usize = 128 * 1024 * 1024;
 /// Bytes of a script's reply, which tables that stand in each other many times can multiply. Beyond: "not enough memory".
 pub const SCRIPT_REPLY_LEN_MAX: usize = 256 * 1024 * 1024;
 /// How deep the tables of a script's reply may nest. Beyond: "ERR reached lua stack limit" in their place.

@@ -49,7 +49,6 @@ impl Fail {
         Fail::new("ERR value is out of range, must be positive");
     pub const OUT_OF_RANGE: Fail = Fail::new("ERR value is out of range");
     pub const DB_INDEX: Fail = Fail::new("ERR DB index is out of range");
-    pub const INVALID_DB: Fail = Fail::new("ERR invalid DB index");
     pub const SAME_OBJECT: Fail = Fail::new("ERR source and destination objects are the same");
     pub const OOM: Fail = Fail::new("OOM command not allowed when used memory > 'maxmemory'.");
     pub const LOADING: Fail = Fail::new("LOADING Pontoon is loading the dataset in memory");

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use crate::data::{Hash, List, Seed, Set, Small, Str, Stream, ZSet};
 
 use super::rows::{self, Kind};
-use super::value::{Coll, Entry, Value};
+use super::value::{Coll, Entry, STR_ROW_MAX, Value};
 use super::{Keyspace, digest, streams};
 
 /// Rows that do not make a data set.
@@ -64,8 +64,10 @@ impl Part {
                 let (expire_at, kind) = rows::read_key(value).ok_or_else(|| malformed(key))?;
                 let value = match kind {
                     Kind::Str(s) => Value::Str(Str::new(s)),
-                    Kind::Long { generation, .. } => {
-                        Value::Long(Box::new(Coll::new(generation, Str::new(b""))))
+                    Kind::Long { generation, len } => {
+                        let len = u32::try_from(len).map_err(|_| malformed(key))?;
+                        let zeros = vec![0; len as usize];
+                        Value::Long(Box::new(Coll::new(generation, Str::buffer(zeros))))
                     }
                     Kind::List(g) => Value::List(Box::new(Coll::new(g, List::new()))),
                     Kind::Set(g) => Value::Set(Box::new(Coll::new(g, Set::new()))),
@@ -179,9 +181,13 @@ fn fill(entry: &mut Entry, elements: Elements, ks: &Keyspace) -> Result<(), Erro
     match &mut entry.value {
         Value::Str(_) => {}
         Value::Long(c) => {
-            for (_, chunk) in elements.0 {
-                let end = c.data.len();
-                c.data.set_range(end, &chunk);
+            for (number, chunk) in elements.0 {
+                let number: [u8; 4] = (*number).try_into().map_err(|_| bad(&entry.key))?;
+                let from = u32::from_be_bytes(number) as usize * STR_ROW_MAX;
+                if from + chunk.len() > c.data.len() {
+                    return Err(bad(&entry.key));
+                }
+                c.data.set_range(from, &chunk);
             }
         }
         Value::List(c) => {

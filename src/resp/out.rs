@@ -27,14 +27,18 @@ pub struct Deferred {
 }
 
 /// Builds replies. Cheap to write small replies to; grows as needed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Out {
     buffer: BytesMut,
     proto: Proto,
     errors: u64,
+    /// Bulk strings beyond are left out.
+    limit: usize,
     overflown: bool,
 }
 
+/// Room for more than this is given back when what filled it is forgotten, bytes.
+const ROOM_KEPT: usize = 1024 * 1024;
 /// The bytes kept free for the header of a deferred aggregate: `*N\r\n` with one digit, which most have.
 const DEFERRED_HEADER_LEN: usize = 4;
 
@@ -45,6 +49,7 @@ impl Out {
             buffer: BytesMut::new(),
             proto,
             errors: 0,
+            limit: REPLY_LEN_MAX,
             overflown: false,
         }
     }
@@ -55,8 +60,15 @@ impl Out {
             buffer: BytesMut::with_capacity(capacity),
             proto,
             errors: 0,
+            limit: REPLY_LEN_MAX,
             overflown: false,
         }
+    }
+
+    /// Holds no more than `limit` bytes; see [`Out::take_overflown`].
+    pub fn limited(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
     }
 
     /// The version that replies are written in.
@@ -92,6 +104,9 @@ impl Out {
     /// Rolls back to an earlier `len`: the partial reply since then is forgotten.
     pub fn truncate(&mut self, len: usize) {
         self.buffer.truncate(len);
+        if self.buffer.capacity() > ROOM_KEPT && len < ROOM_KEPT {
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
     }
 
     /// Forgets everything written, keeps the room.
@@ -156,9 +171,14 @@ impl Out {
         std::mem::take(&mut self.overflown)
     }
 
+    fn is_too_much(&self, more: usize) -> bool {
+        // One string alone may be as long as a string may be.
+        self.buffer.len() + more > self.limit && self.buffer.len() > ROOM_KEPT
+    }
+
     /// A bulk string.
     pub fn bulk(&mut self, value: &[u8]) {
-        if self.buffer.len() + value.len() > REPLY_LEN_MAX {
+        if self.is_too_much(value.len()) {
             self.overflown = true;
             return;
         }
@@ -271,7 +291,7 @@ impl Out {
         match self.proto {
             Proto::Resp2 => self.bulk(text),
             Proto::Resp3 => {
-                if self.buffer.len() + text.len() > REPLY_LEN_MAX {
+                if self.is_too_much(text.len()) {
                     self.overflown = true;
                     return;
                 }

@@ -72,10 +72,18 @@ function shared.pcall(...)
     return settle(pcall(...))
 end
 
+local function settle_handled(handler, ok, e, ...)
+    if ok then
+        return ok, e, ...
+    end
+    local handled, result = pcall(handler, plain(e))
+    return false, handled and result or not handled and "error in error handling" or result
+end
+
+-- The handler runs when the call has been left: within it, where a script that is out of time is told so, nothing would
+-- look at its time any more.
 function shared.xpcall(f, handler)
-    return xpcall(f, function(e)
-        return handler(plain(e))
-    end)
+    return settle_handled(handler, pcall(f))
 end
 
 function shared.getmetatable(t)

@@ -9,6 +9,9 @@ use super::error;
 use super::patterns::Matcher;
 use super::watch::{may_hold, spend};
 
+/// What makes another string of the same length.
+type Map = fn(&mut [u8]);
+
 /// Adds them to a table, by the names that `string` has them under.
 pub fn add(lua: &Lua, to: &Table) -> mlua::Result<()> {
     to.raw_set("rep", lua.create_function(rep)?)?;
@@ -18,7 +21,7 @@ pub fn add(lua: &Lua, to: &Table) -> mlua::Result<()> {
         let f = lua.create_function(move |lua, args| search(lua, &args, name, find))?;
         to.raw_set(name, f)?;
     }
-    let maps: [(&str, fn(&mut [u8])); 3] = [
+    let maps: [(&str, Map); 3] = [
         ("lower", <[u8]>::make_ascii_lowercase),
         ("upper", <[u8]>::make_ascii_uppercase),
         ("reverse", <[u8]>::reverse),
@@ -143,8 +146,8 @@ fn search(lua: &Lua, args: &MultiValue, name: &str, find: bool) -> mlua::Result<
         .min(text.len());
     let truth = |v: &Value| !matches!(v, Value::Nil | Value::Boolean(false));
     let special = || {
-        let seen = pattern.iter().take_while(|&&b| b != 0);
-        seen.into_iter().any(|b| b"^$*+?.([%-".contains(b))
+        let mut seen = pattern.iter().take_while(|&&b| b != 0);
+        seen.any(|b| b"^$*+?.([%-".contains(b))
     };
     if find && (args.get(3).is_some_and(truth) || !special()) {
         return Ok(match plain(lua, &text[from..], &pattern)? {

@@ -170,7 +170,8 @@ async fn admit<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
         return;
     };
     let mut session = Session::new(client);
-    session.authenticated = server.engine.lock().users.open();
+    // Not the engine's own users: a script may have it, and this thread has other connections.
+    session.authenticated = server.users.load().open();
     Conn::new(stream, server, session).run().await;
 }
 

@@ -268,7 +268,7 @@ pub async fn accept(server: Arc<Server>, mut stream: Stream) {
     session.readonly = preamble.readonly;
     session.no_touch = preamble.no_touch;
     if preamble.tracking.is_some() {
-        session.track(&mut server.engine.lock(), preamble.tracking);
+        session.track(&mut *server.engine.locked().await, preamble.tracking);
     }
     // The next EXEC is refused: for the watch by a null reply, for the lost queue by EXECABORT.
     session.watch.dirty.store(preamble.watching, Relaxed);

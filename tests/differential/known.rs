@@ -2,6 +2,9 @@
 //!
 //! Always: only these are passed over, and only where the other server is a 7.0.
 
+use pontoon::command::table;
+
+use super::grammar;
 use super::wire::Reply;
 
 /// Whether 7.2 changed this reply.
@@ -12,6 +15,32 @@ pub fn since_7_0(request: &[Vec<u8>], pontoon: &Reply, redis: &Reply) -> bool {
             .is_some_and(|w| w.eq_ignore_ascii_case(word.as_bytes()))
     };
     let (ours, theirs) = (&pontoon.text[..], &redis.text[..]);
+    let command = grammar::command(request);
+    let new = |spec: &table::Spec| spec.full_name == command && spec.since > "7.0.9";
+    // What 7.2 brought, or tells of all commands, categories and settings there are.
+    let tells = [
+        "select",
+        "acl|cat",
+        "acl|dryrun",
+        "acl|getuser",
+        "acl|list",
+        "client|info",
+        "client|trackinginfo",
+        "command|count",
+        "command|getkeys",
+        "command|getkeysandflags",
+        "command|info",
+        "command|list",
+        "config|get",
+        "config|set",
+        "function|stats",
+        "xinfo|consumers",
+        "xinfo|groups",
+        "xinfo|stream",
+    ];
+    if table::SPECS.iter().any(new) || tells.contains(&command) {
+        return true;
+    }
     // 7.2: short lists and sets are listpacks (#11303, #11290).
     (is(0, "OBJECT") && ours == b"listpack" && [&b"quicklist"[..], b"hashtable"].contains(&theirs))
         // 7.2: the least rank is refused (#12167).

@@ -6,6 +6,7 @@
 mod grammar;
 mod known;
 mod planted;
+mod same;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -52,6 +53,12 @@ struct Args {
     /// What to compare with
     #[arg(long, default_value = "redis-server")]
     redis_server: PathBuf,
+    /// Nodes of Pontoon: at the end the digests of three are compared
+    #[arg(long, default_value_t = 1)]
+    nodes: u8,
+    /// Fails where a command was drawn less often
+    #[arg(long, default_value_t = 0)]
+    each: u64,
     /// Goes on after a difference, this many times
     #[arg(long, default_value_t = 0)]
     go_on: u32,
@@ -97,7 +104,7 @@ fn free_port() -> anyhow::Result<u16> {
 }
 
 impl Servers {
-    fn start(redis_server: &Path) -> anyhow::Result<Servers> {
+    fn start(redis_server: &Path, nodes: u8) -> anyhow::Result<Servers> {
         let dir = tempfile::tempdir()?;
         let (port, redis_port) = (free_port()?, free_port()?);
         let mut redis = Command::new(redis_server);
@@ -113,7 +120,7 @@ impl Servers {
         pontoon.args([
             "dev",
             "--plan",
-            "hobbyist",
+            if nodes == 1 { "hobbyist" } else { "premium" },
             "--unrestricted",
             "--port",
             &port.to_string(),
@@ -138,7 +145,7 @@ impl Servers {
     }
 
     /// A connection to each, let in, in this protocol.
-    fn connect(&self, resp: u8) -> anyhow::Result<Pair> {
+    fn connect(&self, resp: u8) -> anyhow::Result<Pair<'_>> {
         let tcp = |port| -> anyhow::Result<TcpStream> {
             let tcp = TcpStream::connect(("127.0.0.1", port))?;
             tcp.set_nodelay(true)?;
@@ -170,16 +177,31 @@ impl Servers {
         let info = redis.words(&["INFO", "server"])?.text;
         let old = String::from_utf8_lossy(&info).contains("redis_version:7.0.");
         Ok(Pair {
+            servers: self,
             pontoon,
             redis,
             old,
+            resp,
         })
+    }
+
+    /// Whether all nodes have the same data.
+    fn digests_agree(&self) -> anyhow::Result<bool> {
+        let mut admin = Command::new(binary());
+        admin
+            .args(["admin", "digest", "--dir"])
+            .arg(self.dir.path().join("p"));
+        let said = admin.output()?;
+        print!("  {}", String::from_utf8_lossy(&said.stdout));
+        Ok(said.status.success())
     }
 }
 
-struct Pair {
+struct Pair<'a> {
+    servers: &'a Servers,
     pontoon: Conn,
     redis: Conn,
+    resp: u8,
     /// Whether it is a Redis before 7.2.
     old: bool,
 }
@@ -195,10 +217,34 @@ struct Difference {
 struct Tally {
     commands: u64,
     errors: u64,
-    by_name: BTreeMap<String, u64>,
+    by_name: BTreeMap<&'static str, u64>,
 }
 
-impl Pair {
+impl Tally {
+    fn count(&mut self, request: &[Vec<u8>], replies: &[Reply]) {
+        self.commands += 1;
+        self.errors += u64::from(replies.iter().any(|r| r.kind == b'-'));
+        *self.by_name.entry(grammar::command(request)).or_default() += 1;
+    }
+}
+
+/// What is put back before a sequence, so that each begins alike.
+const FRESH: &[&str] = &[
+    "DISCARD",
+    "UNWATCH",
+    "FLUSHALL",
+    "SELECT 0",
+    "FUNCTION FLUSH",
+    "SCRIPT FLUSH",
+    "ACL DELUSER u1 u2",
+    "CLIENT TRACKING OFF",
+    "CLIENT SETNAME differential",
+    "CLIENT UNPAUSE",
+    "CONFIG SET hash-max-listpack-entries 128 hash-max-listpack-value 64 zset-max-listpack-entries 128",
+    "CONFIG SET set-max-listpack-entries 128 set-max-intset-entries 512 list-max-listpack-size -2",
+];
+
+impl Pair<'_> {
     fn both(&mut self, words: &[&str]) -> anyhow::Result<(Reply, Reply)> {
         Ok((self.pontoon.words(words)?, self.redis.words(words)?))
     }
@@ -210,11 +256,17 @@ impl Pair {
         plant: Option<&Plant>,
         tally: &mut Tally,
     ) -> anyhow::Result<Option<Difference>> {
-        for words in [&["DISCARD"][..], &["UNWATCH"], &["FLUSHALL"]] {
-            self.both(words)?;
+        for words in FRESH {
+            self.both(&words.split(' ').collect::<Vec<_>>())?;
         }
         let mut queued = Vec::new();
         for (at, request) in sequence.iter().enumerate() {
+            if request[0] == b"@" {
+                if let Some(found) = self.talk(at, request, plant, tally)? {
+                    return Ok(Some(found));
+                }
+                continue;
+            }
             let mut sent = request.clone();
             if let Some(plant) = plant {
                 (plant.request)(&mut sent);
@@ -224,9 +276,7 @@ impl Pair {
                 (plant.reply)(request, &mut pontoon);
             }
             let redis = self.redis.call(request)?;
-            tally.commands += 1;
-            tally.errors += u64::from(redis.kind == b'-');
-            *tally.by_name.entry(name(request)).or_default() += 1;
+            tally.count(request, std::slice::from_ref(&redis));
             if !self.agree(request, &queued, &pontoon, &redis) {
                 return Ok(Some(Difference {
                     at,
@@ -242,7 +292,102 @@ impl Pair {
             }
         }
         self.both(&["DISCARD"])?;
-        self.contents(sequence.len())
+        for db in ["1", "0"] {
+            self.both(&["SELECT", db])?;
+            let found = self.contents(sequence.len())?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// A talk on connections of their own. After each piece its replies are read up to that of a PING; one that may block
+    /// is waited for until it blocks or is served, and its replies come with the next piece or at the end.
+    fn talk(
+        &mut self,
+        at: usize,
+        request: &Request,
+        plant: Option<&Plant>,
+        tally: &mut Tally,
+    ) -> anyhow::Result<Option<Difference>> {
+        let mut other = self.servers.connect(self.resp)?;
+        let mut waits: Option<Vec<Vec<u8>>> = None;
+        let pieces: Vec<&[Vec<u8>]> = request[1..].split(|w| w == b";").collect();
+        for (i, piece) in pieces.iter().copied().enumerate() {
+            let how = &piece[0][..];
+            let piece = if [&b">"[..], b"~", b"!"].contains(&how) {
+                &piece[1..]
+            } else {
+                piece
+            };
+            let mut sent = piece.to_vec();
+            if let Some(plant) = plant {
+                (plant.request)(&mut sent);
+            }
+            let (mut ours, theirs) = match how {
+                b">" => (
+                    vec![self.pontoon.call(&sent)?],
+                    vec![self.redis.call(piece)?],
+                ),
+                b"!" => (
+                    vec![other.pontoon.call(&sent)?],
+                    vec![other.redis.call(piece)?],
+                ),
+                b"~" => {
+                    let id = |r: Reply| String::from_utf8_lossy(&r.text).into_owned();
+                    let ids = other.both(&["CLIENT", "ID"])?;
+                    other.pontoon.send(&sent)?;
+                    other.redis.send(piece)?;
+                    begun(&mut self.pontoon, &id(ids.0))?;
+                    begun(&mut self.redis, &id(ids.1))?;
+                    waits = Some(piece.to_vec());
+                    tally.count(piece, &[]);
+                    continue;
+                }
+                _ => (
+                    other.pontoon.upto_mark(&sent)?,
+                    other.redis.upto_mark(piece)?,
+                ),
+            };
+            if let Some(plant) = plant {
+                ours.iter_mut().for_each(|r| (plant.reply)(piece, r));
+            }
+            tally.count(piece, &theirs);
+            if let Some(found) = self.differs(at, piece, ours, theirs) {
+                return Ok(Some(found));
+            }
+            if how != b">" || i + 1 < pieces.len() {
+                continue;
+            }
+            // What the first connection did may have been told, or have served who waits.
+            let piece = waits.take().unwrap_or_else(|| piece.to_vec());
+            let (ours, theirs) = (other.pontoon.rest()?, other.redis.rest()?);
+            if let Some(found) = self.differs(at, &piece, ours, theirs) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn differs(
+        &self,
+        at: usize,
+        request: &[Vec<u8>],
+        ours: Vec<Reply>,
+        theirs: Vec<Reply>,
+    ) -> Option<Difference> {
+        let pairs = ours.iter().zip(&theirs);
+        if ours.len() == theirs.len() && pairs.clone().all(|(a, b)| self.agree(request, &[], a, b))
+        {
+            return None;
+        }
+        Some(Difference {
+            at,
+            request: request.to_vec(),
+            pontoon: Reply::of(ours),
+            redis: Reply::of(theirs),
+        })
     }
 
     fn contents(&mut self, at: usize) -> anyhow::Result<Option<Difference>> {
@@ -298,7 +443,8 @@ impl Pair {
                     .zip(ours.iter().zip(theirs))
                     .all(|(q, (a, b))| self.agree(q, &[], a, b));
         }
-        same(request, pontoon, redis) || (self.old && known::since_7_0(request, pontoon, redis))
+        same::same(request, pontoon, redis)
+            || (self.old && known::since_7_0(request, pontoon, redis))
     }
 
     /// The shortest sequence found that still differs, by leaving out ever smaller pieces.
@@ -333,42 +479,27 @@ fn name(request: &[Vec<u8>]) -> String {
     String::from_utf8_lossy(&request[0]).to_uppercase()
 }
 
-fn is_string_encoding(reply: &Reply) -> bool {
-    [&b"int"[..], b"embstr", b"raw"].contains(&&reply.text[..])
-}
-
-/// Whether the replies agree, as far as the command promises anything.
-fn same(request: &[Vec<u8>], pontoon: &Reply, redis: &Reply) -> bool {
-    let number = |r: &Reply| String::from_utf8_lossy(&r.text).parse::<i64>().ok();
-    match name(request).as_str() {
-        // Encodings within the payload are free.
-        "DUMP" => pontoon.kind == redis.kind && pontoon.text.is_empty() == redis.text.is_empty(),
-        "TTL" | "EXPIRETIME" => match (number(pontoon), number(redis)) {
-            (Some(a), Some(b)) if a > 0 && b > 0 => a.abs_diff(b) <= 2,
-            _ => pontoon == redis,
-        },
-        "SMEMBERS" | "SINTER" | "SUNION" | "SDIFF" | "HGETALL" | "HKEYS" | "HVALS"
-        | "HRANDFIELD" | "SPOP" | "SRANDMEMBER" | "KEYS" | "SORT" | "SORT_RO" => {
-            sorted(pontoon) == sorted(redis)
+/// Waits until the client with that id has begun its command: it waits, or was served.
+fn begun(conn: &mut Conn, id: &str) -> anyhow::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let list = conn.words(&["CLIENT", "LIST", "ID", id])?.text;
+        if !String::from_utf8_lossy(&list).contains("cmd=client") {
+            return Ok(());
         }
-        // Of a string it follows from the text and from what changed it; see docs/redis-differences.md.
-        "OBJECT" if is_string_encoding(pontoon) => is_string_encoding(redis),
-        // SORT, even SORT_RO, leaves a sorted set a skiplist in Redis.
-        "OBJECT" if pontoon.text == b"listpack" && redis.text == b"skiplist" => true,
-        // How Redis shares objects.
-        "OBJECT" if number(pontoon).is_some() => number(redis).is_some(),
-        _ => pontoon == redis,
+        ensure!(
+            Instant::now() < until,
+            "client {id} does not begin its command"
+        );
     }
 }
 
-fn sorted(reply: &Reply) -> Reply {
-    let mut reply = reply.clone();
-    reply.items.sort();
-    reply
-}
-
 fn draw(rng: &mut StdRng) -> Vec<Request> {
-    (0..SEQUENCE).map(|_| grammar::draw(rng)).collect()
+    let mut sequence = Vec::new();
+    while sequence.len() < SEQUENCE {
+        sequence.extend(grammar::draw(rng));
+    }
+    sequence
 }
 
 fn report(sequence: &[Request], found: &Difference) {
@@ -391,7 +522,12 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let seed = args.seed.unwrap_or_else(rand::random);
     println!("differential: seed {seed}");
-    let servers = Servers::start(&args.redis_server)?;
+    let forgotten = grammar::forgotten();
+    ensure!(
+        forgotten.is_empty(),
+        "of the table neither drawn nor left out: {forgotten:?}"
+    );
+    let servers = Servers::start(&args.redis_server, args.nodes)?;
     if args.planted {
         return find_planted(&servers, seed);
     }
@@ -427,19 +563,27 @@ fn main() -> anyhow::Result<ExitCode> {
             .collect::<Vec<_>>()
             .join(", ")
     );
+    println!("not drawn:");
+    for (names, why) in grammar::NOT_COMPARED {
+        println!("  {names}: {why}");
+    }
     let many_errors = tally.errors * 2 > tally.commands;
-    let missed: Vec<&str> = grammar::forms()
+    let least = args.each.max(u64::from(tally.commands >= 40_000));
+    let count = |name: &str| tally.by_name.get(name).copied().unwrap_or(0);
+    let mut seldom: Vec<(&str, u64)> = grammar::commands()
         .iter()
-        .filter_map(|(_, form)| form.split(' ').next())
-        .filter(|name| tally.commands >= 20_000 && !tally.by_name.contains_key(*name))
+        .map(|c| (c.name, count(c.name)))
+        .filter(|(_, n)| *n < least)
         .collect();
-    if many_errors || !missed.is_empty() {
+    seldom.sort_by_key(|(_, n)| *n);
+    let digests = args.nodes == 1 || servers.digests_agree()?;
+    if many_errors || !seldom.is_empty() || !digests {
         println!(
-            "differential: FAILED: errors are too many: {many_errors}; never reached: {missed:?}"
+            "differential: FAILED: errors are too many: {many_errors}; drawn less than {least} times: {seldom:?}; digests agree: {digests}"
         );
     }
     Ok(ExitCode::from(u8::from(
-        differences > 0 || many_errors || !missed.is_empty(),
+        differences > 0 || many_errors || !seldom.is_empty() || !digests,
     )))
 }
 

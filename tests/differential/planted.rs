@@ -87,4 +87,28 @@ pub const PLANTS: &[Plant] = &[
             r.text = b"4600".to_vec();
         }
     }),
+    asked("XCLAIM loses JUSTID", |r| without(r, "XCLAIM", "JUSTID")),
+    asked("a waiting client is served from the wrong end", |r| {
+        if is(r, "BLPOP") {
+            r[0] = b"BRPOP".to_vec();
+        }
+    }),
+    asked("ACL SETUSER ignores a rule", |r| without(r, "ACL", "+get")),
+    asked("CONFIG SET does nothing", |r| {
+        if is(r, "CONFIG") && r.get(1).is_some_and(|w| w == b"SET") && r.len() == 4 {
+            r[3] = b"128".to_vec();
+        }
+    }),
+    answered("SCAN leaves one out", |q, r| {
+        if is(q, "SCAN")
+            && let Some(keys) = r.items.get_mut(1)
+        {
+            keys.items.pop();
+        }
+    }),
+    answered("a function's library has another name", |q, r| {
+        if is(q, "FUNCTION") && r.text == b"lib1" {
+            r.text = b"lib9".to_vec();
+        }
+    }),
 ];

@@ -22,6 +22,22 @@ pub struct Reply {
     pub items: Vec<Reply>,
 }
 
+impl Reply {
+    /// Several replies as one.
+    pub fn of(items: Vec<Reply>) -> Reply {
+        Reply {
+            kind: b'*',
+            text: Vec::new(),
+            items,
+        }
+    }
+
+    /// Whether this text stands in it.
+    fn has(&self, text: &[u8]) -> bool {
+        self.text == text || self.items.iter().any(|item| item.has(text))
+    }
+}
+
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", char::from(self.kind))?;
@@ -50,6 +66,16 @@ impl Conn {
     /// # Errors
     /// When the connection is gone or silent, or what comes is no reply.
     pub fn call(&mut self, request: &[Vec<u8>]) -> anyhow::Result<Reply> {
+        self.send(request)?;
+        self.reply()
+            .with_context(|| format!("after {}", line(request)))
+    }
+
+    /// Sends a request; see [`Conn::upto_mark`] for its replies.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn send(&mut self, request: &[Vec<u8>]) -> anyhow::Result<()> {
         let mut bytes = format!("*{}\r\n", request.len()).into_bytes();
         for word in request {
             bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
@@ -59,8 +85,41 @@ impl Conn {
         let stream = self.stream.get_mut();
         stream.write_all(&bytes)?;
         stream.flush()?;
-        self.reply()
+        Ok(())
+    }
+
+    /// Sends a request and reads all replies to it: those before the reply to a PING that follows.
+    ///
+    /// # Errors
+    /// As [`Conn::call`].
+    pub fn upto_mark(&mut self, request: &[Vec<u8>]) -> anyhow::Result<Vec<Reply>> {
+        self.send(request)?;
+        // A reply was told to be left out: then there is none to the mark either.
+        let silent = |word: &[u8]| request.iter().any(|w| w.eq_ignore_ascii_case(word));
+        if request[0] == b"CLIENT" && (silent(b"SKIP") || silent(b"OFF")) && silent(b"REPLY") {
+            return Ok(Vec::new());
+        }
+        self.rest()
             .with_context(|| format!("after {}", line(request)))
+    }
+
+    /// Reads what comes before the reply to a PING.
+    ///
+    /// # Errors
+    /// As [`Conn::call`].
+    pub fn rest(&mut self) -> anyhow::Result<Vec<Reply>> {
+        const MARK: &[u8] = b"the-mark";
+        self.send(&[b"PING".to_vec(), MARK.to_vec()])?;
+        let mut replies = Vec::new();
+        loop {
+            let reply = self.reply()?;
+            // A user who may not PING is told so.
+            let refused = reply.kind == b'-' && reply.text.ends_with(b"the 'ping' command");
+            if refused || reply.has(MARK) {
+                return Ok(replies);
+            }
+            replies.push(reply);
+        }
     }
 
     /// Sends a request of these words.

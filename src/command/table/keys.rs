@@ -102,6 +102,10 @@ fn by_specs(spec: &Spec, args: &[&[u8]], routed: bool, keys: &mut Keys) -> Optio
                 (first, first.checked_add(keys)?.checked_sub(1)?, step)
             }
         };
+        if first >= count && !keys.is_empty() {
+            // PFMERGE without sources: the destination is a key all the same, and a user may have no right to it.
+            continue;
+        }
         if last >= count || last < first || first >= count {
             return None;
         }

@@ -178,7 +178,7 @@ fn echo(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
 }
 
 fn select(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    let db = crate::base::number::parse_i64(args[1]).ok_or(Fail::INVALID_DB)?;
+    let db = crate::base::number::parse_i64(args[1]).ok_or(Fail::NOT_INTEGER)?;
     if x.server.options.redirect && db != 0 {
         return Err(Fail::new("ERR SELECT is not allowed in cluster mode"));
     }

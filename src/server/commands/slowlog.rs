@@ -79,13 +79,18 @@ fn kept(args: Args<'_>) -> Vec<Vec<u8>> {
 }
 
 fn get(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
+    if args.len() > 3 {
+        return Err(Fail::text(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{}'. Try SLOWLOG HELP.",
+            String::from_utf8_lossy(args[1])
+        )));
+    }
     let count = match args.get(2) {
         None => 10,
         Some(count) => match number::parse_i64(count) {
-            None => return Err(Fail::NOT_INTEGER),
             Some(-1) => usize::MAX,
             Some(n) if n >= 0 => n as usize,
-            Some(_) => {
+            _ => {
                 return Err(Fail::new("ERR count should be greater than or equal to -1"));
             }
         },

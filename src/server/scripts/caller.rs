@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use crate::base::limits::{SCRIPT_INLINE_MAX, SCRIPT_MEMORY_MAX};
+use crate::base::limits::{SCRIPT_CALL_REPLY_MAX, SCRIPT_INLINE_MAX, SCRIPT_MEMORY_MAX};
 use crate::base::slot;
 use crate::command::acl::Denied;
 use crate::command::args::is;
@@ -250,7 +250,8 @@ impl Caller<'_, '_> {
 
 impl Host for Caller<'_, '_> {
     fn call(&mut self, args: &[&[u8]], resp3: bool, reply: &mut Vec<u8>) {
-        let mut out = Out::new(if resp3 { Proto::Resp3 } else { Proto::Resp2 });
+        let proto = if resp3 { Proto::Resp3 } else { Proto::Resp2 };
+        let mut out = Out::new(proto).limited(SCRIPT_CALL_REPLY_MAX);
         let resolved = match table::resolve(args) {
             Ok(spec) if spec.accepts(args.len()) => self.refused(spec, args).map(|()| spec),
             Ok(_) => Err(Fail::new(
