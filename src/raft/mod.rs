@@ -8,6 +8,7 @@ pub mod codec;
 pub mod group;
 pub mod handover;
 pub mod lease;
+pub mod link;
 pub mod listener;
 pub mod log_storage;
 pub mod network;
