@@ -642,18 +642,14 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_dropped_receiver_ends_the_sender() {
+    #[tokio::test]
+    async fn a_dropped_receiver_ends_the_sender() {
         let from = source();
         let (out, parts) = mpsc::channel(1);
         drop(parts);
-        let sent = send(
-            &SnapshotDir::at(from.path().into()),
-            Bytes::new(),
-            &out,
-            &Progress::default(),
-        );
-        assert!(matches!(sent, Err(Error::Ended)));
+        let dir = SnapshotDir::at(from.path().into());
+        let sent = send(|| Sender::of(dir, Bytes::new(), Arc::default()), out);
+        assert!(matches!(sent.await, Err(Error::Ended)));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::base::Directory as _;
 use super::rocks::Db;
 use super::*;
 
