@@ -97,6 +97,8 @@ pub struct Core {
     opened: u64,
     /// A reply waits for a batch though nothing is to be written: propose an empty one.
     mark_wanted: bool,
+    /// Batches that were executed here, did not commit in their epoch, and were taken back.
+    pub undone: u64,
     /// Mutations executed here before this turn, and as many when SAVE was last called.
     changes: u64,
     saved: u64,
@@ -140,6 +142,7 @@ impl Core {
             turn_next_gen: 0,
             opened: 0,
             mark_wanted: false,
+            undone: 0,
             changes: 0,
             saved: 0,
         }
@@ -558,6 +561,7 @@ impl Core {
                 self.ks.undo(undo);
             }
             while let Some(mut batch) = self.in_flight.pop_back() {
+                self.undone += 1;
                 if let Some(undo) = batch.effects.undo.take() {
                     self.ks.undo(undo);
                 }

@@ -211,8 +211,7 @@ impl Client {
             call,
             end,
         };
-        self.trace
-            .note(|| format!("at {node}, {key}: {operation}"));
+        self.trace.note(|| format!("at {node}, {key}: {operation}"));
         let acknowledged = operation.reply.is_some();
         seen.note(key, operation);
         acknowledged

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use openraft::rt::WatchReceiver as _;
 use pontoon::proto::admin_server::Admin as _;
 use pontoon::proto::{AddRequest, NodeRequest, PromoteRequest};
 use pontoon::raft::admin::Service;
@@ -51,9 +52,9 @@ impl Faults {
         }
         // Now and then there is peace: long enough that the log is purged behind who is down, and clients get on.
         let pause = match self.rng.random_range(0..12) {
-            0 => 4000..8000,
-            1..6 => 20..300,
-            _ => 300..1500,
+            0 => 4000..7000,
+            1..7 => 20..300,
+            _ => 200..900,
         };
         self.next = now + Duration::from_millis(self.rng.random_range(pause));
         self.one(world);
@@ -109,7 +110,14 @@ impl Faults {
             }
             75..82 => {
                 let fails = self.rng.random_range(0..3) == 0;
-                say(world, if fails { "a sync fails" } else { "its disk is slow" });
+                say(
+                    world,
+                    if fails {
+                        "a sync fails"
+                    } else {
+                        "its disk is slow"
+                    },
+                );
                 world.coverage.disks += 1;
                 match fails {
                     true => world.nodes[at].disk.fail_next(),
@@ -160,9 +168,16 @@ impl Faults {
     fn partition(&mut self, world: &mut World, at: usize) {
         world.coverage.partitions += 1;
         let id = world.nodes[at].id;
-        let others: Vec<u64> = world.nodes.iter().map(|n| n.id).filter(|o| *o != id).collect();
+        let others: Vec<u64> = world
+            .nodes
+            .iter()
+            .map(|n| n.id)
+            .filter(|o| *o != id)
+            .collect();
         let kind = self.rng.random_range(0..4);
-        world.trace.note(|| format!("fault: node {id}: cut off, kind {kind}"));
+        world
+            .trace
+            .note(|| format!("fault: node {id}: cut off, kind {kind}"));
         for (i, other) in others.iter().enumerate() {
             match kind {
                 // From all others.
@@ -206,7 +221,9 @@ impl Faults {
         }
         let to = others[self.rng.random_range(0..others.len())];
         world.coverage.transfers += 1;
-        world.trace.note(|| format!("fault: leadership goes to node {to}"));
+        world
+            .trace
+            .note(|| format!("fault: leadership goes to node {to}"));
         world.nodes[at].spawn(async move {
             let request = Request::new(NodeRequest { id: to });
             let _ = Service(inside.group).transfer(request).await;
@@ -226,35 +243,58 @@ impl Faults {
             others[self.rng.random_range(0..others.len())]
         };
         world.coverage.changes += 1;
-        world.trace.note(|| format!("fault: node {id} is removed, and added again"));
-        let member = crate::node::member(id);
+        world
+            .trace
+            .note(|| format!("fault: node {id} is removed, and added again"));
         world.nodes[at].spawn(async move {
             let admin = Service(inside.group);
-            if admin.remove(Request::new(NodeRequest { id })).await.is_err() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            let add = AddRequest {
-                id,
-                peer_addr: member.peer_addr.clone(),
-                client_addr: member.client_addr.clone(),
-                announced: member.client_addr.clone(),
-                ..Default::default()
-            };
-            for _ in 0..40 {
-                if admin.add_learner(Request::new(add.clone())).await.is_ok() {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            for _ in 0..40 {
-                let promote = PromoteRequest { id, lag_max: 0 };
-                if admin.promote(Request::new(promote)).await.is_ok() {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(100)).await;
+            if admin.remove(Request::new(NodeRequest { id })).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                join(&admin, id).await;
             }
         });
+    }
+}
+
+/// Makes a node a voter, whatever it is now; gives up after some seconds.
+async fn join(admin: &Service, id: u64) {
+    let member = crate::node::member(id);
+    let add = AddRequest {
+        id,
+        peer_addr: member.peer_addr.clone(),
+        client_addr: member.client_addr.clone(),
+        announced: member.client_addr,
+        ..Default::default()
+    };
+    for _ in 0..40 {
+        let _ = admin.add_learner(Request::new(add.clone())).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let promote = PromoteRequest { id, lag_max: 0 };
+        if admin.promote(Request::new(promote)).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Has the leader make voters of all nodes that are none: who asked before may have been lost with its leader.
+pub fn mend_members(world: &World) {
+    let Some(at) = (0..world.nodes.len()).find(|at| leads(world, *at)) else {
+        return;
+    };
+    let Some(inside) = world.nodes[at].inside() else {
+        return;
+    };
+    let voters: Vec<u64> = {
+        let metrics = inside.group.raft.server_metrics();
+        let m = metrics.borrow_watched();
+        m.membership_config.voter_ids().collect()
+    };
+    let lacking = world
+        .nodes
+        .iter()
+        .find(|n| !n.gone && !voters.contains(&n.id));
+    if let Some(id) = lacking.map(|n| n.id) {
+        world.nodes[at].spawn(async move { join(&Service(inside.group), id).await });
     }
 }
 

@@ -31,7 +31,10 @@ use clap::Parser;
 use world::{Plan, World};
 
 #[derive(Parser)]
-#[command(about = "The production node on simulated time, network and disks, from a seed", version)]
+#[command(
+    about = "The production node on simulated time, network and disks, from a seed",
+    version
+)]
 struct Args {
     /// Runs this seed twice, and compares the traces
     #[arg(long)]
@@ -84,14 +87,23 @@ fn main() -> ExitCode {
 /// One world in this process; whether nothing was wrong in it.
 fn world_here(seed: u64, args: &Args) -> anyhow::Result<bool> {
     if let Ok(filter) = std::env::var("RUST_LOG") {
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(false)
+            .init();
     }
     // Named by the seed of the process: files in memory where there are such.
-    let base = ["/dev/shm", "/tmp"].into_iter().find(|d| std::path::Path::new(d).is_dir());
+    let base = ["/dev/shm", "/tmp"]
+        .into_iter()
+        .find(|d| std::path::Path::new(d).is_dir());
     let dir = tempfile::Builder::new()
         .prefix(&format!("pontoon-sim-{}-", std::process::id()))
         .tempdir_in(base.unwrap_or("."))?;
-    let plan = Plan { seed, steps: args.steps, print: args.trace };
+    let plan = Plan {
+        seed,
+        steps: args.steps,
+        print: args.trace,
+    };
     let mut world = World::new(&plan, dir.path());
     world.run(&plan);
     for wrong in &world.wrong {
@@ -116,7 +128,8 @@ pub struct Told {
 
 /// Runs a world in a process of its own.
 pub fn run_world(seed: u64, steps: u64, trace: bool, bug: Option<&str>) -> anyhow::Result<Told> {
-    let shim = std::env::var("PONTOON_WORLD").context("PONTOON_WORLD: start tests/simulation/run")?;
+    let shim =
+        std::env::var("PONTOON_WORLD").context("PONTOON_WORLD: start tests/simulation/run")?;
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["--world", &seed.to_string(), "--steps", &steps.to_string()])
@@ -126,7 +139,11 @@ pub fn run_world(seed: u64, steps: u64, trace: bool, bug: Option<&str>) -> anyho
     if let Some(bug) = bug {
         command.env("PONTOON_PLANTED_BUG", bug);
     }
-    let Output { status, stdout, stderr } = command.output()?;
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output()?;
     let out = String::from_utf8_lossy(&stdout).into_owned();
     if trace {
         print!("{out}");
@@ -135,7 +152,12 @@ pub fn run_world(seed: u64, steps: u64, trace: bool, bug: Option<&str>) -> anyho
     if std::env::var_os("RUST_LOG").is_some() {
         eprint!("{err}");
     }
-    let line = |name: &str| out.lines().rev().find_map(|l| l.strip_prefix(name)).map(str::to_owned);
+    let line = |name: &str| {
+        out.lines()
+            .rev()
+            .find_map(|l| l.strip_prefix(name))
+            .map(str::to_owned)
+    };
     let mut wrong: Vec<String> = Vec::new();
     for l in out.lines() {
         if let Some(what) = l.strip_prefix("WRONG: ") {
@@ -146,7 +168,10 @@ pub fn run_world(seed: u64, steps: u64, trace: bool, bug: Option<&str>) -> anyho
     }
     if wrong.is_empty() && !matches!(status.code(), Some(0 | 3)) {
         let tail: Vec<_> = err.lines().rev().take(12).collect();
-        wrong.push(format!("seed {seed}: the process ended with {status}: {}", tail.join(" | ")));
+        wrong.push(format!(
+            "seed {seed}: the process ended with {status}: {}",
+            tail.join(" | ")
+        ));
     }
     let coverage = line("coverage ").unwrap_or_default();
     let coverage = coverage
@@ -154,7 +179,11 @@ pub fn run_world(seed: u64, steps: u64, trace: bool, bug: Option<&str>) -> anyho
         .filter_map(|pair| pair.split_once('='))
         .filter_map(|(name, n)| Some((name.to_owned(), n.parse().ok()?)))
         .collect();
-    Ok(Told { wrong, trace: line("trace ").unwrap_or_default(), coverage })
+    Ok(Told {
+        wrong,
+        trace: line("trace ").unwrap_or_default(),
+        coverage,
+    })
 }
 
 /// Whether nothing was wrong in any.
@@ -202,7 +231,11 @@ fn many(args: &Args) -> anyhow::Result<bool> {
         }
     });
     let told = told.into_inner().unwrap_or_default();
-    let failed: Vec<u64> = told.iter().filter(|(_, t)| !t.wrong.is_empty()).map(|(s, _)| *s).collect();
+    let failed: Vec<u64> = told
+        .iter()
+        .filter(|(_, t)| !t.wrong.is_empty())
+        .map(|(s, _)| *s)
+        .collect();
     // In how many seeds each came about, and how often in all.
     let mut totals: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
     for (_, t) in &told {
@@ -213,17 +246,31 @@ fn many(args: &Args) -> anyhow::Result<bool> {
         }
     }
     for (name, (seeds, n)) in totals {
-        println!("  {name:<13} {n:>9} in {:>5.1} % of the seeds", seeds as f64 * 100.0 / told.len() as f64);
+        println!(
+            "  {name:<13} {n:>9} in {:>5.1} % of the seeds",
+            seeds as f64 * 100.0 / told.len() as f64
+        );
     }
     println!(
         "simulation: {} seeds of {steps} steps in {:.0} s: {} with violations{}",
         told.len(),
         begun.elapsed().as_secs_f64(),
         failed.len(),
-        if failed.is_empty() { String::new() } else { format!(": {failed:?}") }
+        if failed.is_empty() {
+            String::new()
+        } else {
+            format!(": {failed:?}")
+        }
     );
     // The same seed once more must be the same run.
-    let again = one(args.from, &Args { trace: false, steps, ..Args::parse_from(["simulation"]) })?;
+    let again = one(
+        args.from,
+        &Args {
+            trace: false,
+            steps,
+            ..Args::parse_from(["simulation"])
+        },
+    )?;
     Ok(failed.is_empty() && again)
 }
 
@@ -235,7 +282,11 @@ fn one(seed: u64, args: &Args) -> anyhow::Result<bool> {
     }
     let second = run_world(seed, args.steps, false, None)?;
     println!("seed {seed}: trace {}; again {}", first.trace, second.trace);
-    let list: Vec<_> = first.coverage.iter().map(|(name, n)| format!("{name} {n}")).collect();
+    let list: Vec<_> = first
+        .coverage
+        .iter()
+        .map(|(name, n)| format!("{name} {n}"))
+        .collect();
     println!("seed {seed}: {}", list.join(", "));
     if first.trace != second.trace {
         println!("WRONG: seed {seed}: two runs of it differ");

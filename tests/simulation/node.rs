@@ -122,10 +122,7 @@ impl Ground for SimGround {
         Ok(Arc::new(self.net.dialer(self.id)))
     }
 
-    fn listen<'a>(
-        &'a self,
-        _: &'a config::Node,
-    ) -> Later<'a, anyhow::Result<Box<dyn Listen>>> {
+    fn listen<'a>(&'a self, _: &'a config::Node) -> Later<'a, anyhow::Result<Box<dyn Listen>>> {
         let door = self.net.listen(self.id);
         Box::pin(async { Ok(Box::new(door) as Box<dyn Listen>) })
     }

@@ -135,7 +135,8 @@ impl Directory for Open {
 
     fn scan(&self, from: &[u8], to: Option<&[u8]>, on_row: &mut OnRow<'_>) -> Result<(), Error> {
         for (key, value) in self.rows.lock().range(from.to_vec()..) {
-            if to.is_some_and(|to| key.as_slice() >= to) || !on_row(key, value).map_err(Error::Row)?
+            if to.is_some_and(|to| key.as_slice() >= to)
+                || !on_row(key, value).map_err(Error::Row)?
             {
                 break;
             }

@@ -13,7 +13,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::clients::Clients;
-use crate::faults::Faults;
+use crate::faults::{self, Faults};
 use crate::invariants::Invariants;
 use crate::net::Net;
 use crate::node::{self, Node};
@@ -178,8 +178,14 @@ impl World {
 
     /// What it means that a node ended by itself.
     fn ended(&mut self, at: usize, why: &str) {
-        let lawful = ["its power went", "the log stopped", "the power is off", "Raft stopped"];
-        let damaged = why.contains("damage") || why.contains("checksum") || why.contains("incomplete");
+        let lawful = [
+            "its power went",
+            "the log stopped",
+            "the power is off",
+            "Raft stopped",
+        ];
+        let damaged =
+            why.contains("damage") || why.contains("checksum") || why.contains("incomplete");
         if self.nodes[at].gone && damaged {
             self.nodes[at].back_at = None;
         } else if !lawful.iter().any(|l| why.contains(l)) || why.contains("digest") {
@@ -223,7 +229,12 @@ impl World {
         let (net, trace) = (self.net.clone(), self.trace.clone());
         self.clients.read_all(&net, &trace, done.clone());
         let begun = Instant::now();
+        let mut mended = begun;
         while !(*done.lock() && invariants.agree(self)) {
+            if mended.elapsed() > Duration::from_secs(2) {
+                mended = Instant::now();
+                faults::mend_members(self);
+            }
             self.round();
             invariants.look(self);
             if begun.elapsed() > CONVERGE_MAX {
@@ -242,7 +253,11 @@ impl World {
     /// The nodes in a few words.
     pub fn describe(&self) -> String {
         let one = |n: &Node| match n.inside() {
-            None => format!("node {} is {}", n.id, if n.up() { "starting" } else { "down" }),
+            None => format!(
+                "node {} is {}",
+                n.id,
+                if n.up() { "starting" } else { "down" }
+            ),
             Some(inside) => {
                 let core = inside.server.engine.lock();
                 format!(

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::base::clock::Manual;
+use crate::base::limits;
 use crate::proto::admin_client::AdminClient;
 use crate::proto::admin_server::Admin;
 use crate::proto::peer_client::PeerClient;
 use crate::proto::{self, FileEnd, FileStart, SnapshotEnd};
-use crate::base::limits;
 use crate::raft::link::{TlsDial, TlsListen};
 use crate::raft::listener::{self, Relayed};
 use crate::raft::network::{Client, Factory};

@@ -41,7 +41,10 @@ impl Committed {
                 if *committed > term || log.purged().is_some_and(|p| p.index >= *index) {
                     continue;
                 }
-                let has = log.last_of_terms(*index..*index + 1).first().map(|id| id.term);
+                let has = log
+                    .last_of_terms(*index..*index + 1)
+                    .first()
+                    .map(|id| id.term);
                 if has != Some(*committed) && node.inside.group.leads() {
                     wrong.push(format!(
                         "leader completeness: node {} leads in term {term} and has {has:?} for entry {index}, which was \

@@ -28,13 +28,19 @@ impl Matching {
             };
             let now = (last.index, last.term);
             if let Some((index, term)) = self.last.insert(node.id, now) {
-                let still = log.last_of_terms(index..index + 1).first().map(|id| id.term);
+                let still = log
+                    .last_of_terms(index..index + 1)
+                    .first()
+                    .map(|id| id.term);
                 let purged = log.purged().is_some_and(|p| p.index >= index);
                 if !purged && still != Some(term) {
                     coverage.truncations += 1;
                 }
             }
-            let from = last.index.saturating_sub(BACK).max(log.first_index().unwrap_or(u64::MAX));
+            let from = last
+                .index
+                .saturating_sub(BACK)
+                .max(log.first_index().unwrap_or(u64::MAX));
             let entries = log
                 .read_memory(from..last.index + 1, usize::MAX)
                 .unwrap_or_default();

@@ -39,17 +39,23 @@ impl Invariants {
         let nodes: Vec<Seen> = world
             .nodes
             .iter()
-            .filter_map(|n| Some(Seen { id: n.id, inside: n.inside()? }))
+            .filter_map(|n| {
+                Some(Seen {
+                    id: n.id,
+                    inside: n.inside()?,
+                })
+            })
             .collect();
         let mut wrong = Vec::new();
-        self.election.look(&nodes, &mut world.coverage, &world.trace, &mut wrong);
+        self.election
+            .look(&nodes, &mut world.coverage, &world.trace, &mut wrong);
         let due = self.compared.is_none_or(|at| at.elapsed() >= COMPARE_EVERY);
         if due {
             self.compared = Some(Instant::now());
             self.committed.look(&nodes, &self.election, &mut wrong);
             self.matching.look(&nodes, &mut world.coverage, &mut wrong);
             self.equal.look(&nodes, &mut world.coverage, &mut wrong);
-            undo::look(&nodes, &mut wrong);
+            undo::look(&nodes, &mut world.coverage, &mut wrong);
         }
         let unexpected = std::mem::take(&mut world.clients.seen.lock().wrong);
         wrong.extend(unexpected);
