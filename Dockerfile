@@ -28,9 +28,10 @@ ENV PONTOON_HEALTH_ADDR=localhost:6379 PONTOON_HEALTH_CA=/etc/pontoon/ca.pem
 ENTRYPOINT ["pontoon"]
 CMD ["--help"]
 
-# The stages stand in this order because Docker's older builder builds every stage above its target.
+# Docker's older builder builds every stage above its target, so this one stands above the long one. From a checkout,
+# where there is no such file, it gets something that nobody looks at instead of failing.
 FROM base AS runtime-prebuilt
-COPY pontoon /usr/local/bin/pontoon
+COPY pontoo[n] prot[o] /usr/local/bin/
 
 FROM ${RUST} AS compile
 RUN command -v clang >/dev/null && command -v protoc >/dev/null \

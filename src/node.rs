@@ -197,7 +197,7 @@ pub async fn run_on(
             let Some(pool) = &pool else {
                 continue;
             };
-            pool.hand(Job::Relayed(r));
+            pool.hand(Job::Relayed(Box::new(r)));
         }
     });
     tokio::spawn(follow(group.clone(), view_out));

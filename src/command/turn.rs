@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::propagate::Unit;
 use super::tracking::Invalidation;
-use crate::keyspace::Effects;
+use crate::keyspace::{Effects, Undos};
 use crate::mutation::codec::Writer;
 
 /// Something to tell clients once everything executed before it is committed.
@@ -76,7 +76,7 @@ impl Turn {
         Mark {
             mutations: self.mutations.len(),
             rows: self.effects.rows.len(),
-            undo: self.effects.undo.as_ref().map_or(0, Vec::len),
+            undo: self.effects.undo.as_ref().map_or(0, Undos::len),
             events: self.events.len(),
             said,
             count: self.count,

@@ -136,6 +136,23 @@ impl Str {
         buffer[offset..end].copy_from_slice(bytes);
     }
 
+    /// Writes other bytes in the place of a string's in a block of its own, where they are as many: as [`Str::new`], but
+    /// nothing is allocated. Says whether it did.
+    pub fn overwrite(&mut self, bytes: &[u8]) -> bool {
+        match &mut self.0 {
+            Repr::Boxed(own) if own.len() == bytes.len() => {
+                own.copy_from_slice(bytes);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether [`Str::overwrite`] would do it.
+    pub fn takes(&self, bytes: &[u8]) -> bool {
+        matches!(&self.0, Repr::Boxed(own) if own.len() == bytes.len())
+    }
+
     /// Cuts the value to `len` bytes; does nothing if it is no longer.
     pub fn truncate(&mut self, len: usize) {
         if len < self.len() {

@@ -348,8 +348,7 @@ impl Core {
     /// Takes back what was executed since a mark: a command or transaction that turned out to be too large.
     pub fn rollback(&mut self, mark: Mark) {
         if let Some(undo) = &mut self.turn.effects.undo {
-            let steps = undo.split_off(mark.undo);
-            self.ks.undo(steps);
+            self.ks.undo_down_to(undo, mark.undo);
         }
         self.ks.set_next_gen(mark.next_gen);
         self.turn.effects.rows.truncate(mark.rows);

@@ -375,6 +375,9 @@ impl Keyspace {
     // ---- keys -----------------------------------------------------------------------------------
 
     fn str_set(&mut self, db: u32, key: &[u8], value: &[u8], expire_at: u64, fx: &mut Effects) {
+        if value.len() <= STR_ROW_MAX && self.str_replace(db, key, value, expire_at, fx) {
+            return;
+        }
         let value = if value.len() <= STR_ROW_MAX {
             Value::Str(Str::new(value))
         } else {
@@ -390,6 +393,61 @@ impl Keyspace {
         });
         let old = self.replace_entry(db, entry, fx);
         Self::replaced(db, key, old, fx);
+    }
+
+    /// SET where a short string takes the place of another, which is most of what a cache does: the entry stays where it
+    /// is, and with strings of one length so does the block of its bytes. Says whether it did.
+    fn str_replace(
+        &mut self,
+        db: u32,
+        key: &[u8],
+        value: &[u8],
+        expire_at: u64,
+        fx: &mut Effects,
+    ) -> bool {
+        let hash = self.seed.hash(key);
+        let at = &mut self.dbs[db as usize];
+        let Some(place) = at.table.find_mut(hash, key) else {
+            return false;
+        };
+        if !matches!(place.value, Value::Str(_)) {
+            return false;
+        }
+        let (digest_was, bytes_was) = (digest::key(place), place.bytes());
+        let expired_at = place.expire_at;
+        let Value::Str(was) = &mut place.value else {
+            return false;
+        };
+        if !was.takes(value) {
+            let was = std::mem::replace(was, Str::new(value));
+            if let Some(undo) = &mut fx.undo {
+                undo.push(Undo::Str {
+                    db,
+                    key: Small::new(key),
+                    expire_at: expired_at,
+                    was,
+                });
+            }
+        } else {
+            if let Some(undo) = &mut fx.undo {
+                undo.push_bytes(db, key, expired_at, &was.as_bytes());
+            }
+            was.overwrite(value);
+        }
+        place.expire_at = expire_at;
+        rows::put_key(at.slot, place, &mut fx.rows);
+        at.digest = at
+            .digest
+            .wrapping_sub(digest_was)
+            .wrapping_add(digest::key(place));
+        at.bytes = at.bytes - bytes_was + place.bytes();
+        if expired_at != expire_at {
+            at.expires.remove(&(expired_at, Small::new(key)));
+            if expire_at != 0 {
+                at.expires.insert((expire_at, Small::new(key)));
+            }
+        }
+        true
     }
 
     /// Puts an entry in the place of the one with the same key, which keeps its access clock, and writes the rows

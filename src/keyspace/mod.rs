@@ -28,7 +28,7 @@ use crate::data::{Keyed, Limits, Seed, Small, Table};
 pub use apply::Diverged;
 pub use sequence::Sequence;
 pub use system::System;
-pub use undo::Undo;
+pub use undo::{Undo, Undos};
 pub use value::{Coll, Entry, Value};
 
 /// What applying a mutation leaves for others to do.
@@ -37,7 +37,7 @@ pub struct Effects {
     /// The rows that the store is to write, in order.
     pub rows: Rows,
     /// How to take the changes back, latest last; `None` where nothing will be undone.
-    pub undo: Option<Vec<Undo>>,
+    pub undo: Option<Undos>,
     /// What a new key's access clock or counter begins with; see `evict`.
     pub access: u32,
     /// Values that were replaced and are large: to be freed away from requests.
@@ -55,7 +55,7 @@ impl Effects {
     /// Effects that can be taken back.
     pub fn undoable() -> Self {
         Effects {
-            undo: Some(Vec::new()),
+            undo: Some(Undos::default()),
             ..Effects::default()
         }
     }

@@ -1,6 +1,6 @@
 //! Before-images: how a leader takes back what it executed ahead and Raft did not commit.
 
-use crate::data::Small;
+use crate::data::{Small, Str};
 
 use super::value::{Entry, Value};
 use super::{Db, Keyspace, digest, streams};
@@ -13,6 +13,21 @@ pub enum Undo {
         db: u32,
         key: Small,
         entry: Option<Box<Entry>>,
+    },
+    /// A short string was overwritten where it is by one of the same length: its bytes, which are the last of the
+    /// batch's images.
+    StrBytes {
+        db: u32,
+        key: Small,
+        expire_at: u64,
+        len: usize,
+    },
+    /// A short string was replaced by another.
+    Str {
+        db: u32,
+        key: Small,
+        expire_at: u64,
+        was: Str,
     },
     /// A value moved here; what it replaced.
     Rename {
@@ -107,16 +122,77 @@ pub enum Undo {
     },
 }
 
+/// The steps of a batch, in the order of their execution.
+#[derive(Default)]
+pub struct Undos {
+    steps: Vec<Undo>,
+    /// What [`Undo::StrBytes`] writes back, end to end: no allocation and no release for each of the strings.
+    images: Vec<u8>,
+}
+
+impl Undos {
+    /// How many steps there are.
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    pub(super) fn push(&mut self, step: Undo) {
+        self.steps.push(step);
+    }
+
+    /// Notes the bytes of a string that is about to be overwritten.
+    pub(super) fn push_bytes(&mut self, db: u32, key: &[u8], expire_at: u64, bytes: &[u8]) {
+        self.images.extend_from_slice(bytes);
+        self.steps.push(Undo::StrBytes {
+            db,
+            key: Small::new(key),
+            expire_at,
+            len: bytes.len(),
+        });
+    }
+}
+
 impl Keyspace {
     /// Takes back the steps of a batch, the last one first.
-    pub fn undo(&mut self, steps: Vec<Undo>) {
-        for step in steps.into_iter().rev() {
-            self.undo_one(step);
+    pub fn undo(&mut self, mut steps: Undos) {
+        self.undo_down_to(&mut steps, 0);
+    }
+
+    /// Takes back the last steps of a batch, so that the first `len` are left.
+    pub fn undo_down_to(&mut self, undos: &mut Undos, len: usize) {
+        while undos.steps.len() > len
+            && let Some(step) = undos.steps.pop()
+        {
+            self.undo_one(step, &mut undos.images);
         }
     }
 
-    fn undo_one(&mut self, step: Undo) {
+    fn undo_one(&mut self, step: Undo, images: &mut Vec<u8>) {
         match step {
+            Undo::StrBytes {
+                db,
+                key,
+                expire_at,
+                len,
+            } => {
+                let from = images.len() - len;
+                self.restore_str(db, &key, expire_at, |str| {
+                    str.overwrite(&images[from..]);
+                });
+                images.truncate(from);
+            }
+            Undo::Str {
+                db,
+                key,
+                expire_at,
+                was,
+            } => {
+                self.restore_str(db, &key, expire_at, |str| *str = was);
+            }
             Undo::Entry { db, key, entry } => {
                 self.take_entry(db, key.as_bytes());
                 if let Some(entry) = entry {
@@ -280,6 +356,15 @@ impl Keyspace {
                 list.set_first_pos(first_pos);
             }),
         }
+    }
+
+    fn restore_str(&mut self, db: u32, key: &Small, expire_at: u64, f: impl FnOnce(&mut Str)) {
+        self.change(db, key.as_bytes(), |entry| {
+            if let Value::Str(str) = &mut entry.value {
+                f(str);
+            }
+        });
+        self.set_expiry(db, key.as_bytes(), expire_at);
     }
 
     /// Lists are undone rarely and their digests depend on positions: the sum is computed afresh.

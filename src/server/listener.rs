@@ -28,7 +28,7 @@ pub const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 pub enum Job {
     Client(TcpStream, SocketAddr),
     Plain(TcpStream, SocketAddr),
-    Relayed(Relayed),
+    Relayed(Box<Relayed>),
     /// A simulated client's.
     Piped(Stream, SocketAddr),
 }
@@ -130,7 +130,8 @@ async fn serve(
         return;
     }
     match job {
-        Job::Relayed(Relayed { stream, slot, .. }) => {
+        Job::Relayed(relayed) => {
+            let Relayed { stream, slot, .. } = *relayed;
             let slotted = Slotted {
                 stream,
                 _slot: slot,

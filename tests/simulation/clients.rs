@@ -328,7 +328,7 @@ impl Seen {
             (Kind::Register, _) => {
                 // Of some length, so that the log grows.
                 let mut value = format!("v{number}.").into_bytes();
-                value.resize(self.rng.random_range(12..1500), b'.');
+                value.resize(self.rng.random_range(12..3500), b'.');
                 Op::Set(value)
             }
             (Kind::Counter, _) => Op::Add(1 << self.rng.random_range(0..20)),
@@ -338,7 +338,7 @@ impl Seen {
         if key.issued >= OPS_MAX || key.unknown >= UNKNOWN_MAX {
             self.keys.swap_remove(at);
         }
-        let pause = Duration::from_micros(self.rng.random_range(0..20_000));
+        let pause = Duration::from_micros(self.rng.random_range(0..10_000));
         (name, kind, op, pause)
     }
 

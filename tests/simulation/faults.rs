@@ -3,11 +3,12 @@
 //! Always: what is done to a node is within what a group survives with all acknowledged writes; only a lost or rotten disk
 //! counts against the majority, so there is one at a time, and the node is replaced under a new id before the next.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use openraft::rt::WatchReceiver as _;
 use pontoon::proto::admin_server::Admin as _;
-use pontoon::proto::{AddRequest, NodeRequest, PromoteRequest};
+use pontoon::proto::{AddRequest, NodeRequest, PromoteRequest, ReplaceRequest};
 use pontoon::raft::admin::Service;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -16,10 +17,18 @@ use tonic::Request;
 use crate::node::Inside;
 use crate::world::World;
 
+/// How long a change of the membership may be under way.
+const CHANGE_MAX: Duration = Duration::from_secs(12);
+/// How often a lost node's replacement is asked for.
+const MEND_EVERY: Duration = Duration::from_secs(3);
+
 /// What goes on now.
 pub struct Faults {
     rng: SmallRng,
     next: Instant,
+    /// When the membership was last changed, and what may still be under way.
+    changed: Option<Instant>,
+    mended: Instant,
     heal_at: Option<Instant>,
     quick_at: Option<Instant>,
 }
@@ -30,6 +39,8 @@ impl Faults {
         Faults {
             rng: SmallRng::seed_from_u64(seed),
             next: Instant::now() + Duration::from_millis(1500),
+            changed: None,
+            mended: Instant::now(),
             heal_at: None,
             quick_at: None,
         }
@@ -46,6 +57,12 @@ impl Faults {
         if self.quick_at.is_some_and(|at| at <= now) {
             self.quick_at = None;
             world.nodes.iter().for_each(|n| n.disk.slow(false));
+        }
+        if now > self.mended + MEND_EVERY {
+            self.mended = now;
+            if world.nodes.iter().any(|n| n.gone) {
+                mend_members(world);
+            }
         }
         if now < self.next {
             return;
@@ -132,8 +149,10 @@ impl Faults {
                 world.coverage.jumps += 1;
                 world.nodes[at].clocks.set_off(us);
             }
-            85..95 => self.transfer(world),
-            _ => self.change(world),
+            85..90 => self.transfer(world),
+            90..94 => self.change(world),
+            94..96 => self.rot(world),
+            _ => self.depose(world),
         }
     }
 
@@ -152,8 +171,8 @@ impl Faults {
 
     /// When a node comes back: mostly soon, sometimes after the others have purged their logs.
     fn back(&mut self, world: &mut World, at: usize) {
-        let ms = match self.rng.random_range(0..5) {
-            0 => self.rng.random_range(5000..12_000),
+        let ms = match self.rng.random_range(0..4) {
+            0 => self.rng.random_range(6500..12_000),
             _ => self.rng.random_range(20..2500),
         };
         if !world.nodes[at].gone {
@@ -203,6 +222,53 @@ impl Faults {
         }
     }
 
+    /// The leader is cut off while clients write to it, until another leads.
+    fn depose(&mut self, world: &mut World) {
+        let Some((at, _)) = self.leader(world) else {
+            return;
+        };
+        world.coverage.partitions += 1;
+        let id = world.nodes[at].id;
+        world
+            .trace
+            .note(|| format!("fault: node {id} leads and is cut off"));
+        for other in world.nodes.iter().map(|n| n.id).filter(|o| *o != id) {
+            world.net.cut(id, other);
+            world.net.cut(other, id);
+        }
+        self.heal_in(1200..3000);
+    }
+
+    /// A bit of a log flips while its node is down. The node must notice, and is replaced under a new id.
+    fn rot(&mut self, world: &mut World) {
+        let Some((leading, inside)) = self.leader(world) else {
+            return;
+        };
+        let at = self.rng.random_range(0..world.nodes.len());
+        let id = world.nodes[at].id;
+        // It must not be needed for a majority: all others vote, and nothing is being changed.
+        let voters = voters(&inside);
+        let others: Vec<u64> = voters.iter().copied().filter(|v| *v != id).collect();
+        let quiet = self.changed.is_none_or(|at| at.elapsed() > CHANGE_MAX);
+        if at == leading || others.len() != 2 || voters.len() != 3 || !quiet {
+            return;
+        }
+        world.nodes[at].crash(false);
+        let (dir, chance) = (world.nodes[at].dir.join("log"), self.rng.random());
+        if !flip(&dir, chance) {
+            self.back(world, at);
+            return;
+        }
+        world
+            .trace
+            .note(|| format!("fault: node {id}: a bit of its log flips"));
+        world.coverage.rot += 1;
+        self.changed = Some(Instant::now());
+        world.nodes[at].gone = true;
+        world.nodes[at].back_at = Some(Instant::now() + Duration::from_millis(500));
+        world.add_node();
+    }
+
     fn leader(&self, world: &World) -> Option<(usize, Inside)> {
         let at = (0..world.nodes.len()).find(|at| leads(world, *at))?;
         Some((at, world.nodes[at].inside()?))
@@ -242,7 +308,15 @@ impl Faults {
                 .collect();
             others[self.rng.random_range(0..others.len())]
         };
+        if world
+            .nodes
+            .iter()
+            .any(|n| n.gone && voters(&inside).contains(&n.id))
+        {
+            return;
+        }
         world.coverage.changes += 1;
+        self.changed = Some(Instant::now());
         world
             .trace
             .note(|| format!("fault: node {id} is removed, and added again"));
@@ -256,16 +330,20 @@ impl Faults {
     }
 }
 
-/// Makes a node a voter, whatever it is now; gives up after some seconds.
-async fn join(admin: &Service, id: u64) {
+fn added(id: u64) -> AddRequest {
     let member = crate::node::member(id);
-    let add = AddRequest {
+    AddRequest {
         id,
         peer_addr: member.peer_addr.clone(),
         client_addr: member.client_addr.clone(),
         announced: member.client_addr,
         ..Default::default()
-    };
+    }
+}
+
+/// Makes a node a voter, whatever it is now; gives up after some seconds.
+async fn join(admin: &Service, id: u64) {
+    let add = added(id);
     for _ in 0..40 {
         let _ = admin.add_learner(Request::new(add.clone())).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -284,18 +362,64 @@ pub fn mend_members(world: &World) {
     let Some(inside) = world.nodes[at].inside() else {
         return;
     };
-    let voters: Vec<u64> = {
-        let metrics = inside.group.raft.server_metrics();
-        let m = metrics.borrow_watched();
-        m.membership_config.voter_ids().collect()
-    };
+    let voters = voters(&inside);
     let lacking = world
         .nodes
         .iter()
-        .find(|n| !n.gone && !voters.contains(&n.id));
-    if let Some(id) = lacking.map(|n| n.id) {
-        world.nodes[at].spawn(async move { join(&Service(inside.group), id).await });
+        .find(|n| !n.gone && !voters.contains(&n.id))
+        .map(|n| n.id);
+    let lost = world
+        .nodes
+        .iter()
+        .find(|n| n.gone && voters.contains(&n.id))
+        .map(|n| n.id);
+    world.nodes[at].spawn(async move {
+        let admin = Service(inside.group);
+        match (lost, lacking) {
+            (Some(old_id), Some(id)) => {
+                let replace = ReplaceRequest {
+                    old_id,
+                    node: Some(added(id)),
+                    timeout_ms: 5000,
+                };
+                // One that is a learner since an earlier attempt is refused here.
+                if admin.replace(Request::new(replace)).await.is_err() {
+                    join(&admin, id).await;
+                }
+            }
+            (None, Some(id)) => join(&admin, id).await,
+            (Some(id), None) => drop(admin.remove(Request::new(NodeRequest { id })).await),
+            (None, None) => {}
+        }
+    });
+}
+
+fn voters(inside: &Inside) -> Vec<u64> {
+    let metrics = inside.group.raft.server_metrics();
+    let m = metrics.borrow_watched();
+    m.membership_config.voter_ids().collect()
+}
+
+/// Flips one bit of what is written in one of the segments of a log; false where there is none.
+fn flip(log: &Path, chance: u64) -> bool {
+    let mut segments: Vec<_> = std::fs::read_dir(log)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "log"))
+        .collect();
+    segments.sort();
+    if segments.is_empty() {
+        return false;
     }
+    let path = &segments[chance as usize % segments.len()];
+    let Ok(mut bytes) = std::fs::read(path) else {
+        return false;
+    };
+    let written = bytes.iter().rposition(|b| *b != 0).unwrap_or(0);
+    let at = (chance >> 8) as usize % (written + 1);
+    bytes[at] ^= 1 << (chance >> 61);
+    std::fs::write(path, bytes).is_ok()
 }
 
 /// Whether a node leads, as it sees it.

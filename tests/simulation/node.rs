@@ -84,6 +84,8 @@ pub struct Node {
     pub back_at: Option<Instant>,
     /// Its disk was lost: it never comes back.
     pub gone: bool,
+    /// When it started on a log with a flipped bit.
+    pub rotten_at: Option<Instant>,
 }
 
 struct Life {
@@ -171,6 +173,7 @@ impl Node {
             held_until: None,
             back_at: None,
             gone: false,
+            rotten_at: None,
         }
     }
 

@@ -87,6 +87,8 @@ pub struct World {
     dir: std::path::PathBuf,
 }
 
+/// How long a node may run on a rotten log before it has noticed: it reads all of it when it starts.
+const ROT_FOUND_MAX: Duration = Duration::from_millis(50);
 /// How long the world may take to come to rest once all faults have ended.
 const CONVERGE_MAX: Duration = Duration::from_secs(60);
 
@@ -159,12 +161,23 @@ impl World {
                 let id = node.id;
                 self.trace.note(|| format!("node {id} starts"));
                 node.start();
+                node.rotten_at = node.gone.then_some(now);
             }
             if node.held_until.is_some_and(|until| until > now) || !node.up() {
                 continue;
             }
             steps += 1;
             let ended = node.slice();
+            if node
+                .rotten_at
+                .is_some_and(|at| at.elapsed() > ROT_FOUND_MAX)
+            {
+                self.wrong.push(format!(
+                    "node {} started on a log with a flipped bit",
+                    node.id
+                ));
+                node.rotten_at = None;
+            }
             if ended.is_some() || node.disk.dead() {
                 let (id, why) = (node.id, ended.unwrap_or_else(|| "its power went".into()));
                 self.trace.note(|| format!("node {id} is down: {why}"));
@@ -187,7 +200,11 @@ impl World {
         let damaged =
             why.contains("damage") || why.contains("checksum") || why.contains("incomplete");
         if self.nodes[at].gone && damaged {
+            // It is replaced.
             self.nodes[at].back_at = None;
+            self.nodes[at].rotten_at = None;
+            let id = self.nodes[at].id;
+            self.clients.seen.lock().nodes.retain(|n| *n != id);
         } else if !lawful.iter().any(|l| why.contains(l)) || why.contains("digest") {
             self.wrong
                 .push(format!("node {} ended: {why}", self.nodes[at].id));
@@ -273,15 +290,15 @@ impl World {
         all.join("; ")
     }
 
-    /// Adds a node that was never there; its place in the list.
-    pub fn add_node(&mut self) -> usize {
+    /// Adds a node that was never there.
+    pub fn add_node(&mut self) {
         let id = self.nodes.iter().map(|n| n.id).max().unwrap_or(0) + 1;
         let dir = self.dir.join(id.to_string());
         let seed = self.rng.random();
         let mut node = Node::new(id, dir, seed, self.net.clone(), Vec::new());
         node.start();
         self.nodes.push(node);
-        self.nodes.len() - 1
+        self.clients.seen.lock().nodes.push(id);
     }
 
     /// The seed, for whoever reports.

@@ -1,7 +1,8 @@
 //! The load: connections that each send a batch, wait for all its answers, and send the next.
 //!
 //! - One thread does everything, so that what it can drive is known and it takes one core at most.
-//! - Closed loop: the latency of a request is from the sending of its batch to its own answer.
+//! - Closed loop: the latency of a request is from the sending of its batch to its own answer. With a rate to keep to it is
+//!   from the time at which the batch was due, so that waiting for a slow answer counts for what it delays.
 //! - Only answers within the window, after the warm-up, count.
 
 use std::cell::RefCell;
@@ -36,8 +37,10 @@ pub struct Shape {
     pub keys: u64,
     /// Not counted, at the beginning.
     pub warm_up: Duration,
-    /// Counted.
+    /// Counted, at most.
     pub duration: Duration,
+    /// Requests a second of all connections together; as many as go without.
+    pub rate: Option<f64>,
 }
 
 /// What was seen in the window.
@@ -76,6 +79,7 @@ pub struct Load {
     began: Option<oneshot::Receiver<Instant>>,
     done: oneshot::Receiver<anyhow::Result<Measured>>,
     stop: Arc<AtomicBool>,
+    finish: Arc<AtomicBool>,
 }
 
 /// How often the thread looks whether it is to stop.
@@ -95,6 +99,8 @@ impl Load {
         let (tell_done, done) = oneshot::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = stop.clone();
+        let finish = Arc::new(AtomicBool::new(false));
+        let finishing = finish.clone();
         std::thread::Builder::new()
             .name("load".into())
             .spawn(move || {
@@ -105,7 +111,7 @@ impl Load {
                     .and_then(|rt| {
                         rt.block_on(tokio::task::LocalSet::new().run_until(async {
                             tokio::select! {
-                                measured = drive(&target, shape, seed, tell_began) => measured,
+                                measured = drive(&target, shape, seed, tell_began, &finishing) => measured,
                                 () = told(&stopping) => Err(anyhow!("the load was stopped")),
                             }
                         }))
@@ -116,7 +122,13 @@ impl Load {
             began: Some(began),
             done,
             stop,
+            finish,
         })
+    }
+
+    /// Ends the window now; [`Load::done`] tells what was seen in it.
+    pub fn finish(&self) {
+        self.finish.store(true, Ordering::Relaxed);
     }
 
     /// When the warm-up began.
@@ -169,6 +181,7 @@ async fn drive(
     shape: Shape,
     seed: u64,
     tell_began: oneshot::Sender<Instant>,
+    finish: &Arc<AtomicBool>,
 ) -> anyhow::Result<Measured> {
     let mut clients = Vec::with_capacity(shape.connections);
     while clients.len() < shape.connections {
@@ -188,21 +201,36 @@ async fn drive(
     let _ = tell_began.send(began);
     let mut seeds = Random::new(seed);
     let mut tasks = tokio::task::JoinSet::new();
-    for client in clients {
+    let every = shape.rate.map(|rate| {
+        Duration::from_secs_f64((shape.connections as u64 * shape.pipeline) as f64 / rate)
+    });
+    for (i, client) in clients.into_iter().enumerate() {
         let (tcp, tls) = client.into_parts();
+        // Evenly spread over the time between two batches of one.
+        let due = every.map(|every| {
+            (
+                began + every.mul_f64(i as f64 / shape.connections as f64),
+                every,
+            )
+        });
         let session = Session {
             pipe: Pipe::new(tcp, tls),
             requests: requests.clone(),
             random: Random::new(seeds.next()),
             pipeline: shape.pipeline,
             tally: tally.clone(),
+            due,
         };
         tasks.spawn_local(session.run());
     }
+    let (ended, finish) = (tally.clone(), finish.clone());
     let cpu = tokio::task::spawn_local(async move {
         tokio::time::sleep_until(from.into()).await;
         let before = thread_cpu();
-        tokio::time::sleep_until(until.into()).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(until.into()) => {}
+            () = told(&finish) => ended.borrow_mut().until = Instant::now(),
+        }
         thread_cpu().saturating_sub(before)
     });
     let all = async {
@@ -215,13 +243,14 @@ async fn drive(
         Ok(ended) => ended?,
         Err(_) => bail!("answers were missing {} s after the end", GRACE.as_secs()),
     }
-    let generator_cpu = cpu.await?.as_secs_f64() / shape.duration.as_secs_f64();
+    let cpu = cpu.await?;
     let tally = tally.borrow();
+    let seconds = (tally.until - from).as_secs_f64();
     Ok(Measured {
         replies: tally.replies,
-        seconds: shape.duration.as_secs_f64(),
+        seconds,
         latency: tally.latency.clone(),
-        generator_cpu,
+        generator_cpu: cpu.as_secs_f64() / seconds,
     })
 }
 
@@ -241,6 +270,8 @@ struct Session {
     random: Random,
     pipeline: u64,
     tally: Rc<RefCell<Tally>>,
+    /// When the next batch is due, and how long after it the one that follows.
+    due: Option<(Instant, Duration)>,
 }
 
 impl Session {
@@ -251,7 +282,15 @@ impl Session {
             for _ in 0..self.pipeline {
                 self.requests.write(&mut batch, &mut self.random);
             }
-            let sent = Instant::now();
+            let sent = match &mut self.due {
+                None => Instant::now(),
+                Some((due, every)) => {
+                    let at = *due;
+                    *due += *every;
+                    tokio::time::sleep_until(at.into()).await;
+                    at
+                }
+            };
             self.pipe.send(&batch).await?;
             let mut left = self.pipeline;
             while left > 0 {
@@ -294,6 +333,7 @@ mod tests {
             keys: 1000,
             warm_up: Duration::from_millis(50),
             duration: Duration::from_millis(250),
+            rate: None,
         }
     }
 
@@ -329,6 +369,28 @@ mod tests {
             assert!(measured.percentile(50.0) <= measured.percentile(99.0));
             assert!(measured.generator_cpu > 0.0 && measured.generator_cpu < 1.2);
         }
+    }
+
+    #[tokio::test]
+    async fn a_load_keeps_to_its_rate_and_ends_early_when_told() {
+        let null = Null::start(Mix::Set, 100).unwrap();
+        let shape = Shape {
+            rate: Some(1000.0),
+            duration: Duration::from_secs(600),
+            ..shape(Mix::Set, 4, 1)
+        };
+        let mut load = Load::begin(null.target.clone(), shape, 1).unwrap();
+        load.began().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        load.finish();
+        let measured = load.done().await.unwrap();
+        assert!(measured.seconds < 60.0, "{}", measured.seconds);
+        // A slow machine may fall behind, and never goes faster.
+        assert!(
+            measured.replies > 0 && measured.rate() < 1100.0,
+            "{}",
+            measured.rate()
+        );
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@
 //!
 //! `load` is the generator (`mix` what it sends, `pipe` and `replies` how it reads), `null` measures its own limit;
 //! `pontoon` and `redis` are the sides; `versus` compares their rates, `memory` and `restart` what they are called after;
-//! `failover` is of Pontoon alone.
+//! `failover` and `join` are of Pontoon alone.
 
 /// Tells whoever waits what goes on, on standard error.
 macro_rules! progress {
@@ -16,6 +16,7 @@ macro_rules! progress {
 mod client;
 mod failover;
 mod fill;
+mod join;
 mod load;
 mod memory;
 mod mix;
@@ -50,7 +51,8 @@ Examples:
   pontoon bench --plan premium --peer redis-replicas --dir /var/tmp --output json
   pontoon bench memory                                   resident memory of a million keys against Redis's
   pontoon bench restart                                  kill -9 until values are right again, against Redis's
-  pontoon bench failover --count 20                      the primary killed until writes are acknowledged again"
+  pontoon bench failover --count 20                      the primary killed until writes are acknowledged again
+  pontoon bench join                                     a node joins by snapshot under writes"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -65,6 +67,7 @@ enum What {
     Memory(memory::Args),
     Restart(restart::Args),
     Failover(failover::Args),
+    Join(join::Args),
 }
 
 /// Carries it out.
@@ -76,6 +79,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
                 Some(What::Memory(args)) => memory::run(args).await,
                 Some(What::Restart(args)) => restart::run(args).await,
                 Some(What::Failover(args)) => failover::run(args).await,
+                Some(What::Join(args)) => join::run(args).await,
             }
         };
         tokio::select! {

@@ -119,6 +119,7 @@ pub async fn generator_limit(shape: Shape) -> anyhow::Result<Measured> {
     let shape = Shape {
         warm_up: WARM_UP,
         duration: DURATION.min(shape.duration),
+        rate: None,
         ..shape
     };
     let mut load = Load::begin(null.target.clone(), shape, 1)?;

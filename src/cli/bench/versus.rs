@@ -158,6 +158,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
                 keys: args.keys,
                 warm_up: Duration::from_secs(args.warm_up),
                 duration: Duration::from_secs(args.duration),
+                rate: None,
             };
             let (lines, doc, row_sound) = row(args, &mut sides, shape).await?;
             text.push(lines);
