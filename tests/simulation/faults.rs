@@ -108,8 +108,8 @@ impl Faults {
                 world.coverage.pauses += 1;
                 world.nodes[at].held_until = Some(Instant::now() + Duration::from_millis(ms));
             }
-            42..64 => self.partition(world, at),
-            64..70 => {
+            42..54 => self.partition(world, at),
+            54..59 => {
                 say(world, "connections break");
                 world.coverage.resets += 1;
                 let others: Vec<u64> = world.nodes.iter().map(|n| n.id).collect();
@@ -118,14 +118,14 @@ impl Faults {
                 }
                 world.net.reset(id, crate::net::CLIENTS);
             }
-            70..75 => {
+            59..64 => {
                 say(world, "the network is slow");
                 world.coverage.resets += 1;
                 let high = self.rng.random_range(2_000..150_000);
                 world.net.slow((500, high), self.rng.random_range(0..300));
                 self.heal_in(200..4000);
             }
-            75..82 => {
+            64..70 => {
                 let fails = self.rng.random_range(0..3) == 0;
                 say(
                     world,
@@ -143,15 +143,15 @@ impl Faults {
                 self.quick_at =
                     Some(Instant::now() + Duration::from_millis(self.rng.random_range(200..4000)));
             }
-            82..85 => {
+            70..73 => {
                 let us = self.rng.random_range(-3_600_000_000i64..3_600_000_000);
                 say(world, &format!("its wall clock is off by {us} us"));
                 world.coverage.jumps += 1;
                 world.nodes[at].clocks.set_off(us);
             }
-            85..90 => self.transfer(world),
-            90..94 => self.change(world),
-            94..96 => self.rot(world),
+            73..79 => self.transfer(world),
+            79..82 => self.change(world),
+            82..85 => self.rot(world),
             _ => self.depose(world),
         }
     }

@@ -92,13 +92,16 @@ fn world_here(seed: u64, args: &Args) -> anyhow::Result<bool> {
             .with_ansi(false)
             .init();
     }
-    // Named by the seed of the process: files in memory where there are such.
-    let base = ["/dev/shm", "/tmp"]
-        .into_iter()
-        .find(|d| std::path::Path::new(d).is_dir());
+    // Files in memory where there are such.
+    let memory = std::path::PathBuf::from("/dev/shm");
+    let base = if memory.is_dir() {
+        memory
+    } else {
+        std::env::temp_dir()
+    };
     let dir = tempfile::Builder::new()
         .prefix(&format!("pontoon-sim-{}-", std::process::id()))
-        .tempdir_in(base.unwrap_or("."))?;
+        .tempdir_in(base)?;
     let plan = Plan {
         seed,
         steps: args.steps,

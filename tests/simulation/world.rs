@@ -179,7 +179,9 @@ impl World {
                 node.rotten_at = None;
             }
             if ended.is_some() || node.disk.dead() {
-                let (id, why) = (node.id, ended.unwrap_or_else(|| "its power went".into()));
+                let why = ended.unwrap_or_else(|| "its power went".into());
+                // The folder's name is another in each run.
+                let (id, why) = (node.id, why.replace(&*self.dir.to_string_lossy(), "…"));
                 self.trace.note(|| format!("node {id} is down: {why}"));
                 node.crash(true);
                 node.back_at = Some(now + Duration::from_millis(self.rng.random_range(100..2500)));
