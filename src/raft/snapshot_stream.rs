@@ -252,7 +252,7 @@ impl Sender {
     }
 
     /// The next part; none after the last. Blocks on the disk.
-    pub fn next(&mut self) -> Result<Option<SnapshotChunk>, Error> {
+    pub fn read(&mut self) -> Result<Option<SnapshotChunk>, Error> {
         let part = match (self.header.take(), &mut self.current) {
             (Some(header), _) => Some(Part::Header(header)),
             (None, Some(file)) if file.left > 0 => Some(Part::Data(file.read(&self.progress)?)),
@@ -310,7 +310,7 @@ pub async fn send(
     let gone = |_| Error::Ended;
     let mut sender = work::blocking(begin).await.map_err(gone)??;
     loop {
-        let read = work::blocking(move || sender.next().map(|part| (part, sender)));
+        let read = work::blocking(move || sender.read().map(|part| (part, sender)));
         let (part, back) = read.await.map_err(gone)??;
         let Some(part) = part else {
             return Ok(());
@@ -507,7 +507,7 @@ mod tests {
         let progress = Arc::<Progress>::default();
         let dir = SnapshotDir::at(dir.to_owned());
         let mut sender = Sender::of(dir, Bytes::from_static(b"head"), progress.clone()).unwrap();
-        let parts = std::iter::from_fn(|| sender.next().unwrap())
+        let parts = std::iter::from_fn(|| sender.read().unwrap())
             .map(|chunk| chunk.part.unwrap())
             .collect();
         assert_eq!(progress.bytes(), progress.total());

@@ -343,12 +343,12 @@ impl RaftStateMachine<Config> for StateMachine {
             let mut core = self.engine.locked().await;
             core.begin_loading();
         }
-        let position = self
-            .store
-            .install(snapshot.path())
-            .await
-            .map_err(io::Error::other)?;
-        work::in_place(|| self.load(Some(position))).map_err(io::Error::other)?;
+        let position = match crate::base::planted::is("stale-snapshot") {
+            true => self.store.flush().await,
+            false => self.store.install(snapshot.path()).await.map(Some),
+        };
+        let position = position.map_err(io::Error::other)?;
+        work::in_place(|| self.load(position)).map_err(io::Error::other)?;
         self.membership = meta.last_membership.clone();
         self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
         self.applied = meta.last_log_id;

@@ -27,6 +27,8 @@ const KEYS: usize = 6;
 /// Operations and unknown outcomes after which a key is retired.
 const OPS_MAX: usize = 300;
 const UNKNOWN_MAX: usize = 8;
+/// How long what fades lives, milliseconds of the service time: longer than any clock is wrong.
+const LIFE_MS: i64 = 6 * 3_600_000;
 /// How long a client waits for a reply.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -36,6 +38,8 @@ enum Kind {
     Register,
     Counter,
     List,
+    /// A register whose values expire, long after the world has ended.
+    Fading,
 }
 
 struct Key {
@@ -247,11 +251,25 @@ impl Client {
         }
     }
 
+    /// Service time never goes back: what lives has no longer to live than when it was written, however wrong a clock is.
+    async fn look_at_life(&mut self, key: &[u8]) -> io::Result<()> {
+        if let Value::Int(left) = self.exchange(&request(&[b"PTTL", key])).await?
+            && (left > LIFE_MS || left == -1)
+        {
+            let what = format!("expiry: a key that lives {LIFE_MS} ms has {left} ms left");
+            self.seen.lock().wrong.push(what);
+        }
+        Ok(())
+    }
+
     async fn ask(&mut self, key: &str, kind: Kind, op: &Op) -> io::Result<Came> {
         let key = key.as_bytes();
         let words = match (op, kind) {
             (Op::Get, Kind::List) => request(&[b"LRANGE", key, b"0", b"-1"]),
             (Op::Get, _) => request(&[b"GET", key]),
+            (Op::Set(v), Kind::Fading) => {
+                request(&[b"SET", key, v, b"PX", LIFE_MS.to_string().as_bytes()])
+            }
             (Op::Set(v), _) => request(&[b"SET", key, v]),
             (Op::Add(by), _) => request(&[b"INCRBY", key, by.to_string().as_bytes()]),
             (Op::Push(v), _) => request(&[b"RPUSH", key, v]),
@@ -274,6 +292,9 @@ impl Client {
             }
             other => other,
         };
+        if kind == Kind::Fading && matches!(op, Op::Get) {
+            self.look_at_life(key).await?;
+        }
         let told = match (op, text) {
             (Op::Get, Value::Bulk(bytes)) => Some(Reply::Read(Some(bytes.to_vec()))),
             (Op::Get, Value::Null) => Some(Reply::Read(None)),
@@ -307,7 +328,7 @@ impl Seen {
 
     fn next(&mut self) -> (String, Kind, Op, Duration) {
         while self.keys.len() < KEYS {
-            let kind = [Kind::Register, Kind::Counter, Kind::List][self.made % 3];
+            let kind = [Kind::Register, Kind::Counter, Kind::List, Kind::Fading][self.made % 4];
             self.made += 1;
             let name = format!("key-{}", self.made);
             self.kinds.insert(name.clone(), kind);
@@ -325,7 +346,7 @@ impl Seen {
         let number = self.values;
         let op = match (key.kind, self.rng.random_range(0..5)) {
             (_, 0 | 1) => Op::Get,
-            (Kind::Register, _) => {
+            (Kind::Register | Kind::Fading, _) => {
                 // Of some length, so that the log grows.
                 let mut value = format!("v{number}.").into_bytes();
                 value.resize(self.rng.random_range(12..3500), b'.');

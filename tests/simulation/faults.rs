@@ -29,6 +29,8 @@ pub struct Faults {
     /// When the membership was last changed, and what may still be under way.
     changed: Option<Instant>,
     mended: Instant,
+    /// The leader that was cut off last, while no other leads.
+    deposed: Option<u64>,
     heal_at: Option<Instant>,
     quick_at: Option<Instant>,
 }
@@ -41,6 +43,7 @@ impl Faults {
             next: Instant::now() + Duration::from_millis(1500),
             changed: None,
             mended: Instant::now(),
+            deposed: None,
             heal_at: None,
             quick_at: None,
         }
@@ -64,6 +67,7 @@ impl Faults {
                 mend_members(world);
             }
         }
+        self.roll(world);
         if now < self.next {
             return;
         }
@@ -237,6 +241,41 @@ impl Faults {
             world.net.cut(other, id);
         }
         self.heal_in(1200..3000);
+        self.deposed = self.rng.random::<bool>().then_some(id);
+    }
+
+    /// Once another leads in place of one that was cut off: that one is back, the new leader is cut off in its turn, and who
+    /// elected it loses its power. It must remember its vote.
+    fn roll(&mut self, world: &mut World) {
+        let Some(old) = self.deposed else {
+            return;
+        };
+        let new = (0..world.nodes.len()).find(|at| world.nodes[*at].id != old && leads(world, *at));
+        let Some(new) = new else {
+            return;
+        };
+        self.deposed = None;
+        let new_id = world.nodes[new].id;
+        world
+            .trace
+            .note(|| format!("fault: node {new_id} is cut off in its turn"));
+        world.net.heal();
+        for at in 0..world.nodes.len() {
+            let id = world.nodes[at].id;
+            if at == new {
+                continue;
+            }
+            world.net.cut(new_id, id);
+            world.net.cut(id, new_id);
+            if id != old && world.nodes[at].up() {
+                world.coverage.cuts += 1;
+                world.nodes[at].crash(true);
+                if !world.nodes[at].gone {
+                    world.nodes[at].back_at = Some(Instant::now() + Duration::from_millis(50));
+                }
+            }
+        }
+        self.heal_in(1500..3000);
     }
 
     /// A bit of a log flips while its node is down. The node must notice, and is replaced under a new id.
