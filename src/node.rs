@@ -137,7 +137,7 @@ pub async fn run_on(
 
     // Raft, and the port where peers and operators meet this node.
     let max = Duration::from_millis(config.election_timeout_max_ms);
-    let peers = Peers::new(ground.dial(&config)?);
+    let peers = Peers::new(ground.dial(&config)?)?;
     if witness && log.last().is_none() && log.purged().is_none() && log.vote().is_none() {
         let data = config.members.iter().filter(|m| m.data);
         let data: Vec<_> = data.map(|m| (m.id, m.peer_addr.clone())).collect();

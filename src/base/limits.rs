@@ -31,6 +31,9 @@ pub const EXPIRE_PER_TICK_MAX: usize = 200;
 pub const SUBSCRIBER_BACKLOG_MAX: usize = 32 * 1024 * 1024;
 /// Reply bytes held for one connection above which no further request of it is read.
 pub const REPLY_BACKLOG_MAX: usize = 1024 * 1024;
+/// Bytes of one command's reply, and of EXEC's: MGET can name one key a million times. Beyond: an error, and nothing
+/// was changed.
+pub const REPLY_LEN_MAX: usize = BULK_LEN_MAX + 64 * 1024 * 1024;
 /// Reply bytes of HRANDFIELD, SRANDMEMBER or ZRANDMEMBER with a negative count, which may ask for more than
 /// there is. Beyond: "ERR value is out of range".
 pub const RANDOM_REPLY_LEN_MAX: usize = 256 * 1024 * 1024;
@@ -118,6 +121,8 @@ pub const PEER_MESSAGE_LEN_MAX: usize = ENTRY_LEN_MAX + 8 * 1024 * 1024;
 pub const APPEND_INFLIGHT_BYTES: usize = 64 * 1024 * 1024;
 /// Appends that a follower has not yet acknowledged, for each follower. Beyond: sending waits.
 pub const APPEND_INFLIGHT: usize = 256;
+/// Bytes a second of a snapshot that is sent to another node: what the disk and the cores have left is for clients.
+pub const SNAPSHOT_RATE_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes of a snapshot's file that are sent as one message.
 pub const SNAPSHOT_CHUNK_LEN: usize = 256 * 1024;
 /// Messages of a snapshot that wait between disk and network, on either side.
@@ -184,10 +189,23 @@ pub const ACL_LOG_OBJECT_LEN_MAX: usize = 1024;
 pub const TRACKING_FORGET_PER_COMMAND_MAX: usize = 1000;
 /// Bytes of all prefixes that one client broadcasts by. Beyond: CLIENT TRACKING is refused.
 pub const TRACKING_PREFIXES_LEN_MAX: usize = 64 * 1024;
+/// The stack of a thread that serves clients, bytes, taken as it is used: JSON and replies of scripts nest to
+/// `SCRIPT_REPLY_DEPTH_MAX`.
+pub const THREAD_STACK_LEN: usize = 16 * 1024 * 1024;
 /// Memory of the machine that runs scripts, bytes. Beyond: the script ends with "not enough memory".
 pub const SCRIPT_MEMORY_MAX: usize = 256 * 1024 * 1024;
+/// The longest string that a function of Lua's libraries makes in one call, bytes. Beyond: "not enough memory".
+pub const SCRIPT_STRING_MAX: usize = 64 * 1024 * 1024;
+/// The longest text that is compiled as a script or library, bytes. Beyond: "not enough memory".
+pub const SCRIPT_CODE_MAX: usize = 16 * 1024 * 1024;
+/// How many repetitions and parts of a Lua pattern may be open within each other. Beyond: "pattern too complex".
+pub const SCRIPT_PATTERN_DEPTH_MAX: usize = 500;
+/// Bytes of all arguments of a command that a script calls. Beyond: "not enough memory".
+pub const SCRIPT_REQUEST_MAX: usize = 128 * 1024 * 1024;
 /// What the machine keeps between scripts without collecting its garbage at once, bytes.
 pub const SCRIPT_MEMORY_KEPT: usize = 32 * 1024 * 1024;
+/// Bytes of a script's reply, which tables that stand in each other many times can multiply. Beyond: "not enough memory".
+pub const SCRIPT_REPLY_LEN_MAX: usize = 256 * 1024 * 1024;
 /// How deep the tables of a script's reply may nest. Beyond: "ERR reached lua stack limit" in their place.
 pub const SCRIPT_REPLY_DEPTH_MAX: usize = 1000;
 /// How long a script may run before it is begun anew on a thread of its own, where it holds up nobody's connection.

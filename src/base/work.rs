@@ -13,7 +13,8 @@ use tokio::task::JoinError;
 /// takes on the simulated disk.
 pub type Pace = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-fn one_thread() -> bool {
+/// Whether the runtime that this is called in has one thread for everything.
+pub fn one_thread() -> bool {
     Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread
 }
 

@@ -153,6 +153,7 @@ fn print(output: Output, text: impl FnOnce() -> String, json: impl FnOnce() -> s
 fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
+        .thread_stack_size(crate::base::limits::THREAD_STACK_LEN)
         .enable_all()
         .build()?)
 }

@@ -4,7 +4,8 @@
 //! `raft::Group` and the types re-exported below.
 
 pub mod admin;
-pub mod codec;
+pub mod bulk;
+mod codec;
 pub mod group;
 pub mod handover;
 pub mod lease;

@@ -289,7 +289,11 @@ impl RaftNetworkV2<Config> for Client {
             false => Ok(snapshot_stream::Sender::marker(dir, header)),
         };
         // It ends when `parts` is dropped, which is when this future is.
-        let reading = tokio::spawn(snapshot_stream::send(begin, out));
+        let reading = self
+            .shared
+            .peers
+            .bulk()
+            .spawn(snapshot_stream::send(begin, out));
         let parts = tokio_stream::wrappers::ReceiverStream::new(parts);
         // No time limit: a transfer takes as long as it takes, and a dead connection is noticed by
         // HTTP/2's pings.

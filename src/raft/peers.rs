@@ -5,6 +5,7 @@
 //! snapshot. A connection whose peer is silent is given up within seconds, so that a healed network
 //! is used at once and not when TCP next retransmits.
 
+use super::bulk::Bulk;
 use super::link::{Carries, Dial, Stream};
 use super::listener::{CONNECTION_WINDOW, HTTP2_FRAME, STREAM_WINDOW};
 use super::types::NodeId;
@@ -16,6 +17,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tonic::transport::{Channel, Endpoint};
 
 /// What a connection is for.
@@ -33,15 +35,25 @@ pub enum Lane {
 pub struct Peers {
     dial: Arc<dyn Dial>,
     channels: Mutex<HashMap<(NodeId, Lane), (String, Channel)>>,
+    bulk: Bulk,
 }
 
 impl Peers {
     /// Connections that `dial` makes.
-    pub fn new(dial: Arc<dyn Dial>) -> Arc<Self> {
-        Arc::new(Self {
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn new(dial: Arc<dyn Dial>) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
             dial,
             channels: Mutex::default(),
-        })
+            bulk: Bulk::start()?,
+        }))
+    }
+
+    /// Where snapshots are read and sent.
+    pub fn bulk(&self) -> &Handle {
+        self.bulk.handle()
     }
 
     /// A client of the `Peer` service of `target` at `addr` (host:port). Does not connect. Must be
@@ -94,6 +106,8 @@ impl Peers {
                 }
             }
         });
+        // The tasks of a connection are spawned where it is made.
+        let _within = (lane == Lane::Snapshot).then(|| self.bulk().enter());
         // The connector knows where to connect; the name serves as :authority alone.
         Endpoint::from_static("http://peer.pontoon")
             .initial_stream_window_size(STREAM_WINDOW)

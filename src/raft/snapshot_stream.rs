@@ -15,6 +15,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -308,6 +309,7 @@ pub async fn send(
     out: mpsc::Sender<SnapshotChunk>,
 ) -> Result<(), Error> {
     let gone = |_| Error::Ended;
+    let (began, mut sent) = (Instant::now(), 0u64);
     let mut sender = work::blocking(begin).await.map_err(gone)??;
     loop {
         let read = work::blocking(move || sender.read().map(|part| (part, sender)));
@@ -315,7 +317,13 @@ pub async fn send(
         let Some(part) = part else {
             return Ok(());
         };
+        if let Some(Part::Data(data)) = &part.part {
+            sent += data.len() as u64;
+        }
         out.send(part).await.map_err(|_| Error::Ended)?;
+        // Bounded in its rate, so that entries and clients have the disk and the network too.
+        let due = Duration::from_secs_f64(sent as f64 / limits::SNAPSHOT_RATE_MAX as f64);
+        tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
         sender = back;
     }
 }

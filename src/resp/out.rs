@@ -6,6 +6,7 @@
 
 use bytes::{BufMut, BytesMut};
 
+use crate::base::limits::REPLY_LEN_MAX;
 use crate::base::number::{self, LongDouble};
 
 /// The protocol version of a connection; HELLO changes it.
@@ -31,6 +32,7 @@ pub struct Out {
     buffer: BytesMut,
     proto: Proto,
     errors: u64,
+    overflown: bool,
 }
 
 /// The bytes kept free for the header of a deferred aggregate: `*N\r\n` with one digit, which most have.
@@ -43,6 +45,7 @@ impl Out {
             buffer: BytesMut::new(),
             proto,
             errors: 0,
+            overflown: false,
         }
     }
 
@@ -52,6 +55,7 @@ impl Out {
             buffer: BytesMut::with_capacity(capacity),
             proto,
             errors: 0,
+            overflown: false,
         }
     }
 
@@ -147,8 +151,17 @@ impl Out {
         self.header(b':', i64::try_from(value).unwrap_or(i64::MAX));
     }
 
+    /// Whether since the last call something was left out, because there was too much: the reply is to be replaced.
+    pub fn take_overflown(&mut self) -> bool {
+        std::mem::take(&mut self.overflown)
+    }
+
     /// A bulk string.
     pub fn bulk(&mut self, value: &[u8]) {
+        if self.buffer.len() + value.len() > REPLY_LEN_MAX {
+            self.overflown = true;
+            return;
+        }
         self.buffer.reserve(value.len() + 24);
         self.header(b'$', value.len() as i64);
         self.buffer.put_slice(value);
@@ -258,6 +271,10 @@ impl Out {
         match self.proto {
             Proto::Resp2 => self.bulk(text),
             Proto::Resp3 => {
+                if self.buffer.len() + text.len() > REPLY_LEN_MAX {
+                    self.overflown = true;
+                    return;
+                }
                 self.buffer.reserve(text.len() + 32);
                 self.header(b'=', text.len() as i64 + 4);
                 self.buffer.put_slice(&format);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use mlua::{Function, Lua, MultiValue, Table, Value};
 use parking_lot::Mutex;
 
+use crate::base::limits::SCRIPT_REQUEST_MAX;
 use crate::base::number::format_double;
 use crate::resp::parse_value;
 
@@ -13,6 +14,7 @@ use super::Registered;
 use super::convert::{error_text, text, to_lua};
 use super::error::{self, err_table};
 use super::vm::sha1_hex;
+use super::watch::{LOOK_NOW, spend};
 
 /// What passes between redis.call and the host.
 #[derive(Default)]
@@ -42,6 +44,8 @@ pub type Shared = Arc<Mutex<Exchange>>;
 /// The Redis version that scripts are told.
 const VERSION: &str = "7.2.6";
 const VERSION_NUMBER: i64 = 0x0007_0206;
+/// Bytes of a line that a script logs, as in Redis.
+const LOG_LINE_MAX: usize = 1024;
 /// redis.set_repl's flags.
 const REPL: [(&str, i64); 5] = [
     ("REPL_NONE", 0),
@@ -108,6 +112,7 @@ pub fn library(lua: &Lua, shared: &Shared) -> mlua::Result<Table> {
             if args.len() != 1 {
                 return Err(error::table("wrong number of arguments"));
             }
+            spend(lua, LOOK_NOW)?;
             let text = lua.coerce_string(args[0].clone())?;
             Ok(sha1_hex(
                 &text.map_or_else(Vec::new, |t| t.as_bytes().to_vec()),
@@ -148,8 +153,8 @@ pub fn library(lua: &Lua, shared: &Shared) -> mlua::Result<Table> {
     redis.raw_set("debug", lua.create_function(|_, _: MultiValue| Ok(()))?)?;
     redis.raw_set("acl_check_cmd", {
         let shared = shared.clone();
-        lua.create_function(move |lua, args: MultiValue| {
-            let args = arguments(lua, &args).map_err(error::table)?;
+        lua.create_function(move |_, args: MultiValue| {
+            let args = arguments(&args).map_err(error::table)?;
             serve(&shared, Request::May(args))?;
             let may = shared.lock().may;
             may.ok_or_else(|| error::table("Invalid command passed to redis.acl_check_cmd()"))
@@ -171,7 +176,7 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 fn call(lua: &Lua, shared: &Shared, args: MultiValue, raises: bool) -> mlua::Result<Value> {
-    let args = match arguments(lua, &args) {
+    let args = match arguments(&args) {
         Ok(args) => args,
         Err(text) if raises => return Err(error::table(text)),
         Err(text) => {
@@ -212,10 +217,14 @@ fn serve(shared: &Shared, request: Request) -> mlua::Result<()> {
 }
 
 /// A command's arguments as bytes: numbers without loss, integers plainly.
-fn arguments(lua: &Lua, args: &MultiValue) -> Result<Vec<Vec<u8>>, &'static str> {
-    let _ = lua;
+fn arguments(args: &MultiValue) -> Result<Vec<Vec<u8>>, &'static str> {
     if args.is_empty() {
         return Err("Please specify at least one argument for this redis lib call");
+    }
+    // One string may stand for all of them.
+    let length = |arg: &Value| arg.as_string().map_or(0, |text| text.as_bytes().len());
+    if args.iter().map(length).sum::<usize>() > SCRIPT_REQUEST_MAX {
+        return Err("not enough memory");
     }
     args.iter()
         .map(|arg| match arg {
@@ -247,6 +256,8 @@ fn log(lua: &Lua, args: MultiValue) -> mlua::Result<()> {
             message.push_str(&text.to_string_lossy());
         }
     }
+    let end = message.floor_char_boundary(LOG_LINE_MAX);
+    message.truncate(end);
     match level as u8 {
         0 | 1 => tracing::debug!(target: "pontoon::script", "{message}"),
         2 => tracing::info!(target: "pontoon::script", "{message}"),

@@ -2,10 +2,11 @@
 
 use mlua::{Lua, Table, Value};
 
-use crate::base::limits::SCRIPT_REPLY_DEPTH_MAX;
+use crate::base::limits::{SCRIPT_REPLY_DEPTH_MAX, SCRIPT_REPLY_LEN_MAX};
 use crate::resp::{Out, Value as Reply};
 
 use super::error::err_table;
+use super::watch::spend;
 
 /// The Lua value of a reply.
 pub fn to_lua(lua: &Lua, reply: &Reply, resp3: bool) -> mlua::Result<Value> {
@@ -70,11 +71,16 @@ pub fn error_text(text: &str) -> Vec<u8> {
 ///
 /// # Errors
 /// Lua's, from reading a table.
-pub fn to_reply(value: &Value, resp3: bool, out: &mut Out) -> mlua::Result<()> {
-    write(value, resp3, out, 0)
+pub fn to_reply(lua: &Lua, value: &Value, resp3: bool, out: &mut Out) -> mlua::Result<()> {
+    write(lua, value, resp3, out, 0)
 }
 
-fn write(value: &Value, resp3: bool, out: &mut Out, depth: usize) -> mlua::Result<()> {
+fn write(lua: &Lua, value: &Value, resp3: bool, out: &mut Out, depth: usize) -> mlua::Result<()> {
+    // A table may stand at many places in itself.
+    spend(lua, 1)?;
+    if out.len() > SCRIPT_REPLY_LEN_MAX {
+        return Err(mlua::Error::MemoryError("not enough memory".into()));
+    }
     if depth > SCRIPT_REPLY_DEPTH_MAX {
         out.error("ERR reached lua stack limit");
         return Ok(());
@@ -85,7 +91,7 @@ fn write(value: &Value, resp3: bool, out: &mut Out, depth: usize) -> mlua::Resul
         Value::Boolean(true) => out.int(1),
         Value::Integer(n) => out.int(*n),
         Value::Number(n) => out.int(truncated(*n)),
-        Value::Table(table) => write_table(table, resp3, out, depth)?,
+        Value::Table(table) => write_table(lua, table, resp3, out, depth)?,
         _ => out.null(),
     }
     Ok(())
@@ -100,7 +106,13 @@ fn truncated(n: f64) -> i64 {
     }
 }
 
-fn write_table(table: &Table, resp3: bool, out: &mut Out, depth: usize) -> mlua::Result<()> {
+fn write_table(
+    lua: &Lua,
+    table: &Table,
+    resp3: bool,
+    out: &mut Out,
+    depth: usize,
+) -> mlua::Result<()> {
     if let Some(err) = text(&table.raw_get("err")?) {
         out.error_bytes(&err);
         return Ok(());
@@ -139,8 +151,8 @@ fn write_table(table: &Table, resp3: bool, out: &mut Out, depth: usize) -> mlua:
         let (begun, mut pairs) = (out.deferred(), 0);
         for pair in map.pairs::<Value, Value>() {
             let (key, value) = pair?;
-            write(&key, resp3, out, depth + 1)?;
-            write(&value, resp3, out, depth + 1)?;
+            write(lua, &key, resp3, out, depth + 1)?;
+            write(lua, &value, resp3, out, depth + 1)?;
             pairs += 1;
         }
         out.end_map(begun, pairs);
@@ -149,7 +161,7 @@ fn write_table(table: &Table, resp3: bool, out: &mut Out, depth: usize) -> mlua:
     if let Value::Table(set) = table.raw_get("set")? {
         let (begun, mut members) = (out.deferred(), 0);
         for pair in set.pairs::<Value, Value>() {
-            write(&pair?.0, resp3, out, depth + 1)?;
+            write(lua, &pair?.0, resp3, out, depth + 1)?;
             members += 1;
         }
         out.end_set(begun, members);
@@ -161,7 +173,7 @@ fn write_table(table: &Table, resp3: bool, out: &mut Out, depth: usize) -> mlua:
         if item.is_nil() {
             break;
         }
-        write(&item, resp3, out, depth + 1)?;
+        write(lua, &item, resp3, out, depth + 1)?;
         length += 1;
     }
     out.end_array(begun, length);

@@ -4,6 +4,8 @@ use std::fmt;
 
 use mlua::{Lua, Value};
 
+use super::vm::SANDBOX;
+
 /// What a script is to see of a failure.
 #[derive(Debug, Clone)]
 pub enum Raised {
@@ -26,14 +28,17 @@ impl std::error::Error for Raised {}
 
 /// A failure with a text, raised at the line of the script that called the function which is running.
 pub fn text(lua: &Lua, text: impl Into<String>) -> mlua::Error {
-    let place = lua
-        .inspect_stack(1, |frame| {
+    // What stands between in the sandbox is no place of the script's.
+    let place = (1..4).find_map(|level| {
+        lua.inspect_stack(level, |frame| {
             let line = frame.current_line()?;
             let source = frame.source();
-            Some(format!("{}:{line}: ", source.short_src.as_deref()?))
+            let own = source.source.as_deref() != Some(SANDBOX);
+            own.then(|| Some(format!("{}:{line}: ", source.short_src.as_deref()?)))?
         })
         .flatten()
-        .unwrap_or_default();
+    });
+    let place = place.unwrap_or_default();
     mlua::Error::external(Raised::Text(place + &text.into()))
 }
 

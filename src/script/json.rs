@@ -5,9 +5,8 @@ use std::sync::Arc;
 use mlua::{Lua, MultiValue, Table, Value};
 use parking_lot::Mutex;
 
-use crate::base::limits::BULK_LEN_MAX;
-
 use super::error;
+use super::watch::{may_hold, spend};
 
 /// The settings that a script can change; they stay for scripts that follow, as in Redis.
 #[derive(Clone, Copy)]
@@ -259,12 +258,8 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn value(&mut self, value: &Value, depth: i64) -> mlua::Result<()> {
-        if self.out.len() > BULK_LEN_MAX {
-            return Err(error::text(
-                self.lua,
-                "Cannot serialise: the text is too long",
-            ));
-        }
+        may_hold(self.out.len())?;
+        spend(self.lua, 1)?;
         match value {
             Value::Nil => self.out.extend_from_slice(b"null"),
             null if null.is_null() => self.out.extend_from_slice(b"null"),
@@ -272,7 +267,10 @@ impl Writer<'_> {
             Value::Boolean(false) => self.out.extend_from_slice(b"false"),
             Value::Integer(n) => self.number(*n as f64)?,
             Value::Number(n) => self.number(*n)?,
-            Value::String(text) => self.string(&text.as_bytes()),
+            Value::String(text) => {
+                spend(self.lua, text.as_bytes().len())?;
+                self.string(&text.as_bytes());
+            }
             Value::Table(table) => self.table(table, depth + 1)?,
             other => return Err(self.cannot(other.type_name(), "type not supported")),
         }
@@ -330,6 +328,7 @@ impl Writer<'_> {
         let (mut max, mut items) = (0i64, 0i64);
         for pair in table.pairs::<Value, Value>() {
             let (key, _) = pair?;
+            spend(self.lua, 1)?;
             match key {
                 Value::Integer(n) if n >= 1 => {
                     max = max.max(n);
@@ -459,6 +458,7 @@ impl Reader<'_> {
     }
 
     fn value(&mut self) -> mlua::Result<Value> {
+        spend(self.lua, 1)?;
         self.space();
         match self.bytes.get(self.at) {
             Some(b'{') => self.object(),
@@ -588,7 +588,10 @@ impl Reader<'_> {
             };
             self.at += 1;
             match byte {
-                b'"' => return Ok(text),
+                b'"' => {
+                    spend(self.lua, text.len())?;
+                    return Ok(text);
+                }
                 b'\\' => self.escape(&mut text)?,
                 0..32 => {
                     self.at -= 1;

@@ -12,10 +12,14 @@ mod json;
 mod library;
 mod marks;
 mod msgpack;
+mod patterns;
+mod strings;
 mod structs;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod vm;
+mod watch;
 
 pub use library::{BAD_NAME, Registered, is_name};
 pub use marks::Marks;

@@ -3,6 +3,8 @@
 use mlua::{Lua, MultiValue, Table, Value};
 
 use super::error;
+use super::strings::string;
+use super::watch::{RESULTS_MAX, may_hold, spend};
 
 /// Tables nested deeper are packed as nil.
 const NESTING_MAX: usize = 16;
@@ -23,7 +25,7 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
             }
             let mut out = Vec::new();
             for value in &args {
-                pack(value, &mut out, 0)?;
+                pack(lua, value, &mut out, 0)?;
             }
             lua.create_string(out)
         })?,
@@ -40,6 +42,7 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
             };
             while reader.at < bytes.len() {
                 values.push_back(reader.value(0)?);
+                room(lua, &values)?;
             }
             Ok(values)
         })?,
@@ -80,6 +83,7 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
                 let mut values = MultiValue::new();
                 while reader.at < bytes.len() && (limit == 0 || (values.len() as i64) < limit) {
                     values.push_back(reader.value(0)?);
+                    room(lua, &values)?;
                 }
                 let next = if reader.at == bytes.len() {
                     -1
@@ -99,18 +103,16 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
 }
 
 fn bytes(lua: &Lua, args: &MultiValue, name: &str) -> mlua::Result<Vec<u8>> {
-    let value = args.front().cloned().unwrap_or(Value::Nil);
-    let got = if args.is_empty() {
-        "no value"
-    } else {
-        value.type_name()
-    };
-    match lua.coerce_string(value)? {
-        Some(text) => Ok(text.as_bytes().to_vec()),
-        None => Err(error::text(
+    Ok(string(lua, args, 0, name)?.as_bytes().to_vec())
+}
+
+fn room(lua: &Lua, values: &MultiValue) -> mlua::Result<()> {
+    match values.len() > RESULTS_MAX {
+        true => Err(error::text(
             lua,
-            format!("bad argument #1 to '{name}' (string expected, got {got})"),
+            "stack overflow (too many return values at once; use unpack_one or unpack_limit instead.)",
         )),
+        false => Ok(()),
     }
 }
 
@@ -161,7 +163,10 @@ fn pack_int(n: i64, out: &mut Vec<u8>) {
     }
 }
 
-fn pack(value: &Value, out: &mut Vec<u8>, level: usize) -> mlua::Result<()> {
+fn pack(lua: &Lua, value: &Value, out: &mut Vec<u8>, level: usize) -> mlua::Result<()> {
+    // A table may stand at many places in itself.
+    may_hold(out.len())?;
+    spend(lua, 1)?;
     match value {
         Value::Boolean(b) => out.push(if *b { 0xc3 } else { 0xc2 }),
         Value::Integer(n) => pack_int(*n, out),
@@ -176,17 +181,18 @@ fn pack(value: &Value, out: &mut Vec<u8>, level: usize) -> mlua::Result<()> {
         }
         Value::String(text) => {
             let text = text.as_bytes();
+            spend(lua, text.len())?;
             header(out, text.len(), (0xa0, 31), Some(0xd9), 0xda);
             out.extend_from_slice(&text);
         }
         Value::Table(_) if level == NESTING_MAX => out.push(0xc0),
-        Value::Table(table) => pack_table(table, out, level)?,
+        Value::Table(table) => pack_table(lua, table, out, level)?,
         _ => out.push(0xc0),
     }
     Ok(())
 }
 
-fn pack_table(table: &Table, out: &mut Vec<u8>, level: usize) -> mlua::Result<()> {
+fn pack_table(lua: &Lua, table: &Table, out: &mut Vec<u8>, level: usize) -> mlua::Result<()> {
     // An array has the keys 1 to its count, and no other.
     let (mut count, mut max, mut other) = (0usize, 0i64, false);
     for pair in table.pairs::<Value, Value>() {
@@ -195,11 +201,12 @@ fn pack_table(table: &Table, out: &mut Vec<u8>, level: usize) -> mlua::Result<()
             _ => other = true,
         }
         count += 1;
+        spend(lua, 1)?;
     }
     if !other && max == count as i64 && count > 0 {
         header(out, count, (0x90, 15), None, 0xdc);
         for i in 1..=count {
-            pack(&table.raw_get(i)?, out, level + 1)?;
+            pack(lua, &table.raw_get(i)?, out, level + 1)?;
         }
         return Ok(());
     }
@@ -210,8 +217,8 @@ fn pack_table(table: &Table, out: &mut Vec<u8>, level: usize) -> mlua::Result<()
     header(out, count, (0x80, 15), None, 0xde);
     for pair in table.pairs::<Value, Value>() {
         let (key, value) = pair?;
-        pack(&key, out, level + 1)?;
-        pack(&value, out, level + 1)?;
+        pack(lua, &key, out, level + 1)?;
+        pack(lua, &value, out, level + 1)?;
     }
     Ok(())
 }

@@ -4,19 +4,19 @@
 -- Scripts, functions and the code that registers functions each have globals of their own; libraries are shared.
 local native, libraries, redis, load_redis = ...
 
-local error, getfenv, getmetatable, loadstring, next, pcall, rawget, rawset, select, setfenv, setmetatable, tostring,
-    type, unpack, xpcall, collectgarbage =
-    error, getfenv, getmetatable, loadstring, next, pcall, rawget, rawset, select, setfenv, setmetatable, tostring,
-    type, unpack, xpcall, collectgarbage
-local concat, insert, remove, sort, foreach, foreachi, maxn = table.concat, table.insert, table.remove, table.sort,
-    table.foreach, table.foreachi, table.maxn
+local error, getfenv, getmetatable, loadstring, next, pcall, rawget, rawset, select, setfenv, setmetatable, tonumber,
+    tostring, type, unpack, xpcall, collectgarbage =
+    error, getfenv, getmetatable, loadstring, next, pcall, rawget, rawset, select, setfenv, setmetatable, tonumber,
+    tostring, type, unpack, xpcall, collectgarbage
+local sort, foreach, maxn, concat = table.sort, table.foreach, table.maxn, table.concat
 local resume, byte = coroutine.resume, string.byte
+local look, sort_plain, is_native = native.look, native.sort_plain, native.is_native
 
 local READONLY = "Attempt to modify a readonly table"
 local real = setmetatable({}, { __mode = "k" })
 local env, function_env = {}, {}
 local shared = {
-    assert = assert, tonumber = tonumber, tostring = tostring, type = type, select = select, unpack = unpack,
+    assert = assert, tonumber = tonumber, tostring = tostring, type = type, select = select,
     rawequal = rawequal, ipairs = ipairs, error = error, gcinfo = gcinfo, _VERSION = _VERSION,
 }
 local kept = { string = string, math = math, table = table, coroutine = coroutine }
@@ -88,6 +88,26 @@ function shared.getmetatable(t)
     return getmetatable(t)
 end
 
+-- What lies between the bounds is counted here: in C, between -2^31 and 2^31 - 1 the count overflows.
+function shared.unpack(t, first, last)
+    local kind = type(t)
+    if kind ~= "table" then
+        error("bad argument #1 to 'unpack' (table expected, got " .. (t == nil and "no value" or kind) .. ")", 2)
+    end
+    local i, e = first == nil and 1 or tonumber(first), last == nil and #t or tonumber(last)
+    if not i or not e then
+        local at, got = i and 3 or 2, type(i and last or first)
+        error("bad argument #" .. at .. " to 'unpack' (number expected, got " .. got .. ")", 2)
+    end
+    if i > e then
+        return
+    end
+    if e - i >= 8000 or e ~= e or i ~= i then
+        error("too many results to unpack", 2)
+    end
+    return unpack(t, i, e)
+end
+
 function shared.setmetatable(t, m)
     if real[t] then
         error(READONLY, 2)
@@ -152,6 +172,10 @@ local function of(env)
         if byte(text, 1) == 27 then
             return nil, "attempt to load a binary chunk"
         end
+        if #text > native.code_max then
+            return nil, "not enough memory"
+        end
+        look()
         local f, e = loadstring(text, name)
         if f then
             setfenv(f, env)
@@ -198,6 +222,7 @@ local function of(env)
 end
 
 function shared.collectgarbage(what, ...)
+    look()
     if what == nil or what == "collect" or what == "count" or what == "step" then
         return collectgarbage(what, ...)
     end
@@ -206,11 +231,45 @@ end
 
 -- Functions of the table library that write past metatables.
 local function writes(f)
-    return function(t, ...)
-        if real[t] then
+    return function(...)
+        if real[(...)] then
             error(READONLY, 2)
         end
-        return f(t, ...)
+        return f(...)
+    end
+end
+local function expect(at, name, wanted, value)
+    if type(value) ~= wanted then
+        local got = value == nil and "no value" or type(value)
+        error("bad argument #" .. at .. " to '" .. name .. "' (" .. wanted .. " expected, got " .. got .. ")", 3)
+    end
+end
+local function settle_sort(ok, e)
+    if ok then
+        return
+    end
+    e = plain(e)
+    if type(e) == "string" then
+        e = native.gsub(e, "^sandbox:%d+: ", "")
+    end
+    error(e, 0)
+end
+local function sorted(t, order)
+    if real[t] then
+        error(READONLY, 2)
+    end
+    expect(1, "sort", "table", t)
+    if order ~= nil then
+        expect(2, "sort", "function", order)
+        -- Between two functions of C nothing would look at the script's time until all is sorted.
+        return settle_sort(pcall(sort, t, is_native(order) and function(a, b)
+            return order(a, b)
+        end or order))
+    end
+    if not sort_plain(t) then
+        return settle_sort(pcall(sort, t, function(a, b)
+            return a < b
+        end))
     end
 end
 local function copy(t)
@@ -221,13 +280,22 @@ local function copy(t)
     return c
 end
 local tables, coroutines, maths, strings = copy(kept.table), copy(kept.coroutine), copy(kept.math), copy(kept.string)
-tables.insert, tables.remove, tables.sort = writes(insert), writes(remove), writes(sort)
+tables.insert, tables.remove, tables.sort, tables.concat = writes(native.insert), writes(native.remove), sorted,
+    native.concat
+tables.maxn = function(t)
+    look()
+    return maxn(t)
+end
 tables.foreach = function(t, f)
     return foreach(real[t] and copy(real[t]) or t, f)
 end
 tables.setn = nil
 coroutines.resume = function(...)
     return settle_resume(resume(...))
+end
+strings.gfind = native.gmatch
+for _, name in next, { "rep", "find", "match", "gmatch", "gsub", "lower", "upper", "reverse" } do
+    strings[name] = native[name]
 end
 maths.random, maths.randomseed = native.random, native.randomseed
 

@@ -3,10 +3,14 @@
 use mlua::{Lua, MultiValue, Table, Value};
 
 use super::error;
+use super::strings::{self, number};
+use super::watch::{RESULTS_MAX, may_hold, spend};
 
 /// The largest integer of `i` and `I`, bytes.
 const INT_SIZE_MAX: usize = 32;
 const ALIGN_MAX: usize = 16;
+/// Options of a format between two looks at whether the script is to end.
+const LOOK_AFTER: usize = 4096;
 
 /// A format that is being read.
 struct Format<'a> {
@@ -58,6 +62,9 @@ impl<'a> Format<'a> {
     fn next(&mut self, offset: usize) -> mlua::Result<Option<Item>> {
         while let Some(&kind) = self.text.get(self.at) {
             self.at += 1;
+            if self.at.is_multiple_of(LOOK_AFTER) {
+                spend(self.lua, LOOK_AFTER)?;
+            }
             let size = match kind {
                 b'b' | b'B' | b'x' => 1,
                 b'h' | b'H' => 2,
@@ -142,40 +149,7 @@ impl<'a> Format<'a> {
 }
 
 fn string(lua: &Lua, args: &MultiValue, at: usize, name: &str) -> mlua::Result<Vec<u8>> {
-    let value = args.get(at).cloned().unwrap_or(Value::Nil);
-    let got = if at < args.len() {
-        value.type_name()
-    } else {
-        "no value"
-    };
-    match lua.coerce_string(value)? {
-        Some(text) => Ok(text.as_bytes().to_vec()),
-        None => Err(error::text(
-            lua,
-            format!(
-                "bad argument #{} to '{name}' (string expected, got {got})",
-                at + 1
-            ),
-        )),
-    }
-}
-
-fn double(lua: &Lua, args: &MultiValue, at: usize, name: &str) -> mlua::Result<f64> {
-    let value = args.get(at).cloned().unwrap_or(Value::Nil);
-    let got = if at < args.len() {
-        value.type_name()
-    } else {
-        "no value"
-    };
-    lua.coerce_number(value)?.ok_or_else(|| {
-        error::text(
-            lua,
-            format!(
-                "bad argument #{} to '{name}' (number expected, got {got})",
-                at + 1
-            ),
-        )
-    })
+    Ok(strings::string(lua, args, at, name)?.as_bytes().to_vec())
 }
 
 fn pack(lua: &Lua, args: MultiValue) -> mlua::Result<mlua::LuaString> {
@@ -190,11 +164,11 @@ fn pack(lua: &Lua, args: MultiValue) -> mlua::Result<mlua::LuaString> {
         }
         match item.kind {
             b'f' => {
-                let bytes = (double(lua, &args, arg, "pack")? as f32).to_be_bytes();
+                let bytes = (number(lua, &args, arg, "pack")? as f32).to_be_bytes();
                 out.extend(ordered(bytes, format.little));
             }
             b'd' | b'n' => {
-                let bytes = double(lua, &args, arg, "pack")?.to_be_bytes();
+                let bytes = number(lua, &args, arg, "pack")?.to_be_bytes();
                 out.extend(ordered(bytes, format.little));
             }
             b'c' | b's' => {
@@ -210,13 +184,15 @@ fn pack(lua: &Lua, args: MultiValue) -> mlua::Result<mlua::LuaString> {
                         format!("bad argument #{} to 'pack' (string too short)", arg + 1),
                     ));
                 }
+                may_hold(out.len() + size)?;
+                spend(lua, size)?;
                 out.extend_from_slice(&bytes[..size]);
                 if item.kind == b's' {
                     out.push(0);
                 }
             }
             _ => {
-                let n = double(lua, &args, arg, "pack")?;
+                let n = number(lua, &args, arg, "pack")?;
                 let value = if n < 0.0 { n as i64 } else { n as u64 as i64 };
                 format.put(&mut out, value, item.size);
             }
@@ -237,7 +213,7 @@ fn unpack(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
     let text = string(lua, &args, 0, "unpack")?;
     let data = string(lua, &args, 1, "unpack")?;
     let start = if args.len() > 2 {
-        double(lua, &args, 2, "unpack")?
+        number(lua, &args, 2, "unpack")?
     } else {
         1.0
     };
@@ -272,6 +248,7 @@ fn unpack(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
                     }
                     size = length as usize;
                 }
+                spend(lua, size)?;
                 Some(Value::String(lua.create_string(&data[at..at + size])?))
             }
             b's' => {
@@ -279,6 +256,7 @@ fn unpack(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
                     return Err(error::text(lua, "unfinished string in data"));
                 };
                 size = length + 1;
+                spend(lua, size)?;
                 Some(Value::String(lua.create_string(&data[at..at + length])?))
             }
             b'f' => {
@@ -301,6 +279,9 @@ fn unpack(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
             )),
         };
         values.extend(value);
+        if values.len() > RESULTS_MAX {
+            return Err(error::text(lua, "stack overflow (too many results)"));
+        }
         at += size;
     }
     values.push_back(Value::Number((at + 1) as f64));

@@ -208,6 +208,254 @@ fn libraries() {
 }
 
 #[test]
+fn what_one_native_call_may_do_is_bounded() {
+    let vm = Vm::new(Arc::default()).unwrap();
+    for (code, reply) in [
+        (
+            "unpack({},-2147483648,2147483647)",
+            "too many results to unpack",
+        ),
+        ("unpack({},1,2147483647)", "too many results to unpack"),
+        ("unpack({},0/0,1)", "too many results to unpack"),
+        ("unpack({},1,1e300)", "too many results to unpack"),
+        ("unpack({},1,8001)", "too many results to unpack"),
+        (
+            "unpack(1)",
+            "bad argument #1 to 'unpack' (table expected, got number)",
+        ),
+        (
+            "unpack({},'x')",
+            "bad argument #2 to 'unpack' (number expected, got string)",
+        ),
+        ("string.rep('x',2147483647)", "not enough memory"),
+        ("string.rep('xxxxxxxx',1e9)", "not enough memory"),
+        (
+            "string.rep('x')",
+            "bad argument #2 to 'rep' (number expected, got no value)",
+        ),
+        (
+            "struct.pack(string.rep('c0', 100), unpack((function() local t = {} for i = 1, 100 do t[i] = string.rep('x', 1e6) end return t end)()))",
+            "not enough memory",
+        ),
+    ] {
+        let begin = Instant::now();
+        let got = eval(&vm, &format!("return {code}"));
+        // On a slow machine the script may have to end before what it does is too much.
+        let late = reply == "not enough memory" && got == "out of time";
+        assert!(got.contains(reply) || late, "{code}: {got}");
+        assert!(begin.elapsed() < Duration::from_secs(1), "{code}");
+    }
+    // Where they go on for longer than the script may, they end with it.
+    let shared = "local t = {1} for i = 1, 60 do t = {t, t} end return ";
+    for code in [
+        "return #struct.pack(string.rep('x', 5e7))",
+        "return string.find(string.rep('a', 60), string.rep('a?', 60) .. string.rep('a', 60))",
+        "return string.find(string.rep('a', 1e5), '.-.-.-.-b')",
+        "return string.find(string.rep('a', 1e6), string.rep('a', 5e5) .. 'b', 1, true)",
+        "return string.gsub(string.rep('a', 1e6), '.*b', '')",
+        "local t = {} for i = 1, 1e5 do t[i] = 1 end for i = 1, 1e5 do table.insert(t, 1, 1) end",
+        "local s = string.rep('x', 3e7) for i = 1, 1e9 do local _ = s .. i end",
+        "table.insert({}, -2147483648, 1)",
+        "local t = {} for i = 1, 1e5 do t[i] = i % 7 end while true do pcall(table.sort, t, rawequal) end",
+        "local s = string.rep('x', 3e7) for i = 1, 1e9 do s:lower() end",
+        "local t = {} for i = 1, 1e5 do t[i] = {} end for i = 1, 1e9 do collectgarbage() end",
+        &format!("{shared}t"),
+        &format!("{shared}cjson.encode(t)"),
+        "local t = {1} for i = 1, 15 do t = {t,t,t,t,t,t,t,t} end return #cmsgpack.pack(t)",
+    ] {
+        let begin = Instant::now();
+        let got = eval(&vm, code);
+        assert!(
+            got == "out of time" || got.contains("not enough memory"),
+            "{code}: {got}"
+        );
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(3), "{code}: {took:?}");
+    }
+    for (code, error) in [
+        (
+            "string.find(string.rep('a', 1e6), string.rep('a?', 1e6))",
+            "pattern too complex",
+        ),
+        (
+            "string.find(string.rep('a', 1e6), string.rep('(', 1e6))",
+            "too many captures",
+        ),
+        ("cmsgpack.unpack(string.rep('\\1', 1e6))", "stack overflow"),
+        (
+            "struct.unpack(string.rep('b', 1e6), string.rep('b', 1e6))",
+            "stack overflow",
+        ),
+        (
+            "redis.call('x', unpack((function() local t, s = {}, string.rep('x', 1e6) for i = 1, 1000 do t[i] = s end return t end)()))",
+            "not enough memory",
+        ),
+        (
+            "loadstring(string.rep(' ', 17 * 1024 * 1024))()",
+            "attempt to call a nil value",
+        ),
+    ] {
+        let got = eval(&vm, &format!("return {code}"));
+        assert!(got.contains(error), "{code}: {got}");
+    }
+    check(&[
+        ("return {unpack({1,2,3}, 2)}", "*2|:2|:3|"),
+        ("return {unpack({1,2,3}, '2', 2)}", "*1|:2|"),
+        ("return select('#', unpack({}, 1, 8000 - 100))", ":7900|"),
+        ("return {unpack({1,2,3}, 3, 2)}", "*0|"),
+        (
+            "return {('ab'):rep(3), ('ab'):rep(-1), (''):rep(1e300), ('a'):rep('2')}",
+            "*4|$6|ababab|$0||$0||$2|aa|",
+        ),
+    ]);
+}
+
+/// Each was compared with Redis 7.2.6.
+#[test]
+fn strings_and_tables_are_as_in_lua() {
+    check(&[
+        ("return {string.find('hello world', 'o w')}", "*2|:5|:7|"),
+        ("return {string.find('hello', 'l+')}", "*2|:3|:4|"),
+        (
+            "return {string.find('hello', '(l)(l)()')}",
+            "*5|:3|:4|$1|l|$1|l|:5|",
+        ),
+        ("return {string.find('a.b', '.', 2, true)}", "*2|:2|:2|"),
+        ("return {string.find('abc', '', 10)}", "*2|:4|:3|"),
+        ("return {string.find('abc', 'c', -1)}", "*2|:3|:3|"),
+        (
+            "return {string.match('key=value', '^(%w+)=(%w*)$')}",
+            "*2|$3|key|$5|value|",
+        ),
+        (
+            "return string.match('THE (quick) fox', '%((%a+)%)')",
+            "$5|quick|",
+        ),
+        ("return string.match('f(a(b)c)d', '%b()')", "$7|(a(b)c)|"),
+        (
+            "return string.gsub('THE (quick) fox', '%f[%a]%a+', 'x')",
+            "$7|x (x) x|",
+        ),
+        (
+            "return {string.gsub('hello', 'l', {l='L'})}",
+            "*2|$5|heLLo|:2|",
+        ),
+        (
+            "return {string.gsub('hello', '', '-')}",
+            "*2|$11|-h-e-l-l-o-|:6|",
+        ),
+        (
+            "return string.gsub('hello world', '(%w+)', '<%1%%>')",
+            "$17|<hello%> <world%>|",
+        ),
+        ("return string.gsub('abc', '%w', '%0%0', 2)", "$5|aabbc|"),
+        (
+            "return string.gsub('abc', '^a', function(c) return false end)",
+            "$3|abc|",
+        ),
+        (
+            "return string.gsub('x = y', '(%w) = (%w)', '%2 = %1')",
+            "$5|y = x|",
+        ),
+        (
+            "local t = {} for k, v in string.gmatch('a=1, b=2', '(%w+)=(%w+)') do t[#t+1] = k .. v end return t",
+            "*2|$2|a1|$2|b2|",
+        ),
+        (
+            "local t = {} for w in ('one two'):gmatch('%a+') do t[#t+1] = w end return t",
+            "*2|$3|one|$3|two|",
+        ),
+        (
+            "return string.match('2024-01-02', '(%d+)-(%d+)-(%d+)')",
+            "$4|2024|",
+        ),
+        ("return string.match('aXb', '[^%l]')", "$1|X|"),
+        ("return string.match('x]y', '[]]')", "$1|]|"),
+        ("return string.match('a-z', '[a%-z]+')", "$3|a-z|"),
+        ("return string.find('abab', '(ab)%1')", ":1|"),
+        (
+            "return {('aBc'):upper(), ('aBc'):lower(), ('aBc'):reverse()}",
+            "*3|$3|ABC|$3|abc|$3|cBa|",
+        ),
+        ("return table.concat({1, 'a', 2.5}, ', ')", "$9|1, a, 2.5|"),
+        ("return table.concat({1, 2, 3}, '-', 2, 3)", "$3|2-3|"),
+        ("return table.concat({})", "$0||"),
+        ("local t = {3, 1, 2} table.sort(t) return t", "*3|:1|:2|:3|"),
+        (
+            "local t = {'b', 'B', 'a'} table.sort(t) return t",
+            "*3|$1|B|$1|a|$1|b|",
+        ),
+        (
+            "local t = {3, 1, 2} table.sort(t, function(a, b) return a > b end) return t",
+            "*3|:3|:2|:1|",
+        ),
+        (
+            "local t = {1, 2, 3} table.insert(t, 1, 0) table.insert(t, 9) return {table.remove(t, 2), unpack(t)}",
+            "*5|:1|:0|:2|:3|:9|",
+        ),
+        (
+            "local t = {1} table.insert(t, -1, 5) return {t[-1], tostring(t[0]), t[1], t[2]}",
+            "*2|:5|$3|nil|",
+        ),
+        (
+            "return {pcall(table.sort, {1, 'a'})}",
+            "*2|$-1|$37|attempt to compare string with number|",
+        ),
+    ]);
+    let place = " script: sha, on @user_script:1.";
+    for (code, error) in [
+        ("string.find('a', '[a')", "malformed pattern (missing ']')"),
+        ("string.find('a', '%')", "malformed pattern (ends with '%')"),
+        ("string.find('a', '(a')", "unfinished capture"),
+        ("string.match('a', 'a)')", "invalid pattern capture"),
+        ("string.find('a', '%1')", "invalid capture index"),
+        (
+            "string.find('a', '%f')",
+            "missing '[' after '%f' in pattern",
+        ),
+        ("string.find('a', '%b')", "unbalanced pattern"),
+        ("string.gsub('a', 'a', '%2')", "invalid capture index"),
+        (
+            "string.gsub('a', 'a')",
+            "bad argument #3 to 'gsub' (string/function/table expected)",
+        ),
+        (
+            "string.gsub('a', 'a', function() return {} end)",
+            "invalid replacement value (a table)",
+        ),
+        (
+            "string.find()",
+            "bad argument #1 to 'find' (string expected, got no value)",
+        ),
+        (
+            "table.concat({1, {}, 3})",
+            "invalid value (table) at index 2 in table for 'concat'",
+        ),
+        (
+            "table.concat({}, 'x', 1, 2147483647)",
+            "invalid value (nil) at index 1 in table for 'concat'",
+        ),
+        (
+            "table.insert({}, 1, 2, 3)",
+            "wrong number of arguments to 'insert'",
+        ),
+        (
+            "table.remove()",
+            "bad argument #1 to 'remove' (table expected, got no value)",
+        ),
+        (
+            "table.concat(1)",
+            "bad argument #1 to 'concat' (table expected, got number)",
+        ),
+    ] {
+        check(&[(
+            &format!("return {code}"),
+            &format!("ERR user_script:1: {error}{place}"),
+        )]);
+    }
+}
+
+#[test]
 fn a_script_is_ended_whatever_it_catches() {
     let kill = Arc::new(AtomicBool::new(false));
     let vm = Vm::new(kill.clone()).unwrap();

@@ -1,27 +1,36 @@
 //! The virtual machine: made once, then given scripts and libraries to compile and run, one at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use mlua::chunk::ChunkMode;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 use parking_lot::Mutex;
 use sha1::{Digest, Sha1};
 
-use crate::base::limits::{LIBRARY_LOAD_MAX, SCRIPT_MEMORY_KEPT, SCRIPT_MEMORY_MAX};
+use crate::base::limits::{
+    LIBRARY_LOAD_MAX, SCRIPT_CODE_MAX, SCRIPT_MEMORY_KEPT, SCRIPT_MEMORY_MAX,
+};
 use crate::resp::Out;
 
 use super::api::{self, Exchange, Request};
-use super::{Host, Registered, bits, convert, error, json, library, msgpack, structs};
+use super::watch::Watch;
+use super::{
+    Host, Registered, bits, convert, error, json, library, msgpack, strings, structs, tables,
+};
 
 /// The chunk of `sandbox.lua`, whose frames no error names.
-const SANDBOX: &str = "@sandbox";
+pub(super) const SANDBOX: &str = "@sandbox";
 /// The chunks of scripts and of libraries, as error messages have them.
 const SCRIPT_CHUNK: &str = "@user_script";
 const LIBRARY_CHUNK: &str = "@user_function";
 /// Instructions between two looks at whether the script is to be ended.
-const HOOK_INSTRUCTIONS: u32 = 100_000;
+const HOOK_INSTRUCTIONS: u32 = 1000;
+/// As many where one of them can take long: two large strings joined, garbage collected.
+const HOOK_SLOW_INSTRUCTIONS: u32 = 20;
+/// Between two looks: from here on instructions are slow ones.
+const SLOW: Duration = Duration::from_millis(5);
 
 /// A compiled script, or a function of a library.
 #[derive(Clone)]
@@ -50,16 +59,6 @@ pub enum Ended {
     OutOfTime,
 }
 
-/// What ends the script that runs.
-#[derive(Debug, Default)]
-struct Watch {
-    until: Option<Instant>,
-    /// What a script that is out of time is told.
-    late: &'static str,
-    /// It is being ended, with this error.
-    ending: Option<&'static str>,
-}
-
 /// A virtual machine.
 pub struct Vm {
     lua: Lua,
@@ -69,11 +68,9 @@ pub struct Vm {
     run: Function,
     load_library: Function,
     exchange: Arc<Mutex<Exchange>>,
-    watch: Arc<Mutex<Watch>>,
-    kill: Arc<AtomicBool>,
+    watch: Arc<Watch>,
 }
 
-const KILLED: &str = "Script killed by user with SCRIPT KILL...";
 const LATE: &str = "the script ran too long and was ended";
 
 impl Vm {
@@ -90,6 +87,8 @@ impl Vm {
         let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH;
         let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
         lua.set_memory_limit(SCRIPT_MEMORY_MAX)?;
+        let watch = Watch::new(kill);
+        lua.set_app_data(watch.clone());
         let exchange = Arc::<Mutex<Exchange>>::default();
         let native = lua.create_table()?;
         native.raw_set(
@@ -101,6 +100,9 @@ impl Vm {
         )?;
         native.raw_set("where", lua.create_function(|lua, ()| Ok(place(lua)))?)?;
         api::random(&lua, &native)?;
+        strings::add(&lua, &native)?;
+        tables::add(&lua, &native)?;
+        native.raw_set("code_max", SCRIPT_CODE_MAX)?;
         let tables = lua.create_table()?;
         tables.raw_set("bit", bits::library(&lua)?)?;
         tables.raw_set("cjson", json::library(&lua)?)?;
@@ -131,8 +133,7 @@ impl Vm {
             run,
             load_library,
             exchange,
-            watch: Arc::default(),
-            kill,
+            watch,
         };
         vm.arm()?;
         Ok(vm)
@@ -140,23 +141,13 @@ impl Vm {
 
     /// From here on the script that runs is looked at now and then.
     fn arm(&self) -> mlua::Result<()> {
-        let triggers = HookTriggers::new().every_nth_instruction(HOOK_INSTRUCTIONS);
-        look(&self.lua, triggers, self.watch.clone(), self.kill.clone())
-    }
-
-    /// Begins a run that ends at a time; see [`Vm::finish`].
-    fn begin(&self, until: Instant, late: &'static str) {
-        *self.watch.lock() = Watch {
-            until: Some(until),
-            late,
-            ending: None,
-        };
+        look(&self.lua, every(HOOK_INSTRUCTIONS), self.watch.clone())
     }
 
     /// Ends a run; says with which error it was made to end, if it was.
     fn finish(&self) -> mlua::Result<Option<&'static str>> {
-        let ending = std::mem::take(&mut *self.watch.lock()).ending;
-        if ending.is_some() {
+        let (ending, slowed) = self.watch.finish();
+        if ending.is_some() || slowed {
             self.arm()?;
         }
         if self.memory() > SCRIPT_MEMORY_KEPT {
@@ -181,6 +172,9 @@ impl Vm {
     fn compile_in(&self, code: &[u8], chunk: &str, env: &Table) -> Result<Script, String> {
         if code.first() == Some(&0x1b) {
             return Err("attempt to load a binary chunk".into());
+        }
+        if code.len() > SCRIPT_CODE_MAX {
+            return Err("not enough memory".into());
         }
         self.lua
             .load(code)
@@ -210,7 +204,8 @@ impl Vm {
     fn register(&self, main: &Script) -> Result<Vec<Registered>, String> {
         let text = |e: mlua::Error| e.to_string();
         self.exchange.lock().loading = Some(Vec::new());
-        self.begin(Instant::now() + LIBRARY_LOAD_MAX, "FUNCTION LOAD timeout");
+        self.watch
+            .begin(Instant::now() + LIBRARY_LOAD_MAX, "FUNCTION LOAD timeout");
         let result = self.load_library.call::<(bool, Value)>(main.0.clone());
         let registered = self.exchange.lock().loading.take();
         self.finish().map_err(text)?;
@@ -230,7 +225,7 @@ impl Vm {
     pub fn run(&self, script: &Script, run: &Run<'_>, host: &mut dyn Host, out: &mut Out) -> Ended {
         self.exchange.lock().resp3 = false;
         let from = out.len();
-        self.begin(run.until, LATE);
+        self.watch.begin(run.until, LATE);
         let result = self.run_inner(script, run, host, out);
         let result = self.finish().and_then(|ending| match ending {
             Some(LATE) => Ok(Ended::OutOfTime),
@@ -308,7 +303,7 @@ impl Vm {
         if ok {
             let counted =
                 matches!(&value, Value::Table(t) if t.raw_get("ignore_error_stats_update")?);
-            convert::to_reply(&value, exchange.lock().resp3, out)?;
+            convert::to_reply(&self.lua, &value, exchange.lock().resp3, out)?;
             return Ok(Ended::Replied { counted });
         }
         let Value::Table(table) = value else {
@@ -332,30 +327,21 @@ impl Vm {
     }
 }
 
+fn every(instructions: u32) -> HookTriggers {
+    HookTriggers::new().every_nth_instruction(instructions)
+}
+
 /// Looks at the script that runs as often as `triggers` say, and ends it when its time has come or it is killed. From
 /// then on at every line: what the script catches with pcall is raised again at once.
-fn look(
-    lua: &Lua,
-    triggers: HookTriggers,
-    watch: Arc<Mutex<Watch>>,
-    kill: Arc<AtomicBool>,
-) -> mlua::Result<()> {
+fn look(lua: &Lua, triggers: HookTriggers, watch: Arc<Watch>) -> mlua::Result<()> {
     lua.set_global_hook(triggers, move |lua, _| {
-        let ending = {
-            let mut w = watch.lock();
-            if w.ending.is_none() {
-                if kill.load(Relaxed) {
-                    w.ending = Some(KILLED);
-                } else if w.until.is_some_and(|until| Instant::now() >= until) {
-                    w.ending = Some(w.late);
-                }
+        let Some(text) = watch.ending() else {
+            if watch.slows(SLOW) {
+                look(lua, every(HOOK_SLOW_INSTRUCTIONS), watch.clone())?;
             }
-            w.ending
-        };
-        let Some(text) = ending else {
             return Ok(VmState::Continue);
         };
-        look(lua, HookTriggers::EVERY_LINE, watch.clone(), kill.clone())?;
+        look(lua, HookTriggers::EVERY_LINE, watch.clone())?;
         Err(error::table(text))
     })
 }

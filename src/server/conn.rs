@@ -525,7 +525,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let mut long = None;
         let mut ran = 0;
         let mut at = 0;
-        while ran < COMMANDS_PER_TURN_MAX && !self.session.closing && self.blocked.is_none() {
+        while ran < COMMANDS_PER_TURN_MAX
+            && !self.session.closing
+            && self.blocked.is_none()
+            && self.held.len() < REPLY_BACKLOG_MAX
+        {
             let request = match self
                 .parser
                 .next(&self.input[at..], self.session.authenticated)

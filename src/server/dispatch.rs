@@ -404,6 +404,13 @@ pub fn execute(
             "ERR the command changes more than one batch may hold; nothing was changed: split it",
         );
         wait = 0;
+    } else if out.take_overflown() {
+        core.rollback(mark);
+        out.truncate(from);
+        server.stats.error(b"ERR ");
+        out.error(
+            "ERR the reply is longer than one may be; nothing was changed: ask for less at once",
+        );
     } else if let Err(fail) = &result {
         server.stats.error(fail.as_str().as_bytes());
         out.truncate(from);

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 
-use crate::base::limits::{HANDSHAKE_SECONDS_MAX, HANDSHAKES_MAX};
+use crate::base::limits::{HANDSHAKE_SECONDS_MAX, HANDSHAKES_MAX, THREAD_STACK_LEN};
 
 use crate::raft::link::{Stream, rehome};
 use crate::raft::listener::Relayed;
@@ -53,6 +53,7 @@ impl Pool {
                 .build()?;
             std::thread::Builder::new()
                 .name(format!("clients-{i}"))
+                .stack_size(THREAD_STACK_LEN)
                 .spawn(move || {
                     let local = tokio::task::LocalSet::new();
                     local.block_on(&runtime, work(rx, server, Some(tls)));

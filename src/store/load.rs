@@ -8,6 +8,9 @@ use super::Error;
 use super::base::Directory;
 use super::rocks::FIRST_ROW;
 
+/// How much lower than others' the loading threads rank.
+const NICENESS: i32 = 10;
+
 /// Gives every row to `on_row` with the number of its part. `cuts`, ascending, divide the keys: part 0 holds
 /// those before the first cut, part `i` those from cut `i - 1` on. Returns how many rows there were.
 pub fn load<F>(
@@ -40,8 +43,13 @@ where
         }
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (1..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        let mut result = work();
+        let lower = || {
+            // A node that loads may share its cores with one that serves.
+            let _ = rustix::process::nice(NICENESS);
+            work()
+        };
+        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(lower)).collect();
+        let mut result = Ok(());
         for worker in workers {
             let other = worker
                 .join()

@@ -98,7 +98,7 @@ async fn start_among(dir: &Path, cluster: &str, voters: &[NodeId]) -> Arc<Group>
         credentials,
         time: max,
     };
-    let peers = Peers::new(Arc::new(dial));
+    let peers = Peers::new(Arc::new(dial)).expect("peers");
     let incoming = dir.join("incoming");
     let group = Group::start(options, log, sm, engine, store, peers, incoming)
         .await

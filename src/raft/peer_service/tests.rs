@@ -290,6 +290,7 @@ impl Two {
             credentials: Self::node(&self.dir, &self.authority, own),
             time: Duration::from_secs(5),
         }))
+        .unwrap()
     }
 
     /// node 1's network, with its lease.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use smallvec::SmallVec;
 
-use crate::base::limits::{SCRIPTS_BYTES_MAX, SCRIPTS_MAX};
+use crate::base::limits::{SCRIPT_CODE_MAX, SCRIPTS_BYTES_MAX, SCRIPTS_MAX};
 use crate::command::args::{int, is};
 use crate::command::{Args, Fail};
 use crate::keyspace::system::Table;
@@ -35,10 +35,20 @@ const NO_SCRIPT: Fail = Fail::new("NOSCRIPT No matching script. Please use EVAL.
 
 fn eval(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out, read_only: bool) -> Result<(), Fail> {
     let keys = number_of_keys(args, int)?;
-    let sha = sha1_hex(args[1]);
+    let sha = name(args[1])?;
     let plan = plan(x, &sha, args[1], args, keys, read_only)?;
     keep(x, &sha, args[1])?;
     caller::run(x, &plan, out)
+}
+
+/// The SHA-1 of a script that is not too long to be compiled, nor to be walked while all others wait.
+fn name(body: &[u8]) -> Result<String, Fail> {
+    if body.len() > SCRIPT_CODE_MAX {
+        return Err(Fail::new(
+            "ERR Error compiling script (new function): not enough memory",
+        ));
+    }
+    Ok(sha1_hex(body))
 }
 
 fn evalsha(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out, read_only: bool) -> Result<(), Fail> {
@@ -114,7 +124,7 @@ fn keep(x: &mut Exec<'_>, sha: &str, body: &[u8]) -> Result<(), Fail> {
 }
 
 fn load(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    let sha = sha1_hex(args[2]);
+    let sha = name(args[2])?;
     let scripts = &x.server.scripts;
     scripts.machine(&x.server.engine.kill, &x.core.ks.system, |m| {
         m.script(&sha, args[2]).map(|_| ())

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use crate::base::limits::{SCRIPT_GAP, SCRIPT_RUN_MAX};
+use crate::base::limits::{SCRIPT_GAP, SCRIPT_RUN_MAX, THREAD_STACK_LEN};
 use crate::resp::{Out, Proto};
 use crate::server::dispatch::{self, Step};
 use crate::server::{Server, Session};
@@ -48,6 +48,7 @@ pub fn hand(
         let (jobs, queue) = mpsc::channel::<Job>();
         let started = std::thread::Builder::new()
             .name("scripts".into())
+            .stack_size(THREAD_STACK_LEN)
             .spawn(move || queue.iter().for_each(serve));
         if let Err(e) = started {
             tracing::error!("no thread for long scripts: {e}");
