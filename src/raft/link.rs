@@ -77,10 +77,13 @@ pub struct Arrived {
     pub carries: Carries,
 }
 
+/// Under way; to be awaited in a task of its own.
+pub type Handshake = Later<'static, io::Result<Arrived>>;
+
 /// Where others connect to this node.
 pub trait Listen: Send + Sync + 'static {
-    /// The next connection: its handshake, to be awaited in a task of its own, and where it comes from.
-    fn accept(&self) -> Later<'_, io::Result<(Later<'static, io::Result<Arrived>>, SocketAddr)>>;
+    /// The next connection, and where it comes from.
+    fn accept(&self) -> Later<'_, io::Result<(Handshake, SocketAddr)>>;
 }
 
 /// Mutual TLS over TCP, outwards.
@@ -136,11 +139,11 @@ pub struct TlsListen {
 }
 
 impl Listen for TlsListen {
-    fn accept(&self) -> Later<'_, io::Result<(Later<'static, io::Result<Arrived>>, SocketAddr)>> {
+    fn accept(&self) -> Later<'_, io::Result<(Handshake, SocketAddr)>> {
         Box::pin(async move {
             let (tcp, addr) = self.tcp.accept().await?;
             let credentials = self.credentials.clone();
-            let handshake: Later<'static, _> = Box::pin(async move {
+            let handshake: Handshake = Box::pin(async move {
                 tcp.set_nodelay(true)?;
                 let accepted = credentials.accept(tcp).await?;
                 if accepted.identity == credentials.own() {

@@ -5,7 +5,7 @@
 //! by the certificate before a request's body is looked at. Handshakes, connections and relays are
 //! counted and bounded.
 
-use super::link::{Arrived, Carries, Later, Listen, Stream};
+use super::link::{Carries, Handshake, Listen, Stream};
 use super::types::NodeId;
 use crate::base::limits;
 use crate::proto::admin_server::{Admin, AdminServer};
@@ -151,11 +151,7 @@ impl Acceptor {
         }
     }
 
-    async fn take(
-        &self,
-        handshake: Later<'static, std::io::Result<Arrived>>,
-        addr: SocketAddr,
-    ) -> std::io::Result<()> {
+    async fn take(&self, handshake: Handshake, addr: SocketAddr) -> std::io::Result<()> {
         let arrived = tokio::time::timeout(HANDSHAKE_TIME, handshake)
             .await
             .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;

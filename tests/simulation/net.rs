@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use pontoon::raft::link::{Arrived, Bytes, Carries, Dial, Later, Listen, Stream};
+use pontoon::raft::link::{Arrived, Bytes, Carries, Dial, Handshake, Later, Listen, Stream};
 use pontoon::server::listener::{Job, Pool};
 use pontoon::tls::Identity;
 use rand::rngs::SmallRng;
@@ -298,7 +298,7 @@ impl Dial for Dialer {
 pub struct Door(tokio::sync::Mutex<mpsc::UnboundedReceiver<Arrived>>);
 
 impl Listen for Door {
-    fn accept(&self) -> Later<'_, io::Result<(Later<'static, io::Result<Arrived>>, SocketAddr)>> {
+    fn accept(&self) -> Later<'_, io::Result<(Handshake, SocketAddr)>> {
         Box::pin(async move {
             match self.0.lock().await.recv().await {
                 Some(arrived) => {
@@ -306,7 +306,7 @@ impl Listen for Door {
                         Identity::Node(id) => id,
                         Identity::Admin => CLIENTS,
                     };
-                    let ready: Later<'static, _> = Box::pin(async { Ok(arrived) });
+                    let ready: Handshake = Box::pin(async { Ok(arrived) });
                     Ok((ready, addr(from)))
                 }
                 None => std::future::pending().await,
