@@ -18,7 +18,8 @@ pub fn add(lua: &Lua, to: &Table) -> mlua::Result<()> {
         let f = lua.create_function(move |lua, args| search(lua, &args, name, find))?;
         to.raw_set(name, f)?;
     }
-    let maps: [(&str, fn(&mut [u8])); 3] = [
+    type Map = fn(&mut [u8]);
+    let maps: [(&str, Map); 3] = [
         ("lower", <[u8]>::make_ascii_lowercase),
         ("upper", <[u8]>::make_ascii_uppercase),
         ("reverse", <[u8]>::reverse),
