@@ -2,7 +2,7 @@
 //! `tests/simulation/run` builds and starts it.
 //!
 //! Each seed is a process of its own, below which `world.c` stands in for the C library's time and chance; so two runs
-//! of a seed are the same run, event by event. Without arguments (as `cargo test` runs it) it does nothing and says so.
+//! of a seed are the same run, event by event. Started otherwise, as `cargo test` does, it does nothing and says so.
 
 // Not every kind of operation is asked here.
 #[allow(dead_code)]
@@ -67,8 +67,8 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    if std::env::args().count() == 1 {
-        println!("simulation: nothing is run without arguments: see tests/simulation/run");
+    if std::env::args().count() == 1 || std::env::var_os("PONTOON_WORLD").is_none() {
+        println!("simulation: nothing is run here: start tests/simulation/run");
         return ExitCode::SUCCESS;
     }
     let args = Args::parse();
