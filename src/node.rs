@@ -1,5 +1,7 @@
 //! One node, wired as a list that reads in order.
 
+pub mod ground;
+
 use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
@@ -8,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use openraft::rt::WatchReceiver as _;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use self::ground::{Ground, Machine};
+use crate::base::work;
 use crate::command::Settings;
 use crate::config;
 use crate::data::Seed;
@@ -23,23 +26,31 @@ use crate::raft::peers::Peers;
 use crate::raft::state_machine::StateMachine;
 use crate::raft::types::Member;
 use crate::raft::{listener, peer_service, recovery};
-use crate::server::listener::{Job, Pool};
+use crate::server::listener::Job;
 use crate::server::relay::{Dial, Stream};
 use crate::server::{self, Clients, Counters, Facts, Hub, Peer, Server, View, replicas};
 use crate::store::Store;
-use crate::tls;
-
-/// How often certificate files are looked at for renewal.
-const CERTIFICATES_EVERY: Duration = Duration::from_secs(2);
 
 /// How long handing over leadership may hold up a stop.
 const HAND_OVER_MAX: Duration = Duration::from_secs(3);
 
-/// Runs the node that `config` describes until `shutdown` is ready, then stops it in order.
+/// Runs the node that `config` describes on this machine until `shutdown` is ready, then stops it in order.
 ///
 /// # Errors
 /// What kept it from starting, or what stopped it.
 pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    run_on(&Machine::default(), config, shutdown).await
+}
+
+/// The same on any ground.
+///
+/// # Errors
+/// The same.
+pub async fn run_on(
+    ground: &impl Ground,
+    config: config::Node,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("making the data folder {}", config.data_dir.display()))?;
     recovery::claim(&config.data_dir, &config.cluster_id)?;
@@ -47,9 +58,10 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     let (fatal, mut stopped) = mpsc::channel::<String>(4);
 
     // Clients are listened to first: while the data loads they get LOADING, not silence.
-    let engine = Engine::new(
+    let engine = Engine::with_clock(
         Keyspace::new(config.databases as u32, Seed::default()),
         settings(&config),
+        ground.clock(),
     );
     let (view_out, view) = watch::channel(View {
         node_id: config.node_id,
@@ -63,7 +75,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     let pool = match witness {
         // Clients get no answer here: nothing listens, and nothing is relayed.
         true => None,
-        false => Some(clients(&config, &server).await?),
+        false => Some(ground.clients(&config, &server).await?),
     };
 
     // The log, the store, and the data that they hold.
@@ -78,10 +90,12 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
             ballast_len: config.disk_ballast_mib << 20,
             space: server.disk.clone(),
             on_fatal: Some(on_fatal),
+            disk: ground.disk(),
+            pace: ground.pace(),
             ..Default::default()
         };
         let dir = config.data_dir.join("log");
-        tokio::task::spawn_blocking(move || Log::open(dir, options)).await??
+        work::blocking(move || Log::open(dir, options)).await??
     };
     let (store, position) = {
         let fatal = fatal.clone();
@@ -89,9 +103,11 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
             window_bytes: config.store_window_bytes as usize,
             backlog_bytes: config.store_backlog_bytes as usize,
             flush_interval: Duration::from_millis(config.store_flush_interval_ms),
+            base: ground.base(),
+            pace: ground.pace(),
             ..crate::store::Options::new(config.data_dir.join("store"))
         };
-        tokio::task::spawn_blocking(move || {
+        work::blocking(move || {
             Store::open(
                 options,
                 Box::new(move |e| drop(fatal.try_send(format!("the store stopped: {e}")))),
@@ -105,7 +121,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
         let snapshots = config.data_dir.join("snapshots");
         let (databases, threads) = (config.databases as u32, config.threads());
         let started = Instant::now();
-        let sm = tokio::task::spawn_blocking(move || {
+        let sm = work::blocking(move || {
             StateMachine::open(
                 engine, store, position, &snapshots, databases, threads, witness,
             )
@@ -120,19 +136,8 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     };
 
     // Raft, and the port where peers and operators meet this node.
-    let credentials = tls::peer::Credentials::open(
-        &config.cluster_id,
-        tls::peer::Files {
-            ca: config.peer_ca.clone(),
-            pair: tls::files::Pair {
-                cert: config.peer_cert.clone(),
-                key: config.peer_key.clone(),
-            },
-        },
-    )?;
-    tls::files::watch(&credentials, CERTIFICATES_EVERY);
     let max = Duration::from_millis(config.election_timeout_max_ms);
-    let peers = Peers::new(credentials.clone(), max)?;
+    let peers = Peers::new(ground.dial(&config)?)?;
     if witness && log.last().is_none() && log.purged().is_none() && log.vote().is_none() {
         let data = config.members.iter().filter(|m| m.data);
         let data: Vec<_> = data.map(|m| (m.id, m.peer_addr.clone())).collect();
@@ -150,6 +155,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
         log_keep_bytes: (config.log_segment_bytes * 4).min(config.log_disk_cap_bytes / 2),
         log_cap_bytes: config.log_disk_cap_bytes,
         witness: witness.then(|| config.data_dir.clone()),
+        clock: ground.clock(),
     };
     let incoming = config.data_dir.join("incoming");
     let group = Group::start(
@@ -163,9 +169,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
     )
     .await?;
     let _ = group_slot.set(group.clone());
-    let peer_tcp = TcpListener::bind(config.peer_addr)
-        .await
-        .with_context(|| format!("listening for peers at {}", config.peer_addr))?;
+    let door = ground.listen(&config).await?;
     let service = peer_service::Service::new(
         group.raft.clone(),
         group.lease.clone(),
@@ -182,8 +186,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
         mpsc::channel::<listener::Relayed>(crate::base::limits::RELAYS_QUEUED_MAX);
     let (stop, stopping) = watch::channel(false);
     let serving = tokio::spawn(listener::serve(
-        peer_tcp,
-        credentials,
+        door,
         service,
         admin::Service(group.clone()),
         relays,
@@ -217,6 +220,7 @@ pub async fn run(config: config::Node, shutdown: impl Future<Output = ()>) -> an
         });
         group.bootstrap(admin::members(members)).await?;
     }
+    ground.serving(&group, &server);
     tracing::info!(id = config.node_id, clients = %config.client_addr, peers = %config.peer_addr, "the node serves");
 
     let ended = tokio::select! {
@@ -299,39 +303,6 @@ fn server_of(
             })
         },
     }
-}
-
-/// Starts the threads for clients and the listeners.
-async fn clients(config: &config::Node, server: &Arc<Server>) -> anyhow::Result<Pool> {
-    let pair = tls::files::Pair {
-        cert: config.tls_cert.clone(),
-        key: config.tls_key.clone(),
-    };
-    let certificate = tls::client::Certificate::open(pair)?;
-    tls::files::watch(&certificate, CERTIFICATES_EVERY);
-    let acceptor = tokio_rustls::TlsAcceptor::from(certificate.server_config()?);
-    let pool = Pool::start(config.client_threads(), server.clone(), acceptor)?;
-    let tcp = listen(config.client_addr)?;
-    tokio::spawn(pool.clone().accept(tcp, false));
-    if let Some(addr) = config.insecure_plaintext {
-        tokio::spawn(pool.clone().accept(listen(addr)?, true));
-    }
-    Ok(pool)
-}
-
-/// A listener with a backlog that survives a flood of connections.
-fn listen(addr: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
-    let bind = || -> std::io::Result<TcpListener> {
-        let socket = if addr.is_ipv4() {
-            tokio::net::TcpSocket::new_v4()?
-        } else {
-            tokio::net::TcpSocket::new_v6()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(addr)?;
-        socket.listen(4096)
-    };
-    bind().with_context(|| format!("listening for clients at {addr}"))
 }
 
 /// Tells the front end who leads and who is there.

@@ -9,10 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where a [`Clock`] reads.
 pub trait Source: Send + Sync + 'static {
-    /// Milliseconds since the machine started, suspension included. Never goes back.
-    fn boottime_ms(&self) -> u64;
-    /// Milliseconds since 1970-01-01 UTC.
-    fn wall_ms(&self) -> u64;
+    /// Microseconds since the machine started, suspension included. Never goes back.
+    fn boottime_us(&self) -> u64;
+    /// Microseconds since 1970-01-01 UTC.
+    fn wall_us(&self) -> u64;
 }
 
 /// A handle to a source of time. Cheap to clone.
@@ -30,14 +30,24 @@ impl Clock {
         Self(source)
     }
 
-    /// See [`Source::boottime_ms`].
-    pub fn boottime_ms(&self) -> u64 {
-        self.0.boottime_ms()
+    /// See [`Source::boottime_us`].
+    pub fn boottime_us(&self) -> u64 {
+        self.0.boottime_us()
     }
 
-    /// See [`Source::wall_ms`].
+    /// See [`Source::wall_us`].
+    pub fn wall_us(&self) -> u64 {
+        self.0.wall_us()
+    }
+
+    /// Whole milliseconds of [`Clock::boottime_us`].
+    pub fn boottime_ms(&self) -> u64 {
+        self.boottime_us() / 1000
+    }
+
+    /// Whole milliseconds of [`Clock::wall_us`].
     pub fn wall_ms(&self) -> u64 {
-        self.0.wall_ms()
+        self.wall_us() / 1000
     }
 }
 
@@ -56,16 +66,16 @@ impl std::fmt::Debug for Clock {
 struct System;
 
 impl Source for System {
-    fn boottime_ms(&self) -> u64 {
+    fn boottime_us(&self) -> u64 {
         let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        t.tv_sec as u64 * 1000 + t.tv_nsec as u64 / 1_000_000
+        t.tv_sec as u64 * 1_000_000 + t.tv_nsec as u64 / 1000
     }
 
-    fn wall_ms(&self) -> u64 {
+    fn wall_us(&self) -> u64 {
         // Before 1970 is a clock that was never set; 0 is as good as any other wrong answer.
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_millis() as u64)
+            .map_or(0, |d| d.as_micros() as u64)
     }
 }
 
@@ -98,12 +108,12 @@ impl Manual {
 }
 
 impl Source for Manual {
-    fn boottime_ms(&self) -> u64 {
-        self.boot.load(Ordering::SeqCst)
+    fn boottime_us(&self) -> u64 {
+        self.boot.load(Ordering::SeqCst) * 1000
     }
 
-    fn wall_ms(&self) -> u64 {
-        self.wall.load(Ordering::SeqCst)
+    fn wall_us(&self) -> u64 {
+        self.wall.load(Ordering::SeqCst) * 1000
     }
 }
 

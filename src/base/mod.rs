@@ -7,3 +7,4 @@ pub mod number;
 pub mod planted;
 pub mod rows;
 pub mod slot;
+pub mod work;

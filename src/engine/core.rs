@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use crate::base::clock::Clock;
 use crate::base::limits::{
     DIGESTS_REMEMBERED, ERAS_REMEMBERED, IN_FLIGHT_ENTRIES_MAX, MEMORY_BASE,
 };
@@ -89,30 +89,23 @@ pub struct Core {
     pub(super) committed_gen: u64,
     waiters: BTreeMap<u64, Vec<Waker>>,
     ended: VecDeque<(u64, u64)>,
+    /// The machine's clocks.
+    time: Clock,
     clock: ServiceClock,
     now_ms: u64,
     turn_next_gen: u64,
     opened: u64,
     /// A reply waits for a batch though nothing is to be written: propose an empty one.
     mark_wanted: bool,
+    /// Batches that were executed here, did not commit in their epoch, and were taken back.
+    pub undone: u64,
     /// Mutations executed here before this turn, and as many when SAVE was last called.
     changes: u64,
     saved: u64,
 }
 
-fn wall_us() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_micros() as u64)
-}
-
-fn boot_us() -> u64 {
-    let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    t.tv_sec as u64 * 1_000_000 + t.tv_nsec as u64 / 1000
-}
-
 impl Core {
-    pub(super) fn new(ks: Keyspace, settings: Settings) -> Core {
+    pub(super) fn new(ks: Keyspace, settings: Settings, time: Clock) -> Core {
         Core {
             ks,
             gate: Gate::default(),
@@ -143,11 +136,13 @@ impl Core {
             committed_gen: 1,
             waiters: BTreeMap::new(),
             ended: VecDeque::new(),
+            time,
             clock: ServiceClock::default(),
             now_ms: 0,
             turn_next_gen: 0,
             opened: 0,
             mark_wanted: false,
+            undone: 0,
             changes: 0,
             saved: 0,
         }
@@ -160,7 +155,7 @@ impl Core {
             role: Role::Leading { epoch: 0 },
             users,
             stands_in: true,
-            ..Core::new(ks, Settings::default())
+            ..Core::new(ks, Settings::default(), Clock::system())
         }
     }
 
@@ -278,7 +273,13 @@ impl Core {
     /// Reads the clock; commands until the next call see this time.
     pub fn tick(&mut self) -> u64 {
         self.now_ms = match self.role {
-            Role::Leading { .. } => self.clock.now_ms(wall_us(), boot_us()).max(self.now_ms),
+            Role::Leading { .. } if crate::base::planted::is("expiry-by-local-clock") => {
+                self.time.wall_ms()
+            }
+            Role::Leading { .. } => {
+                let (wall_us, boot_us) = (self.time.wall_us(), self.time.boottime_us());
+                self.clock.now_ms(wall_us, boot_us).max(self.now_ms)
+            }
             _ => self.sequence.time_ms,
         };
         self.now_ms
@@ -291,7 +292,7 @@ impl Core {
 
     /// Milliseconds by which the data here lags behind the wall clock: what a standby's reads are held against.
     pub fn staleness_ms(&self) -> u64 {
-        (wall_us() / 1000).saturating_sub(self.sequence.time_ms)
+        self.time.wall_ms().saturating_sub(self.sequence.time_ms)
     }
 
     pub fn era(&self) -> u64 {
@@ -495,7 +496,7 @@ impl Core {
             self.start_leading(epoch);
         }
         let seed: [u64; 2] = rand::random();
-        encode_open(epoch, (wall_us() / 1000).max(self.sequence.time_ms), seed).into()
+        encode_open(epoch, self.time.wall_ms().max(self.sequence.time_ms), seed).into()
     }
 
     /// Takes what was executed for proposal, if there is something and room.
@@ -562,6 +563,7 @@ impl Core {
                 self.ks.undo(undo);
             }
             while let Some(mut batch) = self.in_flight.pop_back() {
+                self.undone += 1;
                 if let Some(undo) = batch.effects.undo.take() {
                     self.ks.undo(undo);
                 }
@@ -598,7 +600,8 @@ impl Core {
     pub(super) fn start_leading(&mut self, epoch: u64) {
         self.role = Role::Leading { epoch };
         self.next_era();
-        self.clock = ServiceClock::start(self.sequence.time_ms, wall_us(), boot_us());
+        let (wall_us, boot_us) = (self.time.wall_us(), self.time.boottime_us());
+        self.clock = ServiceClock::start(self.sequence.time_ms, wall_us, boot_us);
         self.now_ms = self.sequence.time_ms;
     }
 

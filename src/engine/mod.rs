@@ -33,6 +33,7 @@ pub use self::apply::{Applied, ApplyError};
 pub use self::core::{Core, Proposal, Role};
 pub use self::pause::Pause;
 
+use crate::base::clock::Clock;
 use crate::command::acl::Users;
 use crate::command::turn::Event;
 use crate::keyspace::Keyspace;
@@ -79,8 +80,17 @@ pub enum Outcome {
 impl Engine {
     /// An engine that serves nothing until it is given data and a role.
     pub fn new(ks: Keyspace, settings: crate::command::Settings) -> Arc<Engine> {
+        Engine::with_clock(ks, settings, Clock::system())
+    }
+
+    /// The same, by another machine's clocks.
+    pub fn with_clock(
+        ks: Keyspace,
+        settings: crate::command::Settings,
+        time: Clock,
+    ) -> Arc<Engine> {
         Arc::new(Engine {
-            core: Mutex::new(Core::new(ks, settings)),
+            core: Mutex::new(Core::new(ks, settings, time)),
             propose: Notify::new(),
             pause: Pause::default(),
             long: Pause::default(),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// How often what failed is tried again.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the space is looked at, besides the looks of the writer (`limits::LOG_LOOK_LEN`) and after each segment.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// How long the writer waits for a segment on a full disk before it gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -60,6 +60,13 @@ impl Keeper {
         let mut desk = self.desk.lock();
         if desk.spare.is_none() {
             shared.counters.stalls.fetch_add(1, Ordering::Relaxed);
+            if shared.options.pace.is_some() {
+                // The keeper is a task, and cannot work while this waits.
+                let seq = desk.next;
+                drop(desk);
+                make(shared, seq)?;
+                desk = self.desk.lock();
+            }
         }
         let until = Instant::now() + PATIENCE;
         loop {
@@ -106,6 +113,31 @@ enum Task {
     Delete(u32),
     Look,
     End,
+}
+
+/// Does what waits, and what has to be done regularly; for a keeper that is a task.
+pub(super) fn once(shared: &Shared) -> io::Result<()> {
+    loop {
+        let task = {
+            let desk = shared.keeper.desk.lock();
+            match (&desk.spare, desk.doomed.front()) {
+                _ if desk.closing => Task::End,
+                (None, _) => Task::Make(desk.next),
+                (Some(_), Some(seq)) => Task::Delete(*seq),
+                (Some(_), None) => Task::Look,
+            }
+        };
+        match task {
+            Task::End => return Ok(()),
+            Task::Make(seq) => make(shared, seq)?,
+            Task::Delete(seq) => delete(shared, seq)?,
+            Task::Look => {
+                check_space(shared);
+                keep_ballast(shared);
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// The keeper's thread.

@@ -24,6 +24,7 @@ mod segment;
 mod space;
 mod state;
 mod stats;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -33,6 +34,7 @@ pub use space::{Space, SpaceNow};
 pub use stats::Stats;
 
 use crate::base::limits;
+use crate::base::work::Pace;
 use bytes::Bytes;
 use disk::Disk;
 use parking_lot::{Condvar, Mutex};
@@ -86,6 +88,8 @@ pub struct Options {
     pub space: Arc<SpaceNow>,
     /// Told when the log stops.
     pub on_fatal: Option<Fatal>,
+    /// In a simulation: tasks of the caller's runtime do what else threads do.
+    pub pace: Option<Pace>,
 }
 
 impl Default for Options {
@@ -98,6 +102,7 @@ impl Default for Options {
             disk: Arc::new(disk::Os),
             space: Arc::default(),
             on_fatal: None,
+            pace: None,
         }
     }
 }
@@ -169,6 +174,8 @@ struct Shared {
     inner: Mutex<Inner>,
     /// The writer waits here.
     work: Condvar,
+    /// The same, where it is a task.
+    bell: tokio::sync::Notify,
     /// Those that wait for a shorter queue.
     room: tokio::sync::Notify,
     keeper: keeper::Keeper,
@@ -188,6 +195,7 @@ impl Threads {
     fn end(&self) {
         self.shared.inner.lock().closing = true;
         self.shared.work.notify_all();
+        self.shared.bell.notify_one();
         let Some([writer, keeper]) = self.handles.lock().take() else {
             return;
         };
@@ -264,6 +272,7 @@ impl Log {
             options,
             inner: Mutex::new(inner),
             work: Condvar::new(),
+            bell: tokio::sync::Notify::new(),
             room: tokio::sync::Notify::new(),
             keeper,
             counters: stats::Counters::default(),
@@ -273,13 +282,20 @@ impl Log {
         let writer =
             writer::Writer::new(shared.clone(), found.file, active, found.pos, found.state);
         let keeper = shared.clone();
-        let handles = [
-            spawn("log-writer", move || writer.run())?,
-            spawn("log-keeper", move || keeper::run(&keeper))?,
-        ];
+        let handles = match shared.options.pace.clone() {
+            Some(pace) => {
+                tokio::spawn(tasks::write(writer, shared.clone(), pace));
+                tokio::spawn(tasks::keep(keeper));
+                None
+            }
+            None => Some([
+                spawn("log-writer", move || writer.run())?,
+                spawn("log-keeper", move || keeper::run(&keeper))?,
+            ]),
+        };
         let threads = Threads {
             shared: shared.clone(),
-            handles: Mutex::new(Some(handles)),
+            handles: Mutex::new(handles),
         };
         Ok(Log {
             shared,
@@ -417,6 +433,9 @@ impl Log {
         drop(inner);
         if urgent {
             self.shared.work.notify_one();
+            if self.shared.options.pace.is_some() {
+                self.shared.bell.notify_one();
+            }
         }
     }
 

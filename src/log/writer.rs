@@ -5,7 +5,7 @@ use super::memory::Slot;
 use super::record::{self, Head, Kind};
 use super::segment::{self, FIRST, Header};
 use super::state::State;
-use super::{Done, Id, Op, Segment, Shared, keeper, planted};
+use super::{Done, Id, Inner, Op, Segment, Shared, keeper, planted};
 use crate::base::limits;
 use bytes::Bytes;
 use std::fs::File;
@@ -45,7 +45,7 @@ pub(super) struct Writer {
 }
 
 /// What one turn writes.
-struct Batch {
+pub(super) struct Batch {
     ops: Vec<Op>,
     hint: Option<Option<Id>>,
     /// What it counts for in the queue, bytes.
@@ -89,7 +89,7 @@ impl Writer {
         }
     }
 
-    fn turn(&mut self, batch: Batch) -> io::Result<()> {
+    pub fn turn(&mut self, batch: Batch) -> io::Result<()> {
         let Batch { mut ops, hint, len } = batch;
         if planted::reply_before_sync() {
             report(dones(&mut ops), &Ok(()));
@@ -300,6 +300,11 @@ fn take(shared: &Shared) -> Option<Batch> {
     while !inner.urgent && !inner.closing {
         shared.work.wait(&mut inner);
     }
+    take_now(&mut inner)
+}
+
+/// What waits, without waiting for more.
+pub(super) fn take_now(inner: &mut Inner) -> Option<Batch> {
     inner.urgent = false;
     let ops = std::mem::take(&mut inner.queue);
     let hint = inner.hint.take();
@@ -342,7 +347,7 @@ fn again(kind: io::ErrorKind, why: &str) -> io::Error {
 }
 
 /// Stops the log for good: refuses all that waits and all that comes.
-fn stop(shared: &Shared, error: io::Error) {
+pub(super) fn stop(shared: &Shared, error: io::Error) {
     tracing::error!(%error, dir = %shared.dir.display(), "the log cannot be written; it stops");
     let mut ops = {
         let mut inner = shared.inner.lock();

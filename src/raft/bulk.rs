@@ -4,6 +4,7 @@
 
 use std::io;
 
+use crate::base::work;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// How much lower than others' its threads rank: they yield where a core is wanted.
@@ -12,7 +13,11 @@ const NICENESS: i32 = 10;
 const READERS_MAX: usize = 4;
 
 /// The runtime; its tasks end when it is dropped.
-pub struct Bulk(Option<Runtime>);
+pub struct Bulk {
+    /// None where the caller's has one thread for everything.
+    runtime: Option<Runtime>,
+    handle: Handle,
+}
 
 impl Bulk {
     /// Starts it.
@@ -20,6 +25,12 @@ impl Bulk {
     /// # Errors
     /// When no thread can be made.
     pub fn start() -> io::Result<Bulk> {
+        if work::one_thread() {
+            return Ok(Bulk {
+                runtime: None,
+                handle: Handle::current(),
+            });
+        }
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(READERS_MAX)
@@ -30,22 +41,22 @@ impl Bulk {
             })
             .enable_all()
             .build()?;
-        Ok(Bulk(Some(runtime)))
+        Ok(Bulk {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })
     }
 
     /// To spawn on it.
     pub fn handle(&self) -> &Handle {
-        match &self.0 {
-            Some(runtime) => runtime.handle(),
-            None => unreachable!("only drop takes it"),
-        }
+        &self.handle
     }
 }
 
 impl Drop for Bulk {
     fn drop(&mut self) {
         // Dropped within a task as a rule, where it must not be waited for.
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::base::clock::Clock;
 use crate::base::limits::PARTS_IN_FLIGHT_MAX;
+use crate::base::work;
 use crate::engine::{Engine, Role};
 use crate::log::{Log, Space};
 use crate::store::Store;
@@ -41,6 +42,7 @@ pub struct Options {
     pub log_cap_bytes: u64,
     /// At a witness: its data folder.
     pub witness: Option<PathBuf>,
+    pub clock: Clock,
 }
 
 /// A running member.
@@ -107,7 +109,7 @@ impl Group {
         peers: Arc<Peers>,
         incoming: PathBuf,
     ) -> anyhow::Result<Arc<Group>> {
-        let clock = Clock::system();
+        let clock = options.clock.clone();
         let lease = Lease::new(options.id, options.election_timeout_min, clock.clone());
         let config = openraft::Config {
             cluster_name: options.cluster_id.clone(),
@@ -363,8 +365,9 @@ impl Group {
             {
                 let (store, free) = (self.store.clone(), self.log.stats().free);
                 let data = self.engine.lock().ks.bytes();
-                merging = Some(tokio::task::spawn_blocking(move || {
-                    store.reclaim(data, free)
+                merging = Some(tokio::spawn(async move {
+                    let merge = work::blocking(move || store.reclaim(data, free));
+                    merge.await.unwrap_or(false)
                 }));
             }
             // Where the disk is short of room, the log gives up what it need not keep.
@@ -461,7 +464,7 @@ impl Group {
         let _ = self.raft.shutdown().await;
         self.log.close();
         let store = self.store.clone();
-        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        let _ = work::blocking(move || store.close()).await;
     }
 }
 

@@ -5,11 +5,12 @@
 //! by the certificate before a request's body is looked at. Handshakes, connections and relays are
 //! counted and bounded.
 
+use super::link::{Carries, Handshake, Listen, Stream};
 use super::types::NodeId;
 use crate::base::limits;
 use crate::proto::admin_server::{Admin, AdminServer};
 use crate::proto::peer_server::{Peer, PeerServer};
-use crate::tls::{Identity, peer::Credentials};
+use crate::tls::Identity;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -18,9 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio_rustls::server::TlsStream;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
@@ -63,7 +62,7 @@ impl Caller {
 /// A client's session that another node relays to this one.
 pub struct Relayed {
     /// The relay's bytes, after TLS.
-    pub stream: TlsStream<TcpStream>,
+    pub stream: Stream,
     /// The node that relays.
     pub from: NodeId,
     /// Where its connection comes from.
@@ -75,8 +74,7 @@ pub struct Relayed {
 /// Accepts until `stop` becomes true (or its sender is gone), then ends every gRPC connection. Relays
 /// are given to `relays` and end as their holder decides.
 pub async fn serve<P: Peer, A: Admin>(
-    tcp: TcpListener,
-    credentials: Arc<Credentials>,
+    door: Box<dyn Listen>,
     peer: P,
     admin: A,
     relays: mpsc::Sender<Relayed>,
@@ -90,14 +88,13 @@ pub async fn serve<P: Peer, A: Admin>(
     };
     let (accepted, incoming) = mpsc::channel(1);
     let acceptor = Acceptor {
-        credentials,
         grpc: accepted,
         grpc_slots: Arc::new(Semaphore::new(limits::PEER_CONNECTIONS_MAX)),
         relays,
         relay_slots: Arc::new(Semaphore::new(limits::RELAYS_MAX)),
         stop: stop.clone(),
     };
-    let accepting = tokio::spawn(acceptor.run(tcp));
+    let accepting = tokio::spawn(acceptor.run(door));
     let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
     let served = tonic::transport::Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
@@ -117,7 +114,6 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 }
 
 struct Acceptor {
-    credentials: Arc<Credentials>,
     grpc: mpsc::Sender<Result<Connection, Infallible>>,
     grpc_slots: Arc<Semaphore>,
     relays: mpsc::Sender<Relayed>,
@@ -126,7 +122,7 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn run(self, tcp: TcpListener) {
+    async fn run(self, door: Box<dyn Listen>) {
         let this = Arc::new(self);
         let handshakes = Arc::new(Semaphore::new(limits::PEER_HANDSHAKES_MAX));
         loop {
@@ -134,15 +130,15 @@ impl Acceptor {
                 return;
             };
             let accepted = tokio::select! {
-                accepted = tcp.accept() => accepted,
+                accepted = door.accept() => accepted,
                 () = stopped(this.stop.clone()) => return,
             };
             match accepted {
-                Ok((stream, addr)) => {
+                Ok((handshake, addr)) => {
                     let this = this.clone();
                     tokio::spawn(async move {
                         let _slot = slot;
-                        if let Err(error) = this.handshake(stream, addr).await {
+                        if let Err(error) = this.take(handshake, addr).await {
                             tracing::warn!(%addr, %error, "a peer's connection is refused");
                         }
                     });
@@ -155,18 +151,14 @@ impl Acceptor {
         }
     }
 
-    async fn handshake(&self, tcp: TcpStream, addr: SocketAddr) -> std::io::Result<()> {
-        tcp.set_nodelay(true)?;
-        let accepted = tokio::time::timeout(HANDSHAKE_TIME, self.credentials.accept(tcp))
+    async fn take(&self, handshake: Handshake, addr: SocketAddr) -> std::io::Result<()> {
+        let arrived = tokio::time::timeout(HANDSHAKE_TIME, handshake)
             .await
             .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
-        let (identity, stream) = (accepted.identity, accepted.stream);
+        let (identity, stream) = (arrived.identity, arrived.stream);
         let refused =
             |why: &str| std::io::Error::new(std::io::ErrorKind::PermissionDenied, why.to_owned());
-        if identity == self.credentials.own() {
-            return Err(refused("it bears this node's own certificate"));
-        }
-        if accepted.relay {
+        if arrived.carries == Carries::Relay {
             let Identity::Node(from) = identity else {
                 return Err(refused("only nodes relay"));
             };
@@ -199,7 +191,7 @@ impl Acceptor {
 /// A connection as tonic serves it. It reads as ended once the listener stops, so that a stream
 /// that never ends by itself does not keep a stopped node alive.
 struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: Stream,
     caller: Caller,
     stop: Pin<Box<dyn Future<Output = ()> + Send>>,
     _slot: OwnedSemaphorePermit,

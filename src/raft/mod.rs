@@ -9,6 +9,7 @@ mod codec;
 pub mod group;
 pub mod handover;
 pub mod lease;
+pub mod link;
 pub mod listener;
 pub mod log_storage;
 pub mod network;

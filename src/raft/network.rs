@@ -284,11 +284,16 @@ impl RaftNetworkV2<Config> for Client {
         let header = wire::encode_snapshot_header(&vote, &snapshot.meta);
         let (out, parts) = tokio::sync::mpsc::channel(limits::SNAPSHOT_QUEUE);
         let (dir, data) = (snapshot.snapshot, self.data);
+        let begin = move || match data {
+            true => snapshot_stream::Sender::of(dir, header, progress),
+            false => Ok(snapshot_stream::Sender::marker(dir, header)),
+        };
         // It ends when `parts` is dropped, which is when this future is.
-        let reading = self.shared.peers.bulk().spawn_blocking(move || match data {
-            true => snapshot_stream::send(&dir, header, &out, &progress),
-            false => snapshot_stream::send_marker(header, &out),
-        });
+        let reading = self
+            .shared
+            .peers
+            .bulk()
+            .spawn(snapshot_stream::send(begin, out));
         let parts = tokio_stream::wrappers::ReceiverStream::new(parts);
         // No time limit: a transfer takes as long as it takes, and a dead connection is noticed by
         // HTTP/2's pings.

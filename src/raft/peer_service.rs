@@ -10,7 +10,7 @@ use super::snapshot_stream::{Error as SnapshotError, Progress, Receiver, Snapsho
 use super::types::{Config, LogId, NodeId, SnapshotMeta, Vote};
 use super::wire;
 use super::witness::Watchdog;
-use crate::base::{clock::Clock, limits};
+use crate::base::{clock::Clock, work};
 use crate::log::{Space, SpaceNow};
 use crate::proto::{
     ExtentReply, ExtentRequest, Frame, SnapshotChunk, peer_server::Peer, snapshot_chunk::Part,
@@ -513,32 +513,32 @@ impl Drop for Shown<'_> {
     }
 }
 
-/// Writes what arrives, on a blocking thread. Cancelled with the caller's connection: the thread
-/// then finds its queue closed and removes what it wrote.
+/// Writes what arrives, where it may block. Cancelled with the caller's connection; what was written is then removed.
 async fn receive(
     mut chunks: Streaming<SnapshotChunk>,
     path: PathBuf,
     progress: Arc<Progress>,
 ) -> Result<SnapshotDir, Status> {
-    let (queue, mut parts) = tokio::sync::mpsc::channel::<Part>(limits::SNAPSHOT_QUEUE);
-    let writing = tokio::task::spawn_blocking(move || {
-        let mut receiver = Receiver::create(path, progress)?;
-        while let Some(part) = parts.blocking_recv() {
-            receiver.take(part)?;
-        }
-        receiver.finish()
-    });
-    while let Some(chunk) = chunks.message().await? {
+    let begin = {
+        let progress = progress.clone();
+        work::blocking(move || Receiver::create(path, progress))
+    };
+    let lost = |e: tokio::task::JoinError| Status::internal(e.to_string());
+    let mut written = begin.await.map_err(lost)?;
+    while written.is_ok()
+        && let Some(chunk) = chunks.message().await?
+    {
         let part = chunk
             .part
             .ok_or_else(|| Status::invalid_argument("an empty part"))?;
-        if queue.send(part).await.is_err() {
-            // The writer stopped; its reason follows.
-            break;
-        }
+        let take = work::blocking(move || {
+            let mut receiver = written?;
+            receiver.take(part).map(|()| receiver)
+        });
+        written = take.await.map_err(lost)?;
     }
-    drop(queue);
-    let written = writing.await.map_err(|e| Status::internal(e.to_string()))?;
+    let finish = work::blocking(move || written.and_then(Receiver::finish));
+    let written = finish.await.map_err(lost)?;
     written.map_err(|error| {
         tracing::warn!(%error, "a snapshot is refused");
         match error {

@@ -6,20 +6,18 @@
 //! is used at once and not when TCP next retransmits.
 
 use super::bulk::Bulk;
+use super::link::{Carries, Dial, Stream};
 use super::listener::{CONNECTION_WINDOW, HTTP2_FRAME, STREAM_WINDOW};
 use super::types::NodeId;
 use crate::base::limits;
 use crate::proto::peer_client::PeerClient;
-use crate::tls::peer::{ALPN_GRPC, ALPN_RELAY, Credentials};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
 /// What a connection is for.
@@ -35,21 +33,19 @@ pub enum Lane {
 
 /// The connections of one node to its peers.
 pub struct Peers {
-    credentials: Arc<Credentials>,
-    connect_time: Duration,
+    dial: Arc<dyn Dial>,
     channels: Mutex<HashMap<(NodeId, Lane), (String, Channel)>>,
     bulk: Bulk,
 }
 
 impl Peers {
-    /// `connect_time` bounds TCP and TLS together; `election_timeout_max` is a good choice.
+    /// Connections that `dial` makes.
     ///
     /// # Errors
     /// When no thread can be made.
-    pub fn new(credentials: Arc<Credentials>, connect_time: Duration) -> io::Result<Arc<Self>> {
+    pub fn new(dial: Arc<dyn Dial>) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            credentials,
-            connect_time,
+            dial,
             channels: Mutex::default(),
             bulk: Bulk::start()?,
         }))
@@ -86,15 +82,10 @@ impl Peers {
     }
 
     /// A connection to `target` at `addr` for a relayed session.
-    pub async fn open_relay(&self, target: NodeId, addr: &str) -> io::Result<TlsStream<TcpStream>> {
-        connect(
-            &self.credentials,
-            target,
-            addr,
-            ALPN_RELAY,
-            self.connect_time,
-        )
-        .await
+    pub async fn open_relay(&self, target: NodeId, addr: &str) -> io::Result<Stream> {
+        self.dial
+            .dial(target, addr.to_owned(), Carries::Relay)
+            .await
     }
 
     fn open(&self, target: NodeId, addr: String, lane: Lane) -> Channel {
@@ -103,14 +94,11 @@ impl Peers {
             Lane::Log | Lane::Heartbeat => (Duration::from_secs(1), Duration::from_secs(2)),
             Lane::Snapshot => (Duration::from_secs(5), Duration::from_secs(20)),
         };
-        let (credentials, connect_time) = (self.credentials.clone(), self.connect_time);
+        let dial = self.dial.clone();
         let connector = tower::service_fn(move |_uri| {
-            let (credentials, addr) = (credentials.clone(), addr.clone());
             // A task of its own: whoever asked may give up (a heartbeat does within its interval),
             // and the next to ask shall find the handshake further on and not at its beginning.
-            let connecting = tokio::spawn(async move {
-                connect(&credentials, target, &addr, ALPN_GRPC, connect_time).await
-            });
+            let connecting = tokio::spawn(dial.dial(target, addr.clone(), Carries::Grpc));
             async move {
                 match connecting.await {
                     Ok(connected) => connected.map(TokioIo::new),
@@ -129,33 +117,5 @@ impl Peers {
             .keep_alive_timeout(within)
             .keep_alive_while_idle(true)
             .connect_with_connector_lazy(connector)
-    }
-}
-
-async fn connect(
-    credentials: &Credentials,
-    target: NodeId,
-    addr: &str,
-    alpn: &'static [u8],
-    time: Duration,
-) -> io::Result<TlsStream<TcpStream>> {
-    let connected = tokio::time::timeout(time, async {
-        let tcp = TcpStream::connect(addr).await?;
-        tcp.set_nodelay(true)?;
-        credentials.connect(target, tcp, alpn).await
-    });
-    match connected.await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(e)) => Err(io::Error::new(
-            e.kind(),
-            format!("node {target} at {addr}: {e}"),
-        )),
-        Err(_) => {
-            let text = format!(
-                "node {target} at {addr}: no connection within {} ms",
-                time.as_millis()
-            );
-            Err(io::Error::new(io::ErrorKind::TimedOut, text))
-        }
     }
 }

@@ -5,10 +5,11 @@
 //! agreed, each file and the directory itself is synced. Anything less is removed again. Names are
 //! plain: nothing is written outside the directory. Nothing is allocated for a declared length.
 
-use crate::base::limits;
+use crate::base::{limits, work};
 use crate::proto::{FileEnd, FileStart, SnapshotChunk, SnapshotEnd, snapshot_chunk::Part};
 use bytes::Bytes;
 use std::any::Any;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -198,70 +199,133 @@ pub fn list(dir: &Path) -> Result<Vec<(String, u64)>, Error> {
     Ok(files)
 }
 
-/// Sends what a witness gets of a snapshot: that there is one, and no file. Blocks while the queue is full.
-pub fn send_marker(header: Bytes, out: &mpsc::Sender<SnapshotChunk>) -> Result<(), Error> {
-    let end = Part::End(SnapshotEnd { files: 0, bytes: 0 });
-    for part in [Part::Header(header), end] {
-        out.blocking_send(SnapshotChunk { part: Some(part) })
-            .map_err(|_| Error::Ended)?;
-    }
-    Ok(())
+/// Reads one snapshot, part by part.
+pub struct Sender {
+    dir: SnapshotDir,
+    header: Option<Bytes>,
+    /// Those that are still to be sent.
+    files: VecDeque<(String, u64)>,
+    current: Option<Outgoing>,
+    end: Option<SnapshotEnd>,
+    progress: Arc<Progress>,
 }
 
-/// Reads `dir` and sends it, `header` first. Blocks: run it on a blocking thread. Ends early with
-/// [`Error::Ended`] when the receiver of `out` is dropped, which is how a transfer is cancelled.
-pub fn send(
-    dir: &SnapshotDir,
-    header: Bytes,
-    out: &mpsc::Sender<SnapshotChunk>,
-    progress: &Progress,
-) -> Result<(), Error> {
-    let push = |part| {
-        out.blocking_send(SnapshotChunk { part: Some(part) })
-            .map_err(|_| Error::Ended)
-    };
-    let files = list(dir.path())?;
-    let bytes: u64 = files.iter().map(|(_, length)| length).sum();
-    progress.total.store(bytes, Ordering::Relaxed);
-    push(Part::Header(header))?;
-    let (began, mut sent) = (Instant::now(), 0u64);
-    for (name, length) in &files {
-        push(Part::File(FileStart {
-            name: name.clone(),
-            length: *length,
-        }))?;
-        let path = dir.path().join(name);
-        let mut file = File::open(&path).map_err(at(&path))?;
-        let mut hasher = Xxh3Default::new();
-        let mut left = *length;
-        while left > 0 {
-            let mut chunk = vec![0; left.min(limits::SNAPSHOT_CHUNK_LEN as u64) as usize];
-            let got = file.read(&mut chunk).map_err(at(&path))?;
-            if got == 0 {
-                let found = length - left;
-                return Err(Error::Length {
-                    name: name.clone(),
-                    declared: *length,
-                    found,
-                });
-            }
-            chunk.truncate(got);
-            hasher.update(&chunk);
-            left -= got as u64;
-            push(Part::Data(chunk.into()))?;
-            sent += got as u64;
-            let due = Duration::from_secs_f64(sent as f64 / limits::SNAPSHOT_RATE_MAX as f64);
-            std::thread::sleep(due.saturating_sub(began.elapsed()));
-            progress.bytes.fetch_add(got as u64, Ordering::Relaxed);
-        }
-        push(Part::FileEnd(FileEnd {
-            xxh3: hasher.digest(),
-        }))?;
+/// A file that is being sent.
+struct Outgoing {
+    name: String,
+    path: PathBuf,
+    file: File,
+    length: u64,
+    left: u64,
+    hasher: Xxh3Default,
+}
+
+impl Sender {
+    /// Sends `dir`, `header` first. Reads the directory.
+    pub fn of(dir: SnapshotDir, header: Bytes, progress: Arc<Progress>) -> Result<Self, Error> {
+        let files = list(dir.path())?;
+        let bytes: u64 = files.iter().map(|(_, length)| length).sum();
+        progress.total.store(bytes, Ordering::Relaxed);
+        let end = SnapshotEnd {
+            files: files.len() as u32,
+            bytes,
+        };
+        Ok(Self {
+            dir,
+            header: Some(header),
+            files: files.into(),
+            current: None,
+            end: Some(end),
+            progress,
+        })
     }
-    push(Part::End(SnapshotEnd {
-        files: files.len() as u32,
-        bytes,
-    }))
+
+    /// Sends what a witness gets of a snapshot: that there is one, and no file.
+    pub fn marker(dir: SnapshotDir, header: Bytes) -> Self {
+        Self {
+            dir,
+            header: Some(header),
+            files: VecDeque::new(),
+            current: None,
+            end: Some(SnapshotEnd { files: 0, bytes: 0 }),
+            progress: Arc::default(),
+        }
+    }
+
+    /// The next part; none after the last. Blocks on the disk.
+    pub fn read(&mut self) -> Result<Option<SnapshotChunk>, Error> {
+        let part = match (self.header.take(), &mut self.current) {
+            (Some(header), _) => Some(Part::Header(header)),
+            (None, Some(file)) if file.left > 0 => Some(Part::Data(file.read(&self.progress)?)),
+            (None, Some(file)) => {
+                let xxh3 = file.hasher.digest();
+                self.current = None;
+                Some(Part::FileEnd(FileEnd { xxh3 }))
+            }
+            (None, None) => match self.files.pop_front() {
+                Some((name, length)) => {
+                    let path = self.dir.path().join(&name);
+                    let file = File::open(&path).map_err(at(&path))?;
+                    self.current = Some(Outgoing {
+                        name: name.clone(),
+                        path,
+                        file,
+                        length,
+                        left: length,
+                        hasher: Xxh3Default::new(),
+                    });
+                    Some(Part::File(FileStart { name, length }))
+                }
+                None => self.end.take().map(Part::End),
+            },
+        };
+        Ok(part.map(|part| SnapshotChunk { part: Some(part) }))
+    }
+}
+
+impl Outgoing {
+    fn read(&mut self, progress: &Progress) -> Result<Bytes, Error> {
+        let mut chunk = vec![0; self.left.min(limits::SNAPSHOT_CHUNK_LEN as u64) as usize];
+        let got = self.file.read(&mut chunk).map_err(at(&self.path))?;
+        if got == 0 {
+            return Err(Error::Length {
+                name: self.name.clone(),
+                declared: self.length,
+                found: self.length - self.left,
+            });
+        }
+        chunk.truncate(got);
+        self.hasher.update(&chunk);
+        self.left -= got as u64;
+        progress.bytes.fetch_add(got as u64, Ordering::Relaxed);
+        Ok(chunk.into())
+    }
+}
+
+/// Reads and sends what `begin` makes, until [`Error::Ended`]: the receiver of `out` was dropped, which is how a transfer
+/// is cancelled.
+pub async fn send(
+    begin: impl FnOnce() -> Result<Sender, Error> + Send + 'static,
+    out: mpsc::Sender<SnapshotChunk>,
+) -> Result<(), Error> {
+    let gone = |_| Error::Ended;
+    let (began, mut sent) = (Instant::now(), 0u64);
+    let mut sender = work::blocking(begin).await.map_err(gone)??;
+    loop {
+        let read = work::blocking(move || sender.read().map(|part| (part, sender)));
+        let (part, back) = read.await.map_err(gone)??;
+        let Some(part) = part else {
+            return Ok(());
+        };
+        if let Some(Part::Data(data)) = &part.part {
+            sent += data.len() as u64;
+        }
+        out.send(part).await.map_err(|_| Error::Ended)?;
+        // Bounded in its rate, so that entries and clients have the disk and the network too.
+        let due = Duration::from_secs_f64(sent as f64 / limits::SNAPSHOT_RATE_MAX as f64);
+        tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
+        sender = back;
+    }
 }
 
 /// A file that is being received.
@@ -452,20 +516,14 @@ mod tests {
 
     /// The parts of a directory as they are sent, the header first.
     fn parts_of(dir: &Path) -> Vec<Part> {
-        let (out, mut parts) = mpsc::channel(1000);
-        let progress = Progress::default();
-        send(
-            &SnapshotDir::at(dir.to_owned()),
-            Bytes::from_static(b"head"),
-            &out,
-            &progress,
-        )
-        .unwrap();
-        drop(out);
-        assert_eq!(progress.bytes(), progress.total());
-        std::iter::from_fn(|| parts.blocking_recv())
+        let progress = Arc::<Progress>::default();
+        let dir = SnapshotDir::at(dir.to_owned());
+        let mut sender = Sender::of(dir, Bytes::from_static(b"head"), progress.clone()).unwrap();
+        let parts = std::iter::from_fn(|| sender.read().unwrap())
             .map(|chunk| chunk.part.unwrap())
-            .collect()
+            .collect();
+        assert_eq!(progress.bytes(), progress.total());
+        parts
     }
 
     fn source() -> tempfile::TempDir {
@@ -596,18 +654,14 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_dropped_receiver_ends_the_sender() {
+    #[tokio::test]
+    async fn a_dropped_receiver_ends_the_sender() {
         let from = source();
         let (out, parts) = mpsc::channel(1);
         drop(parts);
-        let sent = send(
-            &SnapshotDir::at(from.path().into()),
-            Bytes::new(),
-            &out,
-            &Progress::default(),
-        );
-        assert!(matches!(sent, Err(Error::Ended)));
+        let dir = SnapshotDir::at(from.path().into());
+        let sent = send(|| Sender::of(dir, Bytes::new(), Arc::default()), out);
+        assert!(matches!(sent.await, Err(Error::Ended)));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, RaftSnapshotBuilder};
 
-use crate::base::limits;
 use crate::base::rows::Rows;
+use crate::base::{limits, work};
 use crate::engine::{Engine, Role};
 use crate::keyspace::load::{self, Part, Recorded};
 use crate::keyspace::{Keyspace, Sequence};
@@ -194,7 +194,7 @@ impl StateMachine {
         // What is written stands still while it is read: nothing is submitted here.
         let at = self.store.flush().await?;
         let first = at.as_ref().map_or(0, |p| p.index + 1);
-        tokio::task::block_in_place(|| -> anyhow::Result<()> {
+        work::in_place(|| -> anyhow::Result<()> {
             self.load(at)?;
             let mut next = first;
             while applied.as_ref().is_some_and(|id| next <= id.index) {
@@ -334,7 +334,8 @@ impl RaftStateMachine<Config> for StateMachine {
             return Ok(());
         }
         let path = snapshot.path().to_path_buf();
-        tokio::task::spawn_blocking(move || Store::verify(&path))
+        let base = self.store.base();
+        work::blocking(move || base.verify(&path))
             .await?
             .map_err(io::Error::other)?;
         {
@@ -342,12 +343,12 @@ impl RaftStateMachine<Config> for StateMachine {
             let mut core = self.engine.locked().await;
             core.begin_loading();
         }
-        let position = self
-            .store
-            .install(snapshot.path())
-            .await
-            .map_err(io::Error::other)?;
-        tokio::task::block_in_place(|| self.load(Some(position))).map_err(io::Error::other)?;
+        let position = match crate::base::planted::is("stale-snapshot") {
+            true => self.store.flush().await,
+            false => self.store.install(snapshot.path()).await.map(Some),
+        };
+        let position = position.map_err(io::Error::other)?;
+        work::in_place(|| self.load(position)).map_err(io::Error::other)?;
         self.membership = meta.last_membership.clone();
         self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
         self.applied = meta.last_log_id;
@@ -361,7 +362,8 @@ impl RaftStateMachine<Config> for StateMachine {
         };
         let position = {
             let dir = dir.clone();
-            tokio::task::spawn_blocking(move || Store::verify(&dir)).await?
+            let base = self.store.base();
+            work::blocking(move || base.verify(&dir)).await?
         };
         match position {
             Ok(position) => Ok(Some(Snapshot {

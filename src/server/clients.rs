@@ -176,7 +176,13 @@ impl Clients {
 
     /// Admits a client, unless there are `max` already.
     pub fn add(&self, addr: String, laddr: String, fd: i32, max: usize) -> Option<Arc<Client>> {
-        let id = (self.node << 40) | self.next.fetch_add(1, Ordering::Relaxed);
+        // A session that this node began before it was started anew may be here, by way of others, under its old id.
+        let id = loop {
+            let id = (self.node << 40) | self.next.fetch_add(1, Ordering::Relaxed);
+            if !self.all.lock().contains_key(&id) {
+                break id;
+            }
+        };
         self.add_as(id, addr, laddr, fd, max)
     }
 
@@ -240,5 +246,22 @@ impl Clients {
 
     pub fn get(&self, id: u64) -> Option<Arc<Client>> {
         self.all.lock().get(&id).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_a_session_of_before_a_restart_still_has_is_passed_over() {
+        let clients = Clients::new(2);
+        let add = |clients: &Clients| clients.add("a".into(), "b".into(), -1, 10).unwrap().id;
+        let first = (2 << 40) | 1;
+        clients
+            .add_as(first, "a".into(), "b".into(), -1, 10)
+            .unwrap();
+        assert_eq!(add(&clients), first + 1);
+        assert_eq!(add(&clients), first + 2);
     }
 }

@@ -1,7 +1,7 @@
 //! Accepting clients: TLS handshakes and admission, on the threads that then serve the connections.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::base::limits::{HANDSHAKE_SECONDS_MAX, HANDSHAKES_MAX, THREAD_STACK_LEN};
 
+use crate::raft::link::{Stream, rehome};
 use crate::raft::listener::Relayed;
 
 use super::conn::Conn;
@@ -28,6 +29,8 @@ pub enum Job {
     Client(TcpStream, SocketAddr),
     Plain(TcpStream, SocketAddr),
     Relayed(Box<Relayed>),
+    /// A simulated client's.
+    Piped(Stream, SocketAddr),
 }
 
 /// The threads that serve connections. Each has a runtime of its own; a connection stays on one.
@@ -43,7 +46,7 @@ impl Pool {
         let mut senders = Vec::new();
         for i in 0..threads.max(1) {
             // Bounded by the handshake semaphore and by maxclients: a job is a connection.
-            let (tx, mut rx) = mpsc::unbounded_channel();
+            let (tx, rx) = mpsc::unbounded_channel();
             let (server, tls) = (server.clone(), tls.clone());
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -53,17 +56,7 @@ impl Pool {
                 .stack_size(THREAD_STACK_LEN)
                 .spawn(move || {
                     let local = tokio::task::LocalSet::new();
-                    local.block_on(&runtime, async move {
-                        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-                        while let Some(job) = rx.recv().await {
-                            tokio::task::spawn_local(serve(
-                                job,
-                                server.clone(),
-                                tls.clone(),
-                                handshakes.clone(),
-                            ));
-                        }
-                    });
+                    local.block_on(&runtime, work(rx, server, Some(tls)));
                 })?;
             senders.push(tx);
         }
@@ -71,6 +64,16 @@ impl Pool {
             threads: Arc::new(senders),
             next: Arc::default(),
         })
+    }
+
+    /// Tasks of the caller's local set in place of threads. For a simulation, whose clients speak no TLS.
+    pub fn local(server: Arc<Server>) -> Pool {
+        let (tx, rx) = mpsc::unbounded_channel();
+        tokio::task::spawn_local(work(rx, server, None));
+        Pool {
+            threads: Arc::new(vec![tx]),
+            next: Arc::default(),
+        }
     }
 
     /// Hands a connection to the next thread.
@@ -97,19 +100,29 @@ impl Pool {
     }
 }
 
-/// Moves a socket from the runtime that accepted it to the one that calls. Otherwise the thread that accepts would
-/// poll for all of them and wake the others for each request.
-fn rehome(tcp: &mut TcpStream) -> std::io::Result<()> {
-    let own = std::net::TcpStream::from(tcp.as_fd().try_clone_to_owned()?);
-    *tcp = TcpStream::from_std(own)?;
-    Ok(())
+/// Serves what comes, until nobody is left who could hand something over.
+async fn work(
+    mut jobs: mpsc::UnboundedReceiver<Job>,
+    server: Arc<Server>,
+    tls: Option<TlsAcceptor>,
+) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    while let Some(job) = jobs.recv().await {
+        tokio::task::spawn_local(serve(job, server.clone(), tls.clone(), handshakes.clone()));
+    }
 }
 
-async fn serve(job: Job, server: Arc<Server>, tls: TlsAcceptor, handshakes: Arc<Semaphore>) {
+async fn serve(
+    job: Job,
+    server: Arc<Server>,
+    tls: Option<TlsAcceptor>,
+    handshakes: Arc<Semaphore>,
+) {
     let mut job = job;
     let moved = match &mut job {
         Job::Client(tcp, _) | Job::Plain(tcp, _) => rehome(tcp),
-        Job::Relayed(relayed) => rehome(relayed.stream.get_mut().0),
+        Job::Relayed(relayed) => relayed.stream.rehome(),
+        Job::Piped(..) => Ok(()),
     };
     if let Err(e) = moved {
         tracing::warn!(
@@ -132,7 +145,11 @@ async fn serve(job: Job, server: Arc<Server>, tls: TlsAcceptor, handshakes: Arc<
             let _ = tcp.set_nodelay(true);
             admit(tcp, addr, laddr, fd, server).await;
         }
+        Job::Piped(stream, addr) => admit(stream, addr, String::new(), -1, server).await,
         Job::Client(tcp, addr) => {
+            let Some(tls) = tls else {
+                return;
+            };
             let laddr = tcp.local_addr().map(|a| a.to_string()).unwrap_or_default();
             let fd = tcp.as_raw_fd();
             let _ = tcp.set_nodelay(true);

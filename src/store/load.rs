@@ -5,14 +5,20 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::Error;
-use super::rocks::{Db, FIRST_ROW};
+use super::base::Directory;
+use super::rocks::FIRST_ROW;
 
 /// How much lower than others' the loading threads rank.
 const NICENESS: i32 = 10;
 
 /// Gives every row to `on_row` with the number of its part. `cuts`, ascending, divide the keys: part 0 holds
 /// those before the first cut, part `i` those from cut `i - 1` on. Returns how many rows there were.
-pub fn load<F>(db: &Db, threads: usize, cuts: &[Vec<u8>], on_row: F) -> Result<u64, Error>
+pub fn load<F>(
+    db: &dyn Directory,
+    threads: usize,
+    cuts: &[Vec<u8>],
+    on_row: F,
+) -> Result<u64, Error>
 where
     F: Fn(usize, &[u8], &[u8]) -> Result<(), String> + Sync,
 {
@@ -56,28 +62,17 @@ where
 }
 
 fn load_part(
-    db: &Db,
+    db: &dyn Directory,
     from: &[u8],
     to: Option<&[u8]>,
     stop: &AtomicBool,
     mut on_row: impl FnMut(&[u8], &[u8]) -> Result<(), String>,
 ) -> Result<u64, Error> {
-    let mut read = db.scan_options();
-    read.set_iterate_lower_bound(from);
-    if let Some(to) = to {
-        read.set_iterate_upper_bound(to);
-    }
-    let mut rows = db.reader().raw_iterator_opt(read);
-    rows.seek(from);
     let mut count = 0;
-    while let Some((key, value)) = rows.item() {
-        on_row(key, value).map_err(Error::Row)?;
+    db.scan(from, to, &mut |key, value| {
+        on_row(key, value)?;
         count += 1;
-        if count % 1024 == 0 && stop.load(Ordering::Relaxed) {
-            return Ok(count);
-        }
-        rows.next();
-    }
-    rows.status().map_err(|e| Error::rocks(db.dir(), &e))?;
+        Ok(count % 1024 != 0 || !stop.load(Ordering::Relaxed))
+    })?;
     Ok(count)
 }

@@ -7,11 +7,13 @@
 //!
 //! Rows are opaque here. Their keys compare as bytes and must not begin with the byte 0.
 
+pub mod base;
 mod error;
 mod live;
 mod load;
 mod position;
 mod rocks;
+mod tasks;
 mod window;
 mod writer;
 
@@ -26,18 +28,22 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+pub use self::base::Base;
 pub use crate::base::rows::{RESERVED, RowOp, Rows};
 pub use error::Error;
 pub use position::Position;
+pub use rocks::Rocks;
+pub use window::Window;
 
 use crate::base::limits;
+use crate::base::work::Pace;
 use writer::{Reply, Request, Shared};
 
 /// Called once, from the store's thread, when the store has failed and takes nothing more. The node is to stop.
 pub type FatalHook = Box<dyn Fn(&Error) + Send + Sync>;
 
 /// How a store is opened.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// The root directory, created where it is missing. What is to be installed must be on its file system.
     pub dir: PathBuf,
@@ -47,6 +53,10 @@ pub struct Options {
     pub backlog_bytes: usize,
     /// The longest that a row waits to be written. Positions without rows wait six times as long.
     pub flush_interval: Duration,
+    /// What keeps the rows.
+    pub base: Arc<dyn Base>,
+    /// In a simulation: a task of the caller's runtime does what else a thread does.
+    pub pace: Option<Pace>,
 }
 
 impl Options {
@@ -57,6 +67,8 @@ impl Options {
             window_bytes: limits::STORE_WINDOW_BYTES,
             backlog_bytes: limits::STORE_BACKLOG_BYTES,
             flush_interval: Duration::from_secs(10),
+            base: Arc::new(Rocks),
+            pace: None,
         }
     }
 }
@@ -77,6 +89,15 @@ impl Store {
     /// [`Error::Damage`], [`Error::Format`], [`Error::InUse`], [`Error::Io`].
     pub fn open(options: Options, fatal: FatalHook) -> Result<(Self, Option<Position>), Error> {
         let shared = Arc::new(Shared::new(&options, fatal));
+        if let Some(pace) = options.pace {
+            let position = shared.begin()?;
+            tokio::spawn(tasks::write(shared.clone(), pace));
+            let store = Self {
+                shared,
+                thread: Mutex::default(),
+            };
+            return Ok((store, position));
+        }
         let (opened, result) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("store".into())
@@ -169,13 +190,9 @@ impl Store {
         self.ask_blocking(|reply| Request::Checkpoint(to, reply))
     }
 
-    /// Reads all of a checkpoint that was received into `dir` and checks every checksum. Changes nothing there.
-    /// Blocks for as long as reading takes.
-    ///
-    /// # Errors
-    /// [`Error::Damage`] names the file; [`Error::Format`].
-    pub fn verify(dir: &Path) -> Result<Position, Error> {
-        rocks::Db::verify(dir)
+    /// What opens this store's directories, and checks one that was received.
+    pub fn base(&self) -> Arc<dyn Base> {
+        self.shared.base.clone()
     }
 
     /// Replaces all that the store holds by the checkpoint in `from`, which must be on the store's file system
@@ -251,7 +268,12 @@ impl Store {
     /// # Errors
     /// The error that kept it from writing.
     pub fn close(&self) -> Result<(), Error> {
-        let result = self.flush_blocking().map(|_| ());
+        let threaded = self.thread.lock().is_some();
+        let result = match threaded {
+            true => self.flush_blocking().map(|_| ()),
+            // Its task cannot work while this waits.
+            false => self.shared.write_now(),
+        };
         self.end();
         result
     }

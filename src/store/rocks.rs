@@ -9,6 +9,7 @@
 //! read in whole once, so that runs may pile up; each row is rewritten rarely.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ChecksumType, DB, DBCompactionStyle, DBCompressionType, InfoLogger,
@@ -16,6 +17,7 @@ use rocksdb::{
     WriteOptions, checkpoint::Checkpoint,
 };
 
+use super::base::{Base, Directory, OnRow};
 use super::window::Window;
 use super::{Error, Position, RowOp, live};
 use crate::base::limits;
@@ -130,13 +132,6 @@ impl Db {
         Ok(position)
     }
 
-    /// Writes all changes of `window` and the position after them, in one step. On return they are on
-    /// disk; after an error or a crash either all are there or none.
-    pub fn write(&self, window: &Window, at: &Position) -> Result<(), Error> {
-        self.write_rows(window, at)
-            .map_err(|e| Error::rocks(&self.dir, &e))
-    }
-
     fn write_rows(&self, window: &Window, at: &Position) -> Result<(), rocksdb::Error> {
         let mut run = SstFileWriter::create(&self.options);
         run.open(&self.scratch)?;
@@ -157,17 +152,8 @@ impl Db {
             .ingest_external_file_opts(&ingest, vec![&self.scratch])
     }
 
-    /// A consistent copy in the new directory `to`, by hard links where `to` is on the same file system;
-    /// on disk on return.
-    pub fn checkpoint(&self, to: &Path) -> Result<(), Error> {
-        Checkpoint::new(&self.db)
-            .and_then(|checkpoint| checkpoint.create_checkpoint(to))
-            .map_err(|e| Error::rocks(to, &e))?;
-        live::sync_tree(to)
-    }
-
     /// How to read all rows: in long strides, past the cache, with checksums.
-    pub fn scan_options(&self) -> ReadOptions {
+    fn scan_options(&self) -> ReadOptions {
         let mut read = ReadOptions::default();
         read.set_verify_checksums(true);
         read.fill_cache(false);
@@ -175,9 +161,68 @@ impl Db {
         read
     }
 
+    fn number(&self, property: &str) -> u64 {
+        self.db
+            .property_int_value(property)
+            .ok()
+            .flatten()
+            .unwrap_or(0)
+    }
+}
+
+/// RocksDB.
+pub struct Rocks;
+
+impl Base for Rocks {
+    fn create(&self, dir: &Path) -> Result<(), Error> {
+        Db::create(dir)
+    }
+
+    fn open(&self, dir: &Path) -> Result<(Arc<dyn Directory>, Option<Position>), Error> {
+        let (db, position) = Db::open(dir)?;
+        Ok((Arc::new(db), position))
+    }
+
+    fn verify(&self, dir: &Path) -> Result<Position, Error> {
+        Db::verify(dir)
+    }
+}
+
+impl Directory for Db {
+    fn write(&self, window: &Window, at: &Position) -> Result<(), Error> {
+        self.write_rows(window, at)
+            .map_err(|e| Error::rocks(&self.dir, &e))
+    }
+
+    fn scan(&self, from: &[u8], to: Option<&[u8]>, on_row: &mut OnRow<'_>) -> Result<(), Error> {
+        let mut read = self.scan_options();
+        read.set_iterate_lower_bound(from);
+        if let Some(to) = to {
+            read.set_iterate_upper_bound(to);
+        }
+        let mut rows = self.db.raw_iterator_opt(read);
+        rows.seek(from);
+        while let Some((key, value)) = rows.item() {
+            if !on_row(key, value).map_err(Error::Row)? {
+                return Ok(());
+            }
+            rows.next();
+        }
+        rows.status().map_err(|e| Error::rocks(&self.dir, &e))
+    }
+
+    /// A consistent copy in the new directory `to`, by hard links where `to` is on the same file system;
+    /// on disk on return.
+    fn checkpoint(&self, to: &Path) -> Result<(), Error> {
+        Checkpoint::new(&self.db)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(to))
+            .map_err(|e| Error::rocks(to, &e))?;
+        live::sync_tree(to)
+    }
+
     /// The first keys of the files of the oldest runs: cuts that divide the rows into parts of
     /// about `FILE_BYTES`.
-    pub fn cuts(&self) -> Result<Vec<Vec<u8>>, Error> {
+    fn cuts(&self) -> Result<Vec<Vec<u8>>, Error> {
         let files = self
             .db
             .live_files()
@@ -193,29 +238,24 @@ impl Db {
         Ok(cuts)
     }
 
-    /// RocksDB itself, to read from.
-    pub fn reader(&self) -> &DB {
-        &self.db
-    }
-
     /// The directory.
-    pub fn dir(&self) -> &Path {
+    fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// Runs that wait to be merged.
-    pub fn runs(&self) -> u64 {
+    fn runs(&self) -> u64 {
         self.number("rocksdb.num-files-at-level0")
     }
 
     /// Size of all live files, bytes.
-    pub fn disk_bytes(&self) -> u64 {
+    fn disk_bytes(&self) -> u64 {
         self.number("rocksdb.live-sst-files-size")
     }
 
     /// Whether so much of what the files hold was removed since that merging all of it frees room. `data` is what the
     /// rows stand for, bytes. Merges of their own come by what is added, so that after a great removal none may come.
-    pub fn worth_merging(&self, data: u64) -> bool {
+    fn worth_merging(&self, data: u64) -> bool {
         let files = self.db.live_files().unwrap_or_default();
         let removed: u64 = files.iter().map(|file| file.num_deletions).sum();
         let rows: u64 = files.iter().map(|file| file.num_entries).sum();
@@ -224,12 +264,12 @@ impl Db {
     }
 
     /// Merges all runs into one without what was removed. Takes as much disk as it leaves until it is done. Blocks.
-    pub fn merge_all(&self) {
+    fn merge_all(&self) {
         self.db.compact_range::<&[u8], &[u8]>(None, None);
     }
 
     /// Fails if merging in the background has failed: RocksDB then takes nothing more, and says so here only.
-    pub fn health(&self) -> Result<(), Error> {
+    fn health(&self) -> Result<(), Error> {
         match self.number("rocksdb.background-errors") {
             0 => Ok(()),
             count => Err(Error::Io {
@@ -242,16 +282,8 @@ impl Db {
     }
 
     /// Ends background work, so that closing does not wait for a long merge.
-    pub fn cancel(&self) {
+    fn cancel(&self) {
         self.db.cancel_all_background_work(true);
-    }
-
-    fn number(&self, property: &str) -> u64 {
-        self.db
-            .property_int_value(property)
-            .ok()
-            .flatten()
-            .unwrap_or(0)
     }
 }
 

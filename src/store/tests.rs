@@ -23,6 +23,8 @@ fn options(dir: &Path) -> Options {
         window_bytes: 32 * 1024,
         backlog_bytes: 256 * 1024,
         flush_interval: Duration::from_secs(3600),
+        base: Arc::new(Rocks),
+        pace: None,
     }
 }
 
@@ -323,7 +325,7 @@ fn a_checkpoint_is_consistent_while_writing_goes_on() {
             let position = store.checkpoint_blocking(&dir).unwrap();
             assert!(position.index > last);
             last = position.index;
-            assert_eq!(Store::verify(&dir).unwrap(), position);
+            assert_eq!(Rocks.verify(&dir).unwrap(), position);
             assert_eq!(rows_in(&dir), model_at(position.index));
             // It may be taken only once, into a new directory.
             assert!(store.checkpoint_blocking(&dir).is_err());
@@ -442,7 +444,7 @@ fn verify_finds_a_changed_byte_anywhere() {
     }
     let dir = temp.path().join("copy");
     store.checkpoint_blocking(&dir).unwrap();
-    assert_eq!(Store::verify(&dir).unwrap(), at(3));
+    assert_eq!(Rocks.verify(&dir).unwrap(), at(3));
     let tables = tables(&dir);
     assert!(tables.len() >= 4);
     for table in &tables {
@@ -455,7 +457,7 @@ fn verify_finds_a_changed_byte_anywhere() {
             let mut bytes = sound.clone();
             bytes[place] ^= 0x10;
             fs::write(table, bytes).unwrap();
-            match Store::verify(&dir) {
+            match Rocks.verify(&dir) {
                 Ok(_) => harmless.push(place),
                 Err(error) => assert!(error.is_damage(), "{error}"),
             }
@@ -468,15 +470,15 @@ fn verify_finds_a_changed_byte_anywhere() {
             sound.len()
         );
         fs::write(table, &sound[..sound.len() - 1]).unwrap();
-        assert!(Store::verify(&dir).unwrap_err().is_damage());
+        assert!(Rocks.verify(&dir).unwrap_err().is_damage());
         fs::remove_file(table).unwrap();
-        assert!(Store::verify(&dir).unwrap_err().is_damage());
+        assert!(Rocks.verify(&dir).unwrap_err().is_damage());
         fs::write(table, sound).unwrap();
-        Store::verify(&dir).unwrap();
+        Rocks.verify(&dir).unwrap();
     }
     fs::remove_file(dir.join("CURRENT")).unwrap();
-    assert!(Store::verify(&dir).unwrap_err().is_damage());
-    assert!(Store::verify(temp.path()).unwrap_err().is_damage());
+    assert!(Rocks.verify(&dir).unwrap_err().is_damage());
+    assert!(Rocks.verify(temp.path()).unwrap_err().is_damage());
 }
 
 #[test]

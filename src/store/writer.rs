@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
-use super::rocks::Db;
+use super::base::{Base, Directory};
 use super::window::Window;
 use super::{Error, FatalHook, Position, Rows, live};
 use crate::base::limits;
@@ -60,10 +60,13 @@ pub struct Shared {
     backlog_limit: usize,
     queue: Mutex<Queue>,
     wake: Condvar,
+    /// The same, where the writer is a task.
+    pub bell: Notify,
+    pub base: Arc<dyn Base>,
     backlog: AtomicUsize,
     pub room: Notify,
     pub durable: watch::Sender<Option<Position>>,
-    db: RwLock<Option<Arc<Db>>>,
+    db: RwLock<Option<Arc<dyn Directory>>>,
     fatal: FatalHook,
 }
 
@@ -76,6 +79,8 @@ impl Shared {
             backlog_limit: options.backlog_bytes,
             queue: Mutex::default(),
             wake: Condvar::new(),
+            bell: Notify::new(),
+            base: options.base.clone(),
             backlog: AtomicUsize::new(0),
             room: Notify::new(),
             durable: watch::Sender::new(None),
@@ -127,6 +132,7 @@ impl Shared {
                 queue.requests.push(request);
                 drop(queue);
                 self.wake.notify_one();
+                self.bell.notify_one();
             }
         }
     }
@@ -142,7 +148,7 @@ impl Shared {
     }
 
     /// The open directory, or why there is none.
-    pub fn db(&self) -> Result<Arc<Db>, Error> {
+    pub fn db(&self) -> Result<Arc<dyn Directory>, Error> {
         self.db.read().clone().ok_or_else(|| {
             let why = self.queue.lock().stopped.clone();
             Error::Stopped(why.unwrap_or_else(|| "it was closed".into()))
@@ -153,19 +159,30 @@ impl Shared {
     pub fn run(&self, opened: impl FnOnce(Result<Option<Position>, Error>)) {
         // Threads that RocksDB starts while opening inherit this. Without it all works, less politely.
         let _ = rustix::process::nice(NICENESS);
-        match self.open() {
-            Ok(position) => {
-                self.durable.send_replace(position.clone());
-                opened(Ok(position));
-            }
-            Err(error) => {
-                self.stop(&error.to_string());
-                return opened(Err(error));
-            }
+        let begun = self.begin();
+        let failed = begun.is_err();
+        opened(begun);
+        if failed {
+            return;
         }
         // A panic is a mistake in this module; whoever waits must hear of it all the same.
         let served = catch_unwind(AssertUnwindSafe(|| self.serve()))
             .unwrap_or_else(|_| Err(Error::Stopped("its thread panicked".into())));
+        self.end(served);
+    }
+
+    /// Opens the store, or stops it.
+    pub fn begin(&self) -> Result<Option<Position>, Error> {
+        let opened = self.open();
+        match &opened {
+            Ok(position) => drop(self.durable.send_replace(position.clone())),
+            Err(error) => self.stop(&error.to_string()),
+        }
+        opened
+    }
+
+    /// Lets go of what is open, and tells why if it failed.
+    pub fn end(&self, served: Result<(), Error>) {
         if let Err(error) = served {
             tracing::error!("{error}");
             self.stop(&error.to_string());
@@ -181,64 +198,91 @@ impl Shared {
     fn open(&self) -> Result<Option<Position>, Error> {
         let dir = match live::find(&self.root)? {
             Some(dir) => dir,
-            None => live::create(&self.root, Db::create)?,
+            None => live::create(&self.root, |dir| self.base.create(dir))?,
         };
-        let (db, position) = Db::open(&dir)?;
-        *self.db.write() = Some(Arc::new(db));
+        let (db, position) = self.base.open(&dir)?;
+        *self.db.write() = Some(db);
         Ok(position)
     }
 
     /// Until closed (`Ok`) or broken.
     fn serve(&self) -> Result<(), Error> {
         loop {
-            let (window, last, requests) = self.next()?;
-            let dropped = matches!(
-                requests.first(),
-                Some(Request::Install(..) | Request::Close)
-            );
-            let written = match last {
-                Some(last) if !dropped => self.write(&window, last),
-                _ => Ok(()),
-            };
-            self.backlog.fetch_sub(window.bytes(), Ordering::Relaxed);
-            drop(window);
-            self.room.notify_waiters();
-            let mut result = written;
-            for request in requests {
-                match (&result, request) {
-                    (Err(error), request) => request.refuse(error),
-                    (Ok(()), Request::Close) => return Ok(()),
-                    (Ok(()), request) => result = self.answer(request),
-                }
+            self.wait()?;
+            if !self.turn()? {
+                return Ok(());
             }
-            result?;
         }
     }
 
-    /// Waits for something to do. Requests that come after one that changes what a window means wait for
-    /// the next turn.
-    fn next(&self) -> Result<(Window, Option<Position>, Vec<Request>), Error> {
+    /// Does what waits; false: it is closed.
+    pub fn turn(&self) -> Result<bool, Error> {
+        let (window, last, requests) = self.next();
+        let dropped = matches!(
+            requests.first(),
+            Some(Request::Install(..) | Request::Close)
+        );
+        let written = match last {
+            Some(last) if !dropped => self.write(&window, last),
+            _ => Ok(()),
+        };
+        self.backlog.fetch_sub(window.bytes(), Ordering::Relaxed);
+        drop(window);
+        self.room.notify_waiters();
+        let mut result = written;
+        for request in requests {
+            match (&result, request) {
+                (Err(error), request) => request.refuse(error),
+                (Ok(()), Request::Close) => return Ok(false),
+                (Ok(()), request) => result = self.answer(request),
+            }
+        }
+        result.map(|()| true)
+    }
+
+    /// Writes all that was submitted, on this thread.
+    pub fn write_now(&self) -> Result<(), Error> {
+        if let Some(why) = &self.queue.lock().stopped {
+            return Err(Error::Stopped(why.clone()));
+        }
+        self.turn().map(drop)
+    }
+
+    /// Whether there is something to do now.
+    pub fn due(&self) -> bool {
+        self.patience(&self.queue.lock()).is_none()
+    }
+
+    /// How long there is nothing to do, if nobody asks for anything; none: there is.
+    fn patience(&self, queue: &Queue) -> Option<Duration> {
+        if !queue.requests.is_empty() || queue.window.bytes() >= self.window_bytes {
+            return None;
+        }
+        let Some(since) = queue.since else {
+            return Some(HEALTH_INTERVAL);
+        };
+        let interval = match queue.window.bytes() {
+            0 => self.interval * IDLE_FACTOR,
+            _ => self.interval,
+        };
+        let left = interval.saturating_sub(since.elapsed());
+        (!left.is_zero()).then(|| left.min(HEALTH_INTERVAL))
+    }
+
+    /// Waits for something to do.
+    fn wait(&self) -> Result<(), Error> {
         let mut queue = self.queue.lock();
-        loop {
-            if !queue.requests.is_empty() || queue.window.bytes() >= self.window_bytes {
-                break;
-            }
-            let mut patience = HEALTH_INTERVAL;
-            if let Some(since) = queue.since {
-                let interval = match queue.window.bytes() {
-                    0 => self.interval * IDLE_FACTOR,
-                    _ => self.interval,
-                };
-                let left = interval.saturating_sub(since.elapsed());
-                if left.is_zero() {
-                    break;
-                }
-                patience = patience.min(left);
-            }
+        while let Some(patience) = self.patience(&queue) {
             if self.wake.wait_for(&mut queue, patience).timed_out() {
                 parking_lot::MutexGuard::unlocked(&mut queue, || self.db()?.health())?;
             }
         }
+        Ok(())
+    }
+
+    /// What is to be done now. Requests that come after one that changes what a window means wait for the next turn.
+    fn next(&self) -> (Window, Option<Position>, Vec<Request>) {
+        let mut queue = self.queue.lock();
         let single = |request: &Request| !matches!(request, Request::Flush(_));
         let count = match queue.requests.iter().position(single) {
             // An install stands alone: flushes before it still mean the rows before it.
@@ -248,11 +292,11 @@ impl Shared {
         };
         queue.since = None;
         let requests = queue.requests.drain(..count).collect();
-        Ok((
+        (
             std::mem::take(&mut queue.window),
             queue.last.take(),
             requests,
-        ))
+        )
     }
 
     fn write(&self, window: &Window, last: Position) -> Result<(), Error> {
@@ -297,10 +341,10 @@ impl Shared {
     fn install(&self, from: &Path) -> Result<Position, Error> {
         let old = self.db()?;
         let dir = live::adopt(&self.root, from, old.dir())?;
-        let (db, position) = Db::open(&dir)?;
+        let (db, position) = self.base.open(&dir)?;
         let position = position.ok_or_else(|| Error::damage(&dir, "it holds no position"))?;
         live::point(&self.root, &dir)?;
-        *self.db.write() = Some(Arc::new(db));
+        *self.db.write() = Some(db);
         self.durable.send_replace(Some(position.clone()));
         old.cancel();
         let old_dir = old.dir().to_path_buf();

@@ -110,6 +110,7 @@ fn options(disk: &Arc<Seen>) -> Options {
         disk: disk.clone(),
         space: Arc::default(),
         on_fatal: None,
+        pace: None,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::engine::Outcome;
 use crate::keyspace::Keyspace;
 use crate::log;
 use crate::mutation::Mutation;
+use crate::raft::link::TlsDial;
 use crate::raft::recovery::{Survivor, claim};
 use crate::store;
 use crate::tls::ca::Authority;
@@ -91,8 +92,13 @@ async fn start_among(dir: &Path, cluster: &str, voters: &[NodeId]) -> Arc<Group>
         log_keep_bytes: u64::MAX,
         log_cap_bytes: u64::MAX,
         witness: None,
+        clock: Clock::system(),
     };
-    let peers = Peers::new(credentials, max).expect("peers");
+    let dial = TlsDial {
+        credentials,
+        time: max,
+    };
+    let peers = Peers::new(Arc::new(dial)).expect("peers");
     let incoming = dir.join("incoming");
     let group = Group::start(options, log, sm, engine, store, peers, incoming)
         .await

@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::base::clock::Manual;
+use crate::base::limits;
 use crate::proto::admin_client::AdminClient;
 use crate::proto::admin_server::Admin;
 use crate::proto::peer_client::PeerClient;
 use crate::proto::{self, FileEnd, FileStart, SnapshotEnd};
+use crate::raft::link::{TlsDial, TlsListen};
 use crate::raft::listener::{self, Relayed};
 use crate::raft::network::{Client, Factory};
 use crate::raft::peers::{Lane, Peers};
@@ -252,7 +254,13 @@ impl Two {
             dir.path().join("incoming"),
         )
         .unwrap();
-        let serving = listener::serve(tcp, credentials, service, Operated, relayed, stopped);
+        let serving = listener::serve(
+            Box::new(TlsListen { tcp, credentials }),
+            service,
+            Operated,
+            relayed,
+            stopped,
+        );
         let served = tokio::spawn(serving);
         Self {
             dir,
@@ -278,10 +286,10 @@ impl Two {
     }
 
     fn peers(&self, own: NodeId) -> Arc<Peers> {
-        Peers::new(
-            Self::node(&self.dir, &self.authority, own),
-            Duration::from_secs(5),
-        )
+        Peers::new(Arc::new(TlsDial {
+            credentials: Self::node(&self.dir, &self.authority, own),
+            time: Duration::from_secs(5),
+        }))
         .unwrap()
     }
 
@@ -685,8 +693,7 @@ async fn a_restarted_peer_is_reached_at_once() {
     let (relayed, _relays) = mpsc::channel(1);
     let (_stop, stopped) = watch::channel(false);
     tokio::spawn(listener::serve(
-        tcp,
-        credentials,
+        Box::new(TlsListen { tcp, credentials }),
         service,
         Operated,
         relayed,

@@ -1,0 +1,41 @@
+//! State equality: nodes that have applied the same entries hold the same data, by the digest of memory.
+
+use std::collections::BTreeMap;
+
+use super::Seen;
+use crate::world::Coverage;
+
+/// The digest after each entry, by whom it was first seen.
+#[derive(Default)]
+pub struct Equal {
+    digests: BTreeMap<u64, (u128, u64)>,
+    applied: BTreeMap<u64, u64>,
+}
+
+impl Equal {
+    pub fn look(&mut self, nodes: &[Seen], coverage: &mut Coverage, wrong: &mut Vec<String>) {
+        for node in nodes {
+            let (index, digest) = node.inside.server.engine.lock().committed_digest();
+            if index == 0 {
+                continue;
+            }
+            let before = self.applied.insert(node.id, index).unwrap_or(0);
+            // What it applied in between it was sent as a snapshot.
+            let first = node.inside.group.log.first_index();
+            if before > 0 && first.is_some_and(|first| first > before + 1) && index > before {
+                let purged = node.inside.group.log.purged().map_or(0, |p| p.index);
+                coverage.snapshots += u64::from(purged > before);
+            }
+            let (known, by) = *self.digests.entry(index).or_insert((digest, node.id));
+            if known != digest {
+                wrong.push(format!(
+                    "state equality: after entry {index} nodes {by} and {} hold different data",
+                    node.id
+                ));
+            }
+        }
+        while self.digests.len() > 20_000 {
+            self.digests.pop_first();
+        }
+    }
+}
