@@ -36,7 +36,7 @@ pub const REPLY_BACKLOG_MAX: usize = 1024 * 1024;
 pub const REPLY_LEN_MAX: usize = 256 * 1024 * 1024;
 /// Reply bytes of HRANDFIELD, SRANDMEMBER or ZRANDMEMBER with a negative count, which may ask for more than
 /// there is. Beyond: "ERR value is out of range".
-pub const RANDOM_REPLY_LEN_MAX: usize = 256 * 1024 * 1024;
+pub const RANDOM_REPLY_LEN_MAX: usize = REPLY_LEN_MAX / 2;
 /// Commands of one connection run under one hold of the engine's lock.
 pub const COMMANDS_PER_TURN_MAX: usize = 128;
 /// Commands queued in one MULTI. Beyond: the transaction is discarded with an error.
