@@ -240,11 +240,14 @@ fn generated_to(rng: &mut StdRng, count: usize, clients: usize) -> (Vec<Operatio
     (ops, state)
 }
 
+/// The same in each run: the search is exponential at worst, and one history in thousands takes longer than a test may.
+/// `PONTOON_SEED=random` draws others.
 fn seed() -> u64 {
-    let given = std::env::var("PONTOON_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok());
-    let seed = given.unwrap_or_else(rand::random);
+    let seed = match std::env::var("PONTOON_SEED").as_deref() {
+        Err(_) => 1,
+        Ok("random") => rand::random(),
+        Ok(given) => given.parse().expect("PONTOON_SEED is a number or `random`"),
+    };
     println!("PONTOON_SEED={seed}");
     seed
 }
