@@ -2,8 +2,6 @@
 //!
 //! Always: only these are passed over, and only where the other server is a 7.0.
 
-use pontoon::command::table;
-
 use super::grammar;
 use super::wire::Reply;
 
@@ -16,7 +14,6 @@ pub fn since_7_0(request: &[Vec<u8>], pontoon: &Reply, redis: &Reply) -> bool {
     };
     let (ours, theirs) = (&pontoon.text[..], &redis.text[..]);
     let command = grammar::command(request);
-    let new = |spec: &table::Spec| spec.full_name == command && spec.since > "7.0.9";
     // What 7.2 brought, or tells of all commands, categories and settings there are.
     let tells = [
         "select",
@@ -38,7 +35,7 @@ pub fn since_7_0(request: &[Vec<u8>], pontoon: &Reply, redis: &Reply) -> bool {
         "xinfo|groups",
         "xinfo|stream",
     ];
-    if table::SPECS.iter().any(new) || tells.contains(&command) {
+    if grammar::is_new(command) || tells.contains(&command) {
         return true;
     }
     // 7.2: short lists and sets are listpacks (#11303, #11290).

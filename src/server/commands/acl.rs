@@ -258,10 +258,10 @@ fn dryrun(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
 const BITS_MAX: i64 = 4096;
 
 fn genpass(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
-    let bits = args.get(2).map_or(Ok(256), |bits| args::int(bits))?;
     if args.len() > 3 {
         return Err(too_many(args));
     }
+    let bits = args.get(2).map_or(Ok(256), |bits| args::int(bits))?;
     if !(1..=BITS_MAX).contains(&bits) {
         return Err(Fail::text(format!(
             "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to {BITS_MAX}"
