@@ -22,12 +22,13 @@ use crate::keyspace::{Keyspace, evict};
 use crate::log::{self, Log};
 use crate::raft::admin;
 use crate::raft::group::{Group, Options};
+use crate::raft::link::Stream;
 use crate::raft::peers::Peers;
 use crate::raft::state_machine::StateMachine;
 use crate::raft::types::Member;
 use crate::raft::{listener, peer_service, recovery};
 use crate::server::listener::Job;
-use crate::server::relay::{Dial, Stream};
+use crate::server::relay::Dial;
 use crate::server::{self, Clients, Counters, Facts, Hub, Peer, Server, View, replicas};
 use crate::store::Store;
 
@@ -343,9 +344,7 @@ async fn acknowledge(group: Arc<Group>, server: Arc<Server>) {
     let mut metrics = group.raft.metrics();
     loop {
         server.acks.somebody().await;
-        // Not while a script has the engine: this thread has other tasks.
-        drop(server.engine.locked().await);
-        server.serve_acks();
+        server.serve_acks(&mut *server.engine.locked().await);
         if metrics.changed().await.is_err() {
             return;
         }
@@ -411,7 +410,7 @@ impl Dial for Relay {
             };
             let addr =
                 addr.ok_or_else(|| std::io::Error::other(format!("node {node} is no member")))?;
-            Ok(Box::new(group.peers.open_relay(node, &addr).await?) as Stream)
+            group.peers.open_relay(node, &addr).await
         })
     }
 

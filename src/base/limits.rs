@@ -31,8 +31,8 @@ pub const EXPIRE_PER_TICK_MAX: usize = 200;
 pub const SUBSCRIBER_BACKLOG_MAX: usize = 32 * 1024 * 1024;
 /// Reply bytes held for one connection above which no further request of it is read.
 pub const REPLY_BACKLOG_MAX: usize = 1024 * 1024;
-/// Bytes of one command's reply, and of EXEC's, if it is more than one string: MGET can name one key a million times.
-/// Beyond: an error, and nothing was changed.
+/// Bytes of one command's reply, and of all of an EXEC's, if it is more than one string: MGET can name one key a million
+/// times. Beyond: an error in place of that command's, and it has changed nothing.
 pub const REPLY_LEN_MAX: usize = 256 * 1024 * 1024;
 /// Reply bytes of HRANDFIELD, SRANDMEMBER or ZRANDMEMBER with a negative count, which may ask for more than
 /// there is. Beyond: "ERR value is out of range".
@@ -127,7 +127,7 @@ pub const SNAPSHOT_RATE_MAX: u64 = 64 * 1024 * 1024;
 pub const SNAPSHOT_SYNC_LEN: u64 = 4 * 1024 * 1024;
 /// Bytes of a snapshot's file that are sent as one message.
 pub const SNAPSHOT_CHUNK_LEN: usize = 256 * 1024;
-/// Messages of a snapshot that wait between disk and network, on either side.
+/// Messages of a snapshot that wait between disk and network at its sender.
 pub const SNAPSHOT_QUEUE: usize = 8;
 /// Files of a snapshot. Beyond: refused.
 pub const SNAPSHOT_FILES_MAX: usize = 100_000;

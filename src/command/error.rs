@@ -85,6 +85,17 @@ impl Fail {
         ))
     }
 
+    /// `ERR unknown subcommand or wrong number of arguments for 'sub'. Try NAME HELP.`: of a subcommand with arguments
+    /// that it does not take. Quoted up to a NUL and no more than 128 bytes, as in Redis.
+    pub fn subcommand(args: &[&[u8]]) -> Fail {
+        let sub = args[1].split(|&byte| byte == 0).next().unwrap_or_default();
+        Fail::text(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{}'. Try {} HELP.",
+            String::from_utf8_lossy(&sub[..sub.len().min(128)]),
+            String::from_utf8_lossy(args[0]).to_uppercase()
+        ))
+    }
+
     /// `ERR invalid expire time in 'name' command`.
     pub fn expire_time(name: &str) -> Fail {
         Fail::text(format!(

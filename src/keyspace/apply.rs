@@ -301,11 +301,21 @@ impl Keyspace {
 
     pub(super) fn set_expiry(&mut self, db: u32, key: &[u8], at: u64) {
         let was = self.change(db, key, |entry| std::mem::replace(&mut entry.expire_at, at));
+        if let Some(was) = was {
+            self.move_expiry(db, key, was, at);
+        }
+    }
+
+    /// A key that was to expire at one time expires at another; 0: never.
+    fn move_expiry(&mut self, db: u32, key: &[u8], was: u64, at: u64) {
+        if was == at {
+            return;
+        }
         let expires = &mut self.dbs[db as usize].expires;
-        if let Some(was) = was.filter(|&was| was != 0) {
+        if was != 0 {
             expires.remove(&(was, Small::new(key)));
         }
-        if was.is_some() && at != 0 {
+        if at != 0 {
             expires.insert((at, Small::new(key)));
         }
     }
@@ -405,48 +415,33 @@ impl Keyspace {
         expire_at: u64,
         fx: &mut Effects,
     ) -> bool {
-        let hash = self.seed.hash(key);
-        let at = &mut self.dbs[db as usize];
-        let Some(place) = at.table.find_mut(hash, key) else {
-            return false;
-        };
-        if !matches!(place.value, Value::Str(_)) {
-            return false;
-        }
-        let (digest_was, bytes_was) = (digest::key(place), place.bytes());
-        let expired_at = place.expire_at;
-        let Value::Str(was) = &mut place.value else {
-            return false;
-        };
-        if !was.takes(value) {
-            let was = std::mem::replace(was, Str::new(value));
-            if let Some(undo) = &mut fx.undo {
-                undo.push(Undo::Str {
+        let slot = self.dbs[db as usize].slot;
+        let replaced = self.change(db, key, |entry| {
+            let Value::Str(was) = &mut entry.value else {
+                return None;
+            };
+            let expired_at = std::mem::replace(&mut entry.expire_at, expire_at);
+            if was.takes(value) {
+                if let Some(undo) = &mut fx.undo {
+                    undo.push_bytes(db, key, expired_at, &was.as_bytes());
+                }
+                was.overwrite(value);
+            } else {
+                let was = std::mem::replace(was, Str::new(value));
+                fx.undo_by(|| Undo::Str {
                     db,
                     key: Small::new(key),
                     expire_at: expired_at,
                     was,
                 });
             }
-        } else {
-            if let Some(undo) = &mut fx.undo {
-                undo.push_bytes(db, key, expired_at, &was.as_bytes());
-            }
-            was.overwrite(value);
-        }
-        place.expire_at = expire_at;
-        rows::put_key(at.slot, place, &mut fx.rows);
-        at.digest = at
-            .digest
-            .wrapping_sub(digest_was)
-            .wrapping_add(digest::key(place));
-        at.bytes = at.bytes - bytes_was + place.bytes();
-        if expired_at != expire_at {
-            at.expires.remove(&(expired_at, Small::new(key)));
-            if expire_at != 0 {
-                at.expires.insert((expire_at, Small::new(key)));
-            }
-        }
+            rows::put_key(slot, entry, &mut fx.rows);
+            Some(expired_at)
+        });
+        let Some(expired_at) = replaced.flatten() else {
+            return false;
+        };
+        self.move_expiry(db, key, expired_at, expire_at);
         true
     }
 

@@ -4,13 +4,11 @@ use mlua::{Lua, MultiValue, Table, Value};
 
 use super::error;
 use super::strings::{self, number};
-use super::watch::{RESULTS_MAX, may_hold, spend};
+use super::watch::{RESULTS_MAX, may_hold, spend, spend_each};
 
 /// The largest integer of `i` and `I`, bytes.
 const INT_SIZE_MAX: usize = 32;
 const ALIGN_MAX: usize = 16;
-/// Options of a format between two looks at whether the script is to end.
-const LOOK_AFTER: usize = 4096;
 
 /// A format that is being read.
 struct Format<'a> {
@@ -62,9 +60,7 @@ impl<'a> Format<'a> {
     fn next(&mut self, offset: usize) -> mlua::Result<Option<Item>> {
         while let Some(&kind) = self.text.get(self.at) {
             self.at += 1;
-            if self.at.is_multiple_of(LOOK_AFTER) {
-                spend(self.lua, LOOK_AFTER)?;
-            }
+            spend_each(self.lua, self.at)?;
             let size = match kind {
                 b'b' | b'B' | b'x' => 1,
                 b'h' | b'H' => 2,

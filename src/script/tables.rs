@@ -4,10 +4,7 @@ use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 
 use super::error;
 use super::strings::{number, string, type_name};
-use super::watch::{LOOK_NOW, may_hold, spend};
-
-/// Items between two looks at the script's time.
-const LOOK_AFTER: usize = 4096;
+use super::watch::{LOOK_AFTER, LOOK_NOW, may_hold, spend, spend_each};
 
 /// Adds them to a table: `concat`, `insert`, `remove`; `sort_plain`, which says whether it could sort; `is_native`; and
 /// `look` for those that stay in C.
@@ -105,9 +102,7 @@ fn concat(lua: &Lua, args: MultiValue) -> mlua::Result<LuaString> {
             out.extend_from_slice(&between.as_bytes());
         }
         may_hold(out.len())?;
-        if (i as usize).is_multiple_of(LOOK_AFTER) {
-            spend(lua, LOOK_AFTER)?;
-        }
+        spend_each(lua, i as usize)?;
     }
     lua.create_string(out)
 }
@@ -126,7 +121,7 @@ fn sort_plain(lua: &Lua, table: Table) -> mlua::Result<bool> {
             return Ok(false);
         }
         items.push(item);
-        look(lua, i)?;
+        spend_each(lua, i)?;
     }
     let value = |v: &Value| match v {
         Value::Integer(n) => *n as f64,
@@ -142,16 +137,9 @@ fn sort_plain(lua: &Lua, table: Table) -> mlua::Result<bool> {
     }
     for (i, item) in items.into_iter().enumerate() {
         table.raw_set(i + 1, item)?;
-        look(lua, i)?;
+        spend_each(lua, i)?;
     }
     Ok(true)
-}
-
-fn look(lua: &Lua, i: usize) -> mlua::Result<()> {
-    match i.is_multiple_of(LOOK_AFTER) {
-        true => spend(lua, LOOK_AFTER),
-        false => Ok(()),
-    }
 }
 
 /// Sorts pieces, then twice as long ones, which are two runs each: no single sort takes long.

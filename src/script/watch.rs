@@ -18,6 +18,8 @@ use super::error;
 const KILLED: &str = "Script killed by user with SCRIPT KILL...";
 /// Bytes or items that native functions work on between two looks.
 const STEPS: usize = 16 * 1024;
+/// Items that are spent together by [`spend_each`].
+pub const LOOK_AFTER: usize = 4096;
 /// Values that a function returns to Lua at most, as C's stack has room for.
 pub const RESULTS_MAX: usize = 7999;
 /// Spent by what may take long and cannot say how long: each time is looked at.
@@ -108,6 +110,17 @@ pub fn spend(lua: &Lua, steps: usize) -> mlua::Result<()> {
     match watch.ending() {
         Some(text) => Err(error::table(text)),
         None => Ok(()),
+    }
+}
+
+/// As [`spend`], once for many items: to be called for each, with its number.
+///
+/// # Errors
+/// The same.
+pub fn spend_each(lua: &Lua, number: usize) -> mlua::Result<()> {
+    match number.is_multiple_of(LOOK_AFTER) {
+        true => spend(lua, LOOK_AFTER),
+        false => Ok(()),
     }
 }
 

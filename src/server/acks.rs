@@ -106,13 +106,12 @@ impl Server {
     }
 
     /// Answers those in WAIT for whom enough standbys have enough. To be called when a standby, or this node, has more.
-    pub fn serve_acks(&self) {
-        let mut core = self.engine.lock();
+    pub fn serve_acks(&self, core: &mut Core) {
         self.acks.waiting.lock().retain_mut(|w| {
-            if !w.in_line(&core) {
+            if !w.in_line(core) {
                 return false;
             }
-            let n = self.has(&core, &mut w.wanted);
+            let n = self.has(core, &mut w.wanted);
             if n < w.wanted.standbys {
                 return true;
             }

@@ -17,6 +17,7 @@ use crate::command::blocking::{self, Parcel};
 use crate::command::table::CommandId;
 use crate::command::tracking::Options;
 use crate::engine::Core;
+use crate::raft::link::Stream;
 use crate::resp::{Parser, Proto};
 
 use super::dispatch::{self, Blocked, Step};
@@ -182,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     }
 
     /// From here on the primary's connection speaks: bytes pass both ways.
-    async fn relay(&mut self, node: u64, stream: relay::Stream) -> std::io::Result<()> {
+    async fn relay(&mut self, node: u64, stream: Stream) -> std::io::Result<()> {
         let tracking = self.hand_over_tracking();
         // What it was served here is not watched over at the primary.
         if tracking.as_ref().is_some_and(|o| o.redirect == 0) && self.session.client.resp3() {

@@ -389,6 +389,7 @@ pub fn execute(
         (0, Err(Fail::text(text)))
     };
     let mut wait = wait;
+    let overflown = out.take_overflown();
     if std::mem::take(&mut session.overran) {
         // What encloses it learns of it, too.
         session.overran = session.in_exec;
@@ -396,21 +397,19 @@ pub fn execute(
         out.truncate(from);
         return Step::Long;
     }
-    if core.bytes_since(&mark) > BATCH_LEN_MAX {
+    let too_much = if core.bytes_since(&mark) > BATCH_LEN_MAX {
+        Some("ERR the command changes more than one batch may hold; nothing was changed: split it")
+    } else if overflown {
+        Some("ERR the reply is longer than one may be; nothing was changed: ask for less at once")
+    } else {
+        None
+    };
+    if let Some(text) = too_much {
         core.rollback(mark);
         out.truncate(from);
         server.stats.error(b"ERR ");
-        out.error(
-            "ERR the command changes more than one batch may hold; nothing was changed: split it",
-        );
+        out.error(text);
         wait = 0;
-    } else if out.take_overflown() {
-        core.rollback(mark);
-        out.truncate(from);
-        server.stats.error(b"ERR ");
-        out.error(
-            "ERR the reply is longer than one may be; nothing was changed: ask for less at once",
-        );
     } else if let Err(fail) = &result {
         server.stats.error(fail.as_str().as_bytes());
         out.truncate(from);

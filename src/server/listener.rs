@@ -13,8 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 use crate::base::limits::{HANDSHAKE_SECONDS_MAX, HANDSHAKES_MAX, THREAD_STACK_LEN};
-
-use crate::raft::link::{Stream, rehome};
+use crate::raft::link::{Bytes, Stream, rehome};
 use crate::raft::listener::Relayed;
 
 use super::conn::Conn;
@@ -193,12 +192,14 @@ async fn admit<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
 }
 
 /// A relayed stream with its place among the relays.
-struct Slotted<S> {
-    stream: S,
+struct Slotted {
+    stream: Stream,
     _slot: tokio::sync::OwnedSemaphorePermit,
 }
 
-impl<S: tokio::io::AsyncRead + Unpin> tokio::io::AsyncRead for Slotted<S> {
+impl Bytes for Slotted {}
+
+impl tokio::io::AsyncRead for Slotted {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
@@ -208,7 +209,7 @@ impl<S: tokio::io::AsyncRead + Unpin> tokio::io::AsyncRead for Slotted<S> {
     }
 }
 
-impl<S: tokio::io::AsyncWrite + Unpin> tokio::io::AsyncWrite for Slotted<S> {
+impl tokio::io::AsyncWrite for Slotted {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,

@@ -18,18 +18,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use crate::base::limits::RELAY_WAIT_SECONDS_MAX;
 use crate::command::tracking::Options;
+use crate::raft::link::Stream;
 use crate::resp::Proto;
 
 use super::conn::Conn;
 use super::session::Multi;
 use super::{Server, Session};
-
-/// Bytes both ways.
-pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
-
-/// A connection to another node.
-pub type Stream = Box<dyn Io>;
 
 /// Reaches other nodes.
 pub trait Dial: Send + Sync {

@@ -21,8 +21,9 @@ use crate::keyspace::Keyspace;
 use crate::resp::{Out, Parser, Proto, parse_value};
 
 use super::dispatch::{self, Blocked, Step};
-use super::relay::{Dial, Stream};
+use super::relay::Dial;
 use super::{Clients, Counters, Facts, Hub, Live, Options, Peer, Server, Session, View};
+use crate::raft::link::Stream;
 
 /// Nobody is relayed to.
 struct NoRelay;

@@ -12,11 +12,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexS
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::conn::Conn;
-use super::relay::{Dial, Stream};
+use super::relay::Dial;
 use super::*;
 use crate::command::Settings;
 use crate::data::Seed;
 use crate::keyspace::Keyspace;
+use crate::raft::link::Stream;
 
 /// What a test answers to a question for a read index.
 type Answer = oneshot::Sender<Result<u64, String>>;

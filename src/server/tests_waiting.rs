@@ -316,13 +316,13 @@ fn wait_answers_when_enough_standbys_have_what_was_written() {
     assert_eq!(a.run("wait 0 0"), "0");
     assert_eq!(a.run("wait 1 0"), "(blocked)");
     assert_eq!(b.run("waitaof 1 2 0"), "(blocked)");
-    server.serve_acks();
+    server.serve_acks(&mut server.engine.lock());
     assert_eq!(
         (a.served(), b.served()),
         ("(waits)".into(), "(waits)".into())
     );
     matched[0].store(index, Relaxed);
-    server.serve_acks();
+    server.serve_acks(&mut server.engine.lock());
     assert_eq!((a.served(), b.served()), ("1".into(), "(waits)".into()));
     // Its time is over: it is told how many there are.
     let client = b.session.client.id;
@@ -347,7 +347,7 @@ fn wait_answers_when_enough_standbys_have_what_was_written() {
     assert_eq!(b.run("wait 2 0"), "(blocked)");
     matched[1].store(u64::MAX, Relaxed);
     assert_eq!(b.served(), "(waits)");
-    server.serve_acks();
+    server.serve_acks(&mut server.engine.lock());
     assert_eq!(b.served(), "2");
     assert_eq!(b.run("wait 2 0"), "2");
     matched[0].store(0, Relaxed);

@@ -86,7 +86,7 @@ pub struct Promote {
 }
 
 /// By how many entries a learner may be behind when it is promoted. What is left is sent within moments.
-const LAG_MAX: u64 = 1000;
+pub const LAG_MAX: u64 = 1000;
 
 /// Who is to lead.
 #[derive(Debug, clap::Args)]

@@ -13,6 +13,7 @@ mod target;
 use clap::Subcommand;
 
 use super::{Answer, Output};
+pub use change::LAG_MAX;
 pub use look::table;
 use target::Place;
 

@@ -3,20 +3,19 @@
 //! Time runs from the kill to the first acknowledgement of a write that was sent after it. Every writer counts upwards in a key
 //! of its own, so that at the end its key must hold at least what was acknowledged last.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use rustix::process::Signal;
 use serde_json::json;
 
 use super::client::{Client, Target};
-use super::place::Scratch;
+use super::place::Place;
 use super::pontoon::{self, Pontoon};
-use super::process;
 use super::stats::Spread;
+use super::{process, until};
 use crate::cli::dev::Plan;
 use crate::cli::{Answer, Output, print};
 use crate::config;
@@ -36,9 +35,8 @@ pub struct Args {
     /// Clients that write, each one write at a time
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     writers: u32,
-    /// The folder in which the nodes keep their data for as long as it takes; not tmpfs
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    dir: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -80,7 +78,7 @@ impl Told {
 /// Carries it out.
 pub async fn run(args: &Args) -> anyhow::Result<Answer> {
     let timeouts = timeouts(&args.pontoon.settings)?;
-    let scratch = Scratch::on_disk(&args.dir)?;
+    let scratch = args.place.scratch()?;
     let dir = scratch.path.join("pontoon");
     let pontoon = Pontoon::start(&dir, Plan::Premium, &args.pontoon).await?;
     let target = pontoon.gateway()?;
@@ -93,8 +91,8 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
     for n in 1..=args.count {
         pontoon.whole().await?;
         let enough = told.acknowledged.load(Ordering::Relaxed) + BETWEEN;
-        until("writes between two kills", || {
-            (told.acknowledged.load(Ordering::Relaxed) >= enough).then_some(())
+        until("writes between two kills", PATIENCE, || async {
+            Ok((told.acknowledged.load(Ordering::Relaxed) >= enough).then_some(()))
         })
         .await?;
         let service = pontoon.service()?;
@@ -104,7 +102,10 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
         let at = Instant::now();
         process::signal_pid(pid, Signal::KILL);
         told.struck(at);
-        let next = until("a write after the kill", || told.next()).await?;
+        let next = until("a write after the kill", PATIENCE, || async {
+            Ok(told.next())
+        })
+        .await?;
         let gap = (next - at).as_secs_f64() * 1000.0;
         pontoon.whole().await?;
         let now = pontoon.leader()?.0;
@@ -198,22 +199,6 @@ async fn write(target: Target, writer: u32, told: Arc<Told>) -> u64 {
         }
     }
     last
-}
-
-/// Waits until `ready` gives something.
-async fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = ready() {
-            return Ok(found);
-        }
-        ensure!(
-            began.elapsed() < PATIENCE,
-            "{what}: not within {} s",
-            PATIENCE.as_secs()
-        );
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
 }
 
 /// Heartbeat, and the election timeout's ends, as the nodes have them, milliseconds.

@@ -12,13 +12,25 @@ const CONNECTIONS: u64 = 8;
 /// Coprime to every number of keys up to its own size: multiplied by it, the keys come in no order.
 const STRIDE: u64 = 1_000_000_007;
 /// The most keys, so that `STRIDE` is coprime to every number of them.
-pub const KEYS_MAX: u64 = 100_000_000;
+const KEYS_MAX: u64 = 100_000_000;
+
+/// What a server is filled with.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Wanted {
+    /// Keys, of 16 bytes, all set before
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX))]
+    pub keys: u64,
+    /// Bytes of a value, random
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub value_size: u32,
+}
 
 /// SETs keys 0 to `keys` - 1, each once, in no order.
 ///
 /// # Errors
 /// When one is refused.
-pub async fn fill(target: &Target, name: &str, keys: u64, value_size: usize) -> anyhow::Result<()> {
+pub async fn fill(target: &Target, name: &str, wanted: Wanted) -> anyhow::Result<()> {
+    let (keys, value_size) = (wanted.keys, wanted.value_size as usize);
     let began = Instant::now();
     let done = std::sync::atomic::AtomicU64::new(0);
     let one = |part: u64| {

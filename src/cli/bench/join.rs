@@ -6,18 +6,20 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::{Value as Json, json};
 
 use super::fill;
 use super::load::{Load, Measured, Shape};
 use super::mix::Mix;
-use super::place::Scratch;
+use super::place::Place;
 use super::pontoon::{self, Pontoon};
 use super::process::Process;
-use crate::cli::admin::table;
+use super::until;
+use crate::cli::admin::{LAG_MAX, table};
 use crate::cli::dev::{self, Plan};
 use crate::cli::{Answer, Output, print};
+use crate::proto::{AddRequest, Empty, PromoteRequest};
 
 /// Measures how much writes are slowed down while a fourth node joins three by snapshot
 #[derive(Debug, clap::Args)]
@@ -28,21 +30,16 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     pontoon: pontoon::Wanted,
-    /// Keys, of 16 bytes
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=fill::KEYS_MAX))]
-    keys: u64,
-    /// Bytes of a value, random
-    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
-    value_size: u32,
+    #[command(flatten)]
+    data: fill::Wanted,
     /// Connections that write
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
     /// How long the peak, and the load before, are measured, seconds
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     before: u64,
-    /// The folder in which the nodes keep their data for as long as it takes; not tmpfs
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    dir: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -50,28 +47,28 @@ pub struct Args {
 
 /// How long joining may take.
 const PATIENCE: Duration = Duration::from_secs(600);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 const WARM_UP: Duration = Duration::from_secs(3);
 /// Of the peak.
 const SHARE: f64 = 0.5;
 /// How many times as long as before a write may take at the 99th percentile.
 const SLOWER_MAX: f64 = 3.0;
+/// The id of the node that joins.
 const NEW: u64 = 4;
 
 /// Carries it out.
 pub async fn run(args: &Args) -> anyhow::Result<Answer> {
-    let scratch = Scratch::on_disk(&args.dir)?;
+    let scratch = args.place.scratch()?;
     let dir = scratch.path.join("pontoon");
     let pontoon = Pontoon::start(&dir, Plan::Premium, &args.pontoon).await?;
     let (leader, target) = pontoon.leader()?;
-    fill::fill(&target, "pontoon", args.keys, args.value_size as usize).await?;
+    fill::fill(&target, "pontoon", args.data).await?;
     pontoon.settled().await?;
     let shape = Shape {
         mix: Mix::Set,
         connections: args.connections as usize,
         pipeline: 1,
-        value_size: args.value_size as usize,
-        keys: args.keys,
+        value_size: args.data.value_size as usize,
+        keys: args.data.keys,
         warm_up: WARM_UP,
         duration: Duration::from_secs(args.before),
         rate: None,
@@ -85,13 +82,15 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
     let before = Load::begin(target.clone(), shape, 2)?.done().await?;
     progress!("before: {}", told(&before));
 
-    // The log begins behind what the new node needs.
-    admin(&dir, &["snapshot", "--node", &leader.to_string()]).await?;
-    let purged = until("a purge of the log", || async {
-        let log = admin(&dir, &["log"]).await?;
-        let of = |n: &&Json| n["id"] == json!(leader);
-        let node = log["nodes"].as_array().and_then(|n| n.iter().find(of));
-        Ok(node.and_then(|n| n["purged"].as_u64()).filter(|p| *p > 0))
+    // The log begins behind what the new node needs. By a connection that is there: to begin a process again and again
+    // would take cores from what is measured.
+    let operator = pontoon.operator(leader).await?;
+    let refused = |status: tonic::Status| anyhow!("node {leader}: {}", status.message());
+    operator.clone().snapshot(Empty {}).await.map_err(refused)?;
+    let purged = until("a purge of the log", PATIENCE, || async {
+        let log = operator.clone().log_status(Empty {}).await;
+        let purged = log.map_err(refused)?.into_inner().purged;
+        Ok((purged > 0).then_some(purged))
     })
     .await?;
     let shape = Shape {
@@ -103,12 +102,15 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
     tokio::time::sleep(WARM_UP).await;
     let began = Instant::now();
     let node = Node::begin(&dir, &pontoon.service()?.cluster_id).await?;
-    admin(&dir, &node.as_member("add")).await?;
+    let added = operator.clone().add_learner(node.as_member()).await;
+    added.map_err(refused)?;
     // Refused until it has caught up.
-    until("the promotion", || async {
-        Ok(admin(&dir, &["promote", "--id", &NEW.to_string()])
-            .await
-            .ok())
+    until("the promotion", PATIENCE, || async {
+        let request = PromoteRequest {
+            id: NEW,
+            lag_max: LAG_MAX,
+        };
+        Ok(operator.clone().promote(request).await.ok())
     })
     .await?;
     let seconds = began.elapsed().as_secs_f64();
@@ -146,13 +148,13 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
             ];
             format!(
                 "A fourth node joins three of {} keys by snapshot, the log purged up to {purged}, under half of their peak\n\n{}\njoined and promoted in {seconds:.1} s, p99 {slower:.2} times as before; {nodes} digests, the same: {same}; the primary was {leader} and is {leads}",
-                args.keys,
+                args.data.keys,
                 table(&rows)
             )
         },
         || {
             json!({
-                "keys": args.keys, "value_size": args.value_size, "peak_rate": peak.rate(), "purged": purged,
+                "keys": args.data.keys, "value_size": args.data.value_size, "peak_rate": peak.rate(), "purged": purged,
                 "before": json_of(&before), "during": json_of(&during), "joined_s": seconds, "p99_ratio": slower,
                 "digests": nodes, "same": same, "primary_before": leader, "primary_after": leads,
             })
@@ -228,16 +230,14 @@ impl Node {
         })
     }
 
-    fn as_member<'a>(&'a self, verb: &'a str) -> [&'a str; 7] {
-        [
-            verb,
-            "--id",
-            "4",
-            "--peer-addr",
-            &self.peer,
-            "--client-addr",
-            &self.client,
-        ]
+    fn as_member(&self) -> AddRequest {
+        AddRequest {
+            id: NEW,
+            peer_addr: self.peer.clone(),
+            client_addr: self.client.clone(),
+            announced: self.client.clone(),
+            witness: false,
+        }
     }
 }
 
@@ -258,23 +258,4 @@ async fn admin(dir: &Path, args: &[&str]) -> anyhow::Result<Json> {
         );
     }
     serde_json::from_slice(&answer.stdout).with_context(|| format!("admin {}", args.join(" ")))
-}
-
-/// Asks until there is an answer.
-async fn until<T, F: Future<Output = anyhow::Result<Option<T>>>>(
-    what: &str,
-    mut ask: impl FnMut() -> F,
-) -> anyhow::Result<T> {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = ask().await? {
-            return Ok(found);
-        }
-        ensure!(
-            began.elapsed() < PATIENCE,
-            "{what}: not within {} s",
-            PATIENCE.as_secs()
-        );
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
 }

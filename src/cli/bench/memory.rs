@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::place::Scratch;
+use super::place::Place;
 use super::pontoon::{self, Pontoon};
 use super::process::resident;
 use super::redis::{self, Redis};
@@ -30,18 +30,13 @@ pub struct Args {
     plan: Plan,
     #[command(flatten)]
     pontoon: pontoon::Wanted,
-    /// Keys, of 16 bytes
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=fill::KEYS_MAX))]
-    keys: u64,
-    /// Bytes of a value, random
-    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
-    value_size: u32,
+    #[command(flatten)]
+    data: fill::Wanted,
     /// How long nothing is asked before memory counts as settled, seconds
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=600))]
     settle: u64,
-    /// The folder in which both keep their data for as long as it takes; not tmpfs
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    dir: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// Redis's program
     #[arg(long, value_name = "PATH", default_value = redis::PROGRAM)]
     redis_server: PathBuf,
@@ -60,7 +55,7 @@ struct Side {
 
 /// Carries it out.
 pub async fn run(args: &Args) -> anyhow::Result<Answer> {
-    let scratch = Scratch::on_disk(&args.dir)?;
+    let scratch = args.place.scratch()?;
     let mut redis = Redis::start(&args.redis_server, &scratch.folder("redis")?, None).await?;
     let dir = scratch.path.join("pontoon");
     let pontoon = Pontoon::start(&dir, args.plan, &args.pontoon).await?;
@@ -71,9 +66,8 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
     }
     let empty = processes.iter().map(|(_, pid)| resident(*pid));
     let empty = empty.collect::<anyhow::Result<Vec<_>>>()?;
-    let size = args.value_size as usize;
-    fill::fill(redis.target(), "redis", args.keys, size).await?;
-    fill::fill(&pontoon.leader()?.1, "pontoon", args.keys, size).await?;
+    fill::fill(redis.target(), "redis", args.data).await?;
+    fill::fill(&pontoon.leader()?.1, "pontoon", args.data).await?;
     redis.settled().await?;
     pontoon.settled().await?;
     progress!("nothing is asked for {} s", args.settle);
@@ -94,9 +88,9 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
         .ask(&[b"DBSIZE"])
         .await?;
     anyhow::ensure!(
-        keys == crate::resp::Value::Int(args.keys.cast_signed()),
+        keys == crate::resp::Value::Int(args.data.keys.cast_signed()),
         "Pontoon holds {keys:?} instead of {} keys",
-        args.keys
+        args.data.keys
     );
     let version = redis.version().await?;
     let reference = (sides[0].settled, sides[0].peak);
@@ -121,7 +115,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
             ratio(side.settled, reference.0),
             ratio(side.peak, reference.1),
         );
-        let per_key = side.settled.saturating_sub(side.empty) / args.keys;
+        let per_key = side.settled.saturating_sub(side.empty) / args.data.keys;
         cells.push(vec![
             side.name.clone(),
             mib(side.empty),
@@ -142,14 +136,14 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
             format!(
                 "Resident memory, Pontoon {} and redis-server {version}, {} keys of 16 bytes, values of {} random bytes\n\n{}",
                 args.plan.name(),
-                args.keys,
-                args.value_size,
+                args.data.keys,
+                args.data.value_size,
                 table(&cells)
             )
         },
         || {
             json!({
-                "plan": args.plan.name(), "redis_version": version, "keys": args.keys, "value_size": args.value_size,
+                "plan": args.plan.name(), "redis_version": version, "keys": args.data.keys, "value_size": args.data.value_size,
                 "settle_s": args.settle, "sides": docs,
             })
         },

@@ -32,7 +32,9 @@ mod stats;
 mod syncs;
 mod versus;
 
-use anyhow::bail;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure};
 
 use super::{Answer, told_to_stop};
 
@@ -88,4 +90,27 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
             told = told_to_stop() => { told?; bail!("told to stop") }
         }
     })
+}
+
+/// How often `until` asks.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Asks until there is an answer.
+async fn until<T, F: Future<Output = anyhow::Result<Option<T>>>>(
+    what: &str,
+    patience: Duration,
+    mut ask: impl FnMut() -> F,
+) -> anyhow::Result<T> {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = ask().await? {
+            return Ok(found);
+        }
+        ensure!(
+            began.elapsed() < patience,
+            "{what}: not within {} s",
+            patience.as_secs()
+        );
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }

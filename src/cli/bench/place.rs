@@ -16,6 +16,24 @@ pub struct Scratch {
     pub path: PathBuf,
 }
 
+/// Where that is.
+#[derive(Debug, clap::Args)]
+pub struct Place {
+    /// The folder in which all data is kept for as long as it takes; not tmpfs
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+}
+
+impl Place {
+    /// See [`Scratch::on_disk`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn scratch(&self) -> anyhow::Result<Scratch> {
+        Scratch::on_disk(&self.dir)
+    }
+}
+
 impl Scratch {
     /// Makes one within `parent`.
     ///

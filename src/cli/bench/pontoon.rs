@@ -157,6 +157,18 @@ impl Pontoon {
         Ok(counts)
     }
 
+    /// Speaks to a node as its operator.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn operator(&self, id: u64) -> anyhow::Result<operator::Client> {
+        let service = self.service()?;
+        let node = service.nodes.iter().find(|n| n.id == id);
+        let node = node.with_context(|| format!("there is no node {id}"))?;
+        let (own, addr) = (&self.credentials, &node.peer_addr);
+        Ok(operator::connect(own, addr, Some(id), ANSWER_WITHIN).await?)
+    }
+
     async fn log_status(&self, id: u64, addr: &str) -> anyhow::Result<LogStatusReply> {
         let mut client =
             operator::connect(&self.credentials, addr, Some(id), ANSWER_WITHIN).await?;

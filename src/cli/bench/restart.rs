@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::client::{Client, Target, request};
 use super::mix::{Random, key, value_of};
-use super::place::Scratch;
+use super::place::Place;
 use super::pontoon::{self, Pontoon};
 use super::redis::{self, Redis};
 use super::stats::Spread;
@@ -31,12 +31,8 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     pontoon: pontoon::Wanted,
-    /// Keys, of 16 bytes
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=fill::KEYS_MAX))]
-    keys: u64,
-    /// Bytes of a value, random
-    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
-    value_size: u32,
+    #[command(flatten)]
+    data: fill::Wanted,
     /// Random keys that must have their values
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     gets: u32,
@@ -46,9 +42,8 @@ pub struct Args {
     /// Between two kills, seconds; the supervisor waits before it begins a node that dies twice within 30 s
     #[arg(long, value_name = "S", default_value_t = 31, value_parser = clap::value_parser!(u64).range(0..=600))]
     pause: u64,
-    /// The folder in which both keep their data for as long as it takes; not tmpfs
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    dir: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// Redis's program
     #[arg(long, value_name = "PATH", default_value = redis::PROGRAM)]
     redis_server: PathBuf,
@@ -63,14 +58,13 @@ const AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// Carries it out.
 pub async fn run(args: &Args) -> anyhow::Result<Answer> {
-    let scratch = Scratch::on_disk(&args.dir)?;
+    let scratch = args.place.scratch()?;
     let mut redis = Redis::start(&args.redis_server, &scratch.folder("redis")?, None).await?;
     let dir = scratch.path.join("pontoon");
     let pontoon = Pontoon::start(&dir, Plan::Hobbyist, &args.pontoon).await?;
-    let size = args.value_size as usize;
-    fill::fill(redis.target(), "redis", args.keys, size).await?;
+    fill::fill(redis.target(), "redis", args.data).await?;
     let (_, target) = pontoon.leader()?;
-    fill::fill(&target, "pontoon", args.keys, size).await?;
+    fill::fill(&target, "pontoon", args.data).await?;
     let version = redis.version().await?;
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -101,8 +95,8 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
             format!(
                 "From kill -9 until {} random GETs are right, Pontoon on one node and redis-server {version} with its append-only file, {} keys, values of {} bytes, {} runs\n\n{}\nratio {}",
                 args.gets,
-                args.keys,
-                args.value_size,
+                args.data.keys,
+                args.data.value_size,
                 args.runs,
                 table(&cells),
                 ratio.text()
@@ -110,7 +104,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
         },
         || {
             json!({
-                "redis_version": version, "keys": args.keys, "value_size": args.value_size, "gets": args.gets,
+                "redis_version": version, "keys": args.data.keys, "value_size": args.data.value_size, "gets": args.gets,
                 "redis_s": theirs, "pontoon_s": ours, "ratio": ratio.json(),
             })
         },
@@ -129,9 +123,9 @@ impl Wanted {
         let mut random = Random::new(seed);
         let (mut requests, mut values) = (Vec::new(), Vec::new());
         for _ in 0..args.gets {
-            let number = random.below(args.keys);
+            let number = random.below(args.data.keys);
             requests.extend_from_slice(&request(&[b"GET", &key(number)]));
-            values.push(value_of(number, args.value_size as usize));
+            values.push(value_of(number, args.data.value_size as usize));
         }
         Wanted { requests, values }
     }

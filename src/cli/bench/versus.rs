@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::client::{CIPHER, Target};
 use super::load::{Load, Shape};
 use super::mix::Mix;
-use super::place::Scratch;
+use super::place::{Place, Scratch};
 use super::pontoon::{self, Pontoon};
 use super::redis::{self, Redis};
 use super::stats::{Spread, ms, rate, rounded};
@@ -43,12 +43,8 @@ pub struct Args {
     /// Connections
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
-    /// Bytes of a value, random
-    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
-    value_size: u32,
-    /// Keys, all set before, drawn evenly
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=fill::KEYS_MAX))]
-    keys: u64,
+    #[command(flatten)]
+    data: fill::Wanted,
     /// What counts of each run, seconds
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     duration: u64,
@@ -64,9 +60,8 @@ pub struct Args {
     /// Where Pontoon is asked
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["leader", "gateway"])]
     via: Vec<Via>,
-    /// The folder in which both keep their data for as long as it takes; not tmpfs
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    dir: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// Redis's program
     #[arg(long, value_name = "PATH", default_value = redis::PROGRAM)]
     redis_server: PathBuf,
@@ -116,12 +111,12 @@ struct Sides {
 
 /// Carries it out.
 pub async fn run(args: &Args) -> anyhow::Result<Answer> {
-    let widest = args.pipeline.iter().max().copied().unwrap_or(1) * u64::from(args.value_size);
+    let widest = args.pipeline.iter().max().copied().unwrap_or(1) * u64::from(args.data.value_size);
     ensure!(
         widest <= BATCH_LEN_MAX,
         "--pipeline times --value-size is {widest} bytes; at most {BATCH_LEN_MAX} are sent at once"
     );
-    let scratch = Scratch::on_disk(&args.dir)?;
+    let scratch = args.place.scratch()?;
     let runs = args.mix.len() * args.pipeline.len() * (1 + args.via.len());
     let seconds = runs as u64 * u64::from(args.pairs) * (args.duration + args.warm_up);
     progress!("about {} min, without filling", seconds.div_ceil(60));
@@ -141,10 +136,10 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
         replicas,
         scratch,
     };
-    let size = args.value_size as usize;
-    fill::fill(sides.redis.target(), "redis", args.keys, size).await?;
+    let size = args.data.value_size as usize;
+    fill::fill(sides.redis.target(), "redis", args.data).await?;
     let leader = sides.pontoon.leader()?.1;
-    fill::fill(&leader, "pontoon", args.keys, size).await?;
+    fill::fill(&leader, "pontoon", args.data).await?;
 
     let version = sides.redis.version().await?;
     let (mut text, mut rows, mut sound) = (Vec::new(), Vec::new(), true);
@@ -155,7 +150,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
                 connections: args.connections as usize,
                 pipeline: *pipeline,
                 value_size: size,
-                keys: args.keys,
+                keys: args.data.keys,
                 warm_up: Duration::from_secs(args.warm_up),
                 duration: Duration::from_secs(args.duration),
                 rate: None,
@@ -174,8 +169,8 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
                 args.plan.name(),
                 peer_text(args.peer),
                 args.connections,
-                args.value_size,
-                args.keys,
+                args.data.value_size,
+                args.data.keys,
                 text.join("\n\n"),
             )
         },
@@ -183,7 +178,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
             json!({
                 "plan": args.plan.name(), "unrestricted": args.pontoon.unrestricted,
                 "redis_version": version, "peer": peer_text(args.peer), "cipher": CIPHER,
-                "connections": args.connections, "value_size": args.value_size, "keys": args.keys,
+                "connections": args.connections, "value_size": args.data.value_size, "keys": args.data.keys,
                 "duration_s": args.duration, "warm_up_s": args.warm_up, "rows": rows, "sound": sound,
             })
         },

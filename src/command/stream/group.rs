@@ -1,6 +1,6 @@
 //! Groups of consumers and where they stand: XGROUP.
 
-use super::{id, no_group, peek_group, see_consumer, subcommand_syntax};
+use super::{id, no_group, peek_group, see_consumer};
 use crate::command::settings::notify;
 use crate::command::{Args, Ctx, Cursor, Fail, help as help_reply};
 use crate::mutation::Mutation;
@@ -25,7 +25,7 @@ fn options(args: Args<'_>, create: bool) -> Result<(bool, Option<u64>), Fail> {
                 n => Some(u64::try_from(n).map_err(|_| NEGATIVE_READ)?),
             };
         } else {
-            return Err(subcommand_syntax(args));
+            return Err(Fail::subcommand(args));
         }
     }
     Ok((make, read))
@@ -49,7 +49,7 @@ pub fn create(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fa
         return Err(NO_STREAM);
     }
     if args.len() > 8 {
-        return Err(subcommand_syntax(args));
+        return Err(Fail::subcommand(args));
     }
     let last = match args[4] {
         b"$" => known.map_or(0, |stream| stream.header.last),
@@ -85,7 +85,7 @@ pub fn setid(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fai
     let (_, read) = options(args, false)?;
     look(ctx, args)?;
     if !matches!(args.len(), 5 | 7) {
-        return Err(subcommand_syntax(args));
+        return Err(Fail::subcommand(args));
     }
     let last = match args[4] {
         b"$" => peek_group(ctx, key, group)?.0.header.last,

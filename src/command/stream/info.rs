@@ -1,7 +1,7 @@
 //! What is known of a stream, its groups and their consumers: XINFO.
 
 use super::position::lag;
-use super::{id, no_group, subcommand_syntax, write_entries, write_entry};
+use super::{id, no_group, write_entries, write_entry};
 use crate::command::{Args, Ctx, Fail, args as arguments, help as help_reply};
 use crate::data::Stream;
 use crate::data::stream::{Consumer, Group, Id, Pending};
@@ -27,7 +27,7 @@ pub fn stream(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fa
             let n = usize::try_from(arguments::int(n)?).unwrap_or(FULL_COUNT);
             Some(if n == 0 { usize::MAX } else { n })
         }
-        _ => return Err(subcommand_syntax(args)),
+        _ => return Err(Fail::subcommand(args)),
     };
     out.map(if count.is_some() { 9 } else { 10 });
     let header = stream.header;

@@ -20,7 +20,7 @@ mod read;
 mod tests;
 
 use super::settings::notify;
-use super::{Args, Ctx, Fail, Handler};
+use super::{Ctx, Fail, Handler};
 use crate::data::Stream;
 use crate::data::stream::{Group, Id};
 use crate::mutation::Mutation;
@@ -100,16 +100,6 @@ fn no_group(key: &[u8], group: &[u8]) -> Fail {
     let (key, group) = (quoted(key), quoted(group));
     Fail::text(format!(
         "NOGROUP No such consumer group '{group}' for key name '{key}'"
-    ))
-}
-
-/// The error of a subcommand with arguments that it does not take.
-fn subcommand_syntax(args: Args<'_>) -> Fail {
-    let name = quoted(args[1]);
-    Fail::text(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{}'. Try {} HELP.",
-        name.chars().take(128).collect::<String>(),
-        quoted(args[0]).to_uppercase()
     ))
 }
 

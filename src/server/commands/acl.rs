@@ -34,13 +34,6 @@ pub const COMMANDS: &[(&str, Handler)] = &[
     ("acl|help", help),
 ];
 
-fn too_many(args: Args<'_>) -> Fail {
-    Fail::text(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{}'. Try ACL HELP.",
-        String::from_utf8_lossy(args[1])
-    ))
-}
-
 fn load(_: &mut Exec<'_>, _: Args<'_>, _: &mut Out) -> Result<(), Fail> {
     Err(Fail::new(
         "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.",
@@ -60,7 +53,7 @@ fn cat(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         return Ok(());
     };
     if args.len() > 3 {
-        return Err(too_many(args));
+        return Err(Fail::subcommand(args));
     }
     let category = Categories::by_name(name).ok_or_else(|| {
         Fail::text(format!(
@@ -259,7 +252,7 @@ const BITS_MAX: i64 = 4096;
 
 fn genpass(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     if args.len() > 3 {
-        return Err(too_many(args));
+        return Err(Fail::subcommand(args));
     }
     let bits = args.get(2).map_or(Ok(256), |bits| args::int(bits))?;
     if !(1..=BITS_MAX).contains(&bits) {
@@ -279,7 +272,7 @@ const SHOWN: i64 = 10;
 
 fn log(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     if args.len() > 3 {
-        return Err(too_many(args));
+        return Err(Fail::subcommand(args));
     }
     let mut log = x.server.acl_log.lock();
     let count = match args.get(2) {

@@ -408,10 +408,7 @@ fn unpause(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
 
 fn unblock(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     if args.len() > 4 {
-        return Err(Fail::text(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.",
-            String::from_utf8_lossy(args[1])
-        )));
+        return Err(Fail::subcommand(args));
     }
     let error = match args.get(3) {
         None => false,

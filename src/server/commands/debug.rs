@@ -59,13 +59,6 @@ pub fn falls_asleep(
     }
 }
 
-fn syntax(args: Args<'_>) -> Fail {
-    Fail::text(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
-        String::from_utf8_lossy(&args[1][..args[1].len().min(128)])
-    ))
-}
-
 fn debug(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let sub = args[1].to_ascii_lowercase();
     let sub = String::from_utf8_lossy(&sub);
@@ -154,7 +147,7 @@ fn debug(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
                 sub.to_ascii_uppercase()
             )));
         }
-        _ => return Err(syntax(args)),
+        _ => return Err(Fail::subcommand(args)),
     }
     Ok(())
 }

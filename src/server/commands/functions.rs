@@ -73,14 +73,6 @@ fn fcall(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out, read_only: bool) -> Re
     caller::run(x, &plan, out)
 }
 
-/// A subcommand with arguments that it does not take.
-fn syntax(args: Args<'_>) -> Fail {
-    Fail::text(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{}'. Try FUNCTION HELP.",
-        String::from_utf8_lossy(&args[1][..args[1].len().min(128)])
-    ))
-}
-
 fn exists(name: &[u8]) -> String {
     format!("'{}' already exists", String::from_utf8_lossy(name))
 }
@@ -184,7 +176,7 @@ fn flush(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
                 "ERR FUNCTION FLUSH only supports SYNC|ASYNC option",
             ));
         }
-        _ => return Err(syntax(args)),
+        _ => return Err(Fail::subcommand(args)),
     }
     let all = names(x);
     drop_all(x, all)?;
@@ -270,7 +262,7 @@ fn restore(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> 
                 "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
             ));
         }
-        _ => return Err(syntax(args)),
+        _ => return Err(Fail::subcommand(args)),
     };
     let wrong = Fail::new("ERR DUMP payload version or checksum are wrong");
     let parts = rdb::payload::open(args[2]).ok_or(wrong)?;

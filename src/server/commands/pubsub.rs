@@ -100,10 +100,7 @@ fn unsubscribe(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out, kind: Kind) -> R
 
 fn channels(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out, sharded: bool) -> Result<(), Fail> {
     if args.len() > 3 {
-        return Err(Fail::text(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{}'. Try PUBSUB HELP.",
-            String::from_utf8_lossy(args[1])
-        )));
+        return Err(Fail::subcommand(args));
     }
     let names = x.server.hub.channels(args.get(2).copied(), sharded);
     out.array(names.len());

@@ -80,10 +80,7 @@ fn kept(args: Args<'_>) -> Vec<Vec<u8>> {
 
 fn get(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     if args.len() > 3 {
-        return Err(Fail::text(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{}'. Try SLOWLOG HELP.",
-            String::from_utf8_lossy(args[1])
-        )));
+        return Err(Fail::subcommand(args));
     }
     let count = match args.get(2) {
         None => 10,
