@@ -14,34 +14,39 @@ pub fn since_7_0(request: &[Vec<u8>], pontoon: &Reply, redis: &Reply) -> bool {
     };
     let (ours, theirs) = (&pontoon.text[..], &redis.text[..]);
     let command = grammar::command(request);
-    // What 7.2 brought, or tells of all commands, categories and settings there are.
+    // What 7.2 brought, or has more to tell of: commands, categories, settings, when a consumer was active.
     let tells = [
-        "select",
-        "acl|cat",
-        "acl|dryrun",
         "acl|getuser",
         "acl|list",
-        "client|info",
-        "client|trackinginfo",
         "command|count",
-        "command|getkeys",
-        "command|getkeysandflags",
         "command|info",
         "command|list",
         "config|get",
-        "config|set",
-        "function|stats",
         "xinfo|consumers",
+        // XREADGROUP and XCLAIM make a consumer whatever they find.
         "xinfo|groups",
         "xinfo|stream",
     ];
     if grammar::is_new(command) || tells.contains(&command) {
         return true;
     }
+    let refused = |r: &Reply| r.kind == b'-' || r.items.first().is_some_and(|i| i.kind == b'-');
+    let said = |r: &Reply| {
+        r.items
+            .first()
+            .map_or_else(|| r.text.clone(), |i| i.text.clone())
+    };
     // 7.2: short lists and sets are listpacks (#11303, #11290).
     (is(0, "OBJECT") && ours == b"listpack" && [&b"quicklist"[..], b"hashtable"].contains(&theirs))
         // 7.2: the least rank is refused (#12167).
         || (is(0, "LPOS") && ours.starts_with(b"ERR value is out of range, value must between"))
+        // 7.2: what has no keys is told apart from what is no command.
+        || (command.starts_with("command|getkeys") && refused(pontoon) && refused(redis))
+        // 7.2: sets have listpacks (#11290).
+        || (command == "config|set" && ours == b"OK" && theirs.starts_with(b"ERR Unknown option"))
+        // 7.2: this error names the user.
+        || (command == "acl|dryrun" && ours.starts_with(b"User ") && theirs.starts_with(b"This user "))
+        || [pontoon, redis].iter().all(|r| refused(r) && said(r).starts_with(b"NOPERM "))
         // 7.2: this error names the command.
         || (ours.starts_with(b"ERR Unbalanced '") && theirs.starts_with(b"ERR Unbalanced XREAD"))
         // 7.2: doubles are written as short as they can be (#10587).

@@ -241,7 +241,9 @@ const FRESH: &[&str] = &[
     "CLIENT SETNAME differential",
     "CLIENT UNPAUSE",
     "CONFIG SET hash-max-listpack-entries 128 hash-max-listpack-value 64 zset-max-listpack-entries 128",
-    "CONFIG SET set-max-listpack-entries 128 set-max-intset-entries 512 list-max-listpack-size -2",
+    "CONFIG SET set-max-intset-entries 512 list-max-listpack-size -2",
+    // By itself: a 7.0 does not have it, and sets none of those beside it.
+    "CONFIG SET set-max-listpack-entries 128",
 ];
 
 impl Pair<'_> {

@@ -228,45 +228,56 @@ impl World {
         }
         // Clients go on for a while: writes must be acknowledged again.
         let acknowledged = self.clients.seen.lock().acknowledged;
-        let begun = Instant::now();
-        while self.clients.seen.lock().acknowledged < acknowledged + 50 {
-            self.round();
-            invariants.look(self);
-            if begun.elapsed() > CONVERGE_MAX {
-                self.wrong.push(format!(
-                    "nothing is acknowledged {} s after the last fault: {}",
-                    CONVERGE_MAX.as_secs(),
-                    self.describe()
-                ));
-            }
-            if !self.wrong.is_empty() {
-                return;
-            }
+        let again = |world: &mut World, _: &Invariants| {
+            world.clients.seen.lock().acknowledged >= acknowledged + 50
+        };
+        if !self.comes_about(invariants, "nothing is acknowledged", again) {
+            return;
         }
         self.clients.seen.lock().stop = true;
         let done = Arc::new(Mutex::new(false));
         let (net, trace) = (self.net.clone(), self.trace.clone());
         self.clients.read_all(&net, &trace, done.clone());
+        let mut mended = Instant::now();
+        self.comes_about(
+            invariants,
+            "the nodes do not agree",
+            |world: &mut World, invariants: &Invariants| {
+                if *done.lock() && invariants.agree(world) {
+                    return true;
+                }
+                if mended.elapsed() > Duration::from_secs(2) {
+                    mended = Instant::now();
+                    faults::mend_members(world);
+                }
+                false
+            },
+        );
+    }
+
+    /// Goes on until `done`, which must come about in time, with nothing wrong meanwhile. Says whether it did.
+    fn comes_about(
+        &mut self,
+        invariants: &mut Invariants,
+        otherwise: &str,
+        mut done: impl FnMut(&mut World, &Invariants) -> bool,
+    ) -> bool {
         let begun = Instant::now();
-        let mut mended = begun;
-        while !(*done.lock() && invariants.agree(self)) {
-            if mended.elapsed() > Duration::from_secs(2) {
-                mended = Instant::now();
-                faults::mend_members(self);
-            }
+        while !done(self, invariants) {
             self.round();
             invariants.look(self);
             if begun.elapsed() > CONVERGE_MAX {
                 self.wrong.push(format!(
-                    "the nodes do not agree {} s after the last fault: {}",
+                    "{otherwise} {} s after the last fault: {}",
                     CONVERGE_MAX.as_secs(),
                     self.describe()
                 ));
             }
             if !self.wrong.is_empty() {
-                return;
+                return false;
             }
         }
+        true
     }
 
     /// The nodes in a few words.
