@@ -8,7 +8,6 @@
 use crate::base::{limits, work};
 use crate::proto::{FileEnd, FileStart, SnapshotChunk, SnapshotEnd, snapshot_chunk::Part};
 use bytes::Bytes;
-use std::any::Any;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -73,6 +72,9 @@ pub enum Error {
         /// As received.
         got_bytes: u64,
     },
+    /// The directory is not what it was when it was made.
+    #[error("{0}")]
+    Damaged(String),
     /// The stream ended early: the sender gave up or its connection broke.
     #[error("the snapshot's stream ended before it was complete")]
     Ended,
@@ -85,32 +87,36 @@ fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
     }
 }
 
+/// Reads a snapshot; fails with what is wrong with it. Blocks.
+type Check = Box<dyn Fn(&Path) -> Result<(), String> + Send + Sync>;
+
 /// A directory that holds a snapshot: Raft's `SnapshotData`.
 pub struct SnapshotDir {
     path: PathBuf,
     /// Removed with this value.
     temporary: bool,
-    /// Whatever keeps the directory from being removed by its owner.
-    _held: Option<Arc<dyn Any + Send + Sync>>,
+    /// Says before it is sent what is wrong with it.
+    check: Option<Check>,
 }
 
 impl SnapshotDir {
-    /// A directory that its owner keeps as long as `held` lives.
-    pub fn held(path: PathBuf, held: Arc<dyn Any + Send + Sync>) -> Self {
-        Self {
-            path,
-            temporary: false,
-            _held: Some(held),
-        }
-    }
-
     /// A directory that stays.
     pub fn at(path: PathBuf) -> Self {
         Self {
             path,
             temporary: false,
-            _held: None,
+            check: None,
         }
+    }
+
+    /// A directory that stays, and is read by `check` before it is sent.
+    pub fn checked(
+        path: PathBuf,
+        check: impl Fn(&Path) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        let mut dir = Self::at(path);
+        dir.check = Some(Box::new(check));
+        dir
     }
 
     /// A directory that is removed when this value is dropped, unless [`SnapshotDir::keep`] is called.
@@ -118,7 +124,7 @@ impl SnapshotDir {
         Self {
             path,
             temporary: true,
-            _held: None,
+            check: None,
         }
     }
 
@@ -221,8 +227,11 @@ struct Outgoing {
 }
 
 impl Sender {
-    /// Sends `dir`, `header` first. Reads the directory.
+    /// Sends `dir`, `header` first. Reads the directory, the whole of it where it is to be checked.
     pub fn of(dir: SnapshotDir, header: Bytes, progress: Arc<Progress>) -> Result<Self, Error> {
+        if let Some(check) = &dir.check {
+            check(dir.path()).map_err(Error::Damaged)?;
+        }
         let files = list(dir.path())?;
         let bytes: u64 = files.iter().map(|(_, length)| length).sum();
         progress.total.store(bytes, Ordering::Relaxed);
@@ -562,6 +571,18 @@ mod tests {
         }
         let path = received.keep();
         assert!(path.join("CURRENT").exists(), "a kept directory stays");
+    }
+
+    #[test]
+    fn nothing_is_sent_of_what_does_not_pass_its_check() {
+        let from = source();
+        let checked = |check: Result<(), String>| {
+            let dir = SnapshotDir::checked(from.path().into(), move |_| check.clone());
+            Sender::of(dir, Bytes::new(), Arc::default()).map(drop)
+        };
+        checked(Ok(())).unwrap();
+        let refused = checked(Err("a row was changed".into())).unwrap_err();
+        assert_eq!(refused.to_string(), "a row was changed");
     }
 
     #[test]

@@ -356,30 +356,44 @@ impl RaftStateMachine<Config> for StateMachine {
         Ok(())
     }
 
+    /// Entries are not applied while Raft asks this, so the snapshot is read and checked only by who sends it.
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
         let Some(dir) = newest(&self.snapshots)? else {
             return Ok(None);
         };
+        let base = self.store.base();
         let position = {
-            let dir = dir.clone();
-            let base = self.store.base();
-            work::blocking(move || base.verify(&dir)).await?
+            let (base, dir) = (base.clone(), dir.clone());
+            work::blocking(move || base.position(&dir)).await?
         };
         match position {
             Ok(position) => Ok(Some(Snapshot {
                 meta: meta_of(&position)?,
-                snapshot: SnapshotDir::at(dir),
+                snapshot: SnapshotDir::checked(dir, move |dir| match base.verify(dir) {
+                    Ok(_) => Ok(()),
+                    Err(e) => Err(discard(dir, &e)),
+                }),
             })),
             Err(e) => {
-                tracing::error!(
-                    "the snapshot {} is damaged and was removed: {e}",
-                    dir.display()
-                );
-                std::fs::remove_dir_all(&dir)?;
+                discard(&dir, &e);
                 Ok(None)
             }
         }
     }
+}
+
+/// Removes a snapshot that cannot be used; what is wrong with it.
+fn discard(dir: &Path, why: &crate::store::Error) -> String {
+    let removed = match std::fs::remove_dir_all(dir) {
+        Ok(()) => "was removed".to_owned(),
+        Err(e) => format!("could not be removed ({e})"),
+    };
+    let said = format!(
+        "the snapshot {} is damaged and {removed}: {why}",
+        dir.display()
+    );
+    tracing::error!("{said}");
+    said
 }
 
 fn meta_of(position: &Position) -> io::Result<SnapshotMeta> {

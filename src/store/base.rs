@@ -15,6 +15,8 @@ pub trait Base: Send + Sync + 'static {
     fn create(&self, dir: &Path) -> Result<(), Error>;
     /// Opens `dir` for writing. Also the position that it holds, none if no window was ever written.
     fn open(&self, dir: &Path) -> Result<(Arc<dyn Directory>, Option<Position>), Error>;
+    /// The position of `dir` by its own word, soon: what lies in its files is not read, nothing is changed.
+    fn position(&self, dir: &Path) -> Result<Position, Error>;
     /// Reads the whole of `dir`, checks it, and changes nothing.
     fn verify(&self, dir: &Path) -> Result<Position, Error>;
 }

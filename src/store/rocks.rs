@@ -115,10 +115,16 @@ impl Db {
         Ok((db, position))
     }
 
-    /// Reads the whole of `dir` and checks every checksum of every file, also of rows that a newer one hides.
-    pub fn verify(dir: &Path) -> Result<Position, Error> {
+    /// Opens `dir` as [`Self::open_read_only`]; it must hold a position.
+    fn open_complete(dir: &Path) -> Result<(Self, Position), Error> {
         let (db, position) = Self::open_read_only(dir)?;
         let position = position.ok_or_else(|| Error::damage(dir, "it holds no position"))?;
+        Ok((db, position))
+    }
+
+    /// Reads the whole of `dir` and checks every checksum of every file, also of rows that a newer one hides.
+    pub fn verify(dir: &Path) -> Result<Position, Error> {
+        let (db, position) = Self::open_complete(dir)?;
         let mut read = db.scan_options();
         // Deprecated since it no longer saves time; that it shows removed rows is what is wanted here.
         #[allow(deprecated)]
@@ -181,6 +187,10 @@ impl Base for Rocks {
     fn open(&self, dir: &Path) -> Result<(Arc<dyn Directory>, Option<Position>), Error> {
         let (db, position) = Db::open(dir)?;
         Ok((Arc::new(db), position))
+    }
+
+    fn position(&self, dir: &Path) -> Result<Position, Error> {
+        Ok(Db::open_complete(dir)?.1)
     }
 
     fn verify(&self, dir: &Path) -> Result<Position, Error> {

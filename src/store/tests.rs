@@ -325,6 +325,7 @@ fn a_checkpoint_is_consistent_while_writing_goes_on() {
             let position = store.checkpoint_blocking(&dir).unwrap();
             assert!(position.index > last);
             last = position.index;
+            assert_eq!(Rocks.position(&dir).unwrap(), position);
             assert_eq!(Rocks.verify(&dir).unwrap(), position);
             assert_eq!(rows_in(&dir), model_at(position.index));
             // It may be taken only once, into a new directory.

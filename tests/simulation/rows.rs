@@ -99,6 +99,10 @@ impl Base for Plain {
         Ok((Arc::new(open), position))
     }
 
+    fn position(&self, dir: &Path) -> Result<Position, Error> {
+        self.verify(dir)
+    }
+
     fn verify(&self, dir: &Path) -> Result<Position, Error> {
         load(dir)?
             .1
