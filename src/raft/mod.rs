@@ -19,6 +19,7 @@ pub mod reads;
 pub mod recovery;
 pub mod reload;
 pub mod snapshot_stream;
+mod snapshots;
 pub mod state_machine;
 pub mod types;
 pub mod wire;

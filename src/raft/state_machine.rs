@@ -1,16 +1,16 @@
 //! The state machine that Raft drives: the engine applies, the store writes behind.
 //!
 //! **Invariant**: what the store is given is what was committed, in order, with the position it
-//! belongs to; a snapshot is a checkpoint of the store, so it is on disk before Raft hears of it.
+//! belongs to.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftStateMachine};
-use openraft::{EntryPayload, RaftSnapshotBuilder};
 
 use crate::base::rows::Rows;
 use crate::base::{limits, work};
@@ -22,9 +22,8 @@ use crate::store::{Position, Store};
 
 use super::codec;
 use super::snapshot_stream::SnapshotDir;
+use super::snapshots::{Builder, Snapshot, Snapshots};
 use super::types::{Applied, Config, LogId, SnapshotMeta, StoredMembership};
-
-type Snapshot = openraft::alias::SnapshotOf<Config, SnapshotDir>;
 
 /// Replicated state that is no row: kept in the store's position.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -38,7 +37,7 @@ struct Extra {
 pub struct StateMachine {
     engine: Arc<Engine>,
     store: Arc<Store>,
-    snapshots: PathBuf,
+    snapshots: Snapshots,
     membership: StoredMembership,
     membership_bytes: Bytes,
     applied: Option<LogId>,
@@ -65,7 +64,7 @@ impl StateMachine {
         load_threads: usize,
         witness: bool,
     ) -> anyhow::Result<StateMachine> {
-        std::fs::create_dir_all(snapshots)?;
+        let snapshots = Snapshots::open(snapshots, store.clone())?;
         // Large values are freed here, so that neither requests nor the apply stream wait for the allocator.
         let (garbage, heap) = std::sync::mpsc::channel::<Box<dyn std::any::Any + Send>>();
         std::thread::Builder::new()
@@ -74,7 +73,7 @@ impl StateMachine {
         let mut sm = StateMachine {
             engine,
             store,
-            snapshots: snapshots.to_path_buf(),
+            snapshots,
             membership: StoredMembership::default(),
             membership_bytes: Bytes::new(),
             applied: None,
@@ -310,10 +309,7 @@ impl RaftStateMachine<Config> for StateMachine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder {
-            store: self.store.clone(),
-            snapshots: self.snapshots.clone(),
-        }
+        self.snapshots.builder()
     }
 
     async fn install_snapshot(
@@ -330,7 +326,7 @@ impl RaftStateMachine<Config> for StateMachine {
             if let Some(id) = meta.last_log_id {
                 self.mark(id);
             }
-            self.get_snapshot_builder().await.build().await?;
+            self.snapshots.builder().build().await?;
             return Ok(());
         }
         let path = snapshot.path().to_path_buf();
@@ -352,121 +348,12 @@ impl RaftStateMachine<Config> for StateMachine {
         self.membership = meta.last_membership.clone();
         self.membership_bytes = serde_json::to_vec(&self.membership)?.into();
         self.applied = meta.last_log_id;
-        self.get_snapshot_builder().await.build().await?;
+        self.snapshots.builder().build().await?;
         Ok(())
     }
 
-    /// Entries are not applied while Raft asks this, so the snapshot is read and checked only by who sends it.
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
-        let Some(dir) = newest(&self.snapshots)? else {
-            return Ok(None);
-        };
-        let base = self.store.base();
-        let position = {
-            let (base, dir) = (base.clone(), dir.clone());
-            work::blocking(move || base.position(&dir)).await?
-        };
-        match position {
-            Ok(position) => Ok(Some(Snapshot {
-                meta: meta_of(&position)?,
-                snapshot: SnapshotDir::checked(dir, move |dir| match base.verify(dir) {
-                    Ok(_) => Ok(()),
-                    Err(e) => Err(discard(dir, &e)),
-                }),
-            })),
-            Err(e) => {
-                discard(&dir, &e);
-                Ok(None)
-            }
-        }
-    }
-}
-
-/// Removes a snapshot that cannot be used; what is wrong with it.
-fn discard(dir: &Path, why: &crate::store::Error) -> String {
-    let removed = match std::fs::remove_dir_all(dir) {
-        Ok(()) => "was removed".to_owned(),
-        Err(e) => format!("could not be removed ({e})"),
-    };
-    let said = format!(
-        "the snapshot {} is damaged and {removed}: {why}",
-        dir.display()
-    );
-    tracing::error!("{said}");
-    said
-}
-
-fn meta_of(position: &Position) -> io::Result<SnapshotMeta> {
-    let last_membership = if position.membership.is_empty() {
-        StoredMembership::default()
-    } else {
-        serde_json::from_slice(&position.membership)?
-    };
-    Ok(SnapshotMeta {
-        last_log_id: Some(LogId::new_term_index(position.term, position.index)),
-        last_membership,
-    })
-}
-
-/// Snapshots are directories named by their log index.
-fn newest(snapshots: &Path) -> io::Result<Option<PathBuf>> {
-    let mut best: Option<(u64, PathBuf)> = None;
-    for entry in std::fs::read_dir(snapshots)? {
-        let path = entry?.path();
-        let index = path
-            .file_name()
-            .and_then(|n| n.to_str())
-            .and_then(|n| n.parse::<u64>().ok());
-        if let Some(index) = index.filter(|i| best.as_ref().is_none_or(|(b, _)| i > b)) {
-            best = Some((index, path));
-        }
-    }
-    Ok(best.map(|(_, path)| path))
-}
-
-/// Builds snapshots as checkpoints of the store.
-pub struct Builder {
-    store: Arc<Store>,
-    snapshots: PathBuf,
-}
-
-impl Builder {
-    async fn build(&mut self) -> io::Result<Snapshot> {
-        let temp = self.snapshots.join("building");
-        if temp.exists() {
-            std::fs::remove_dir_all(&temp)?;
-        }
-        let position = self
-            .store
-            .checkpoint(&temp)
-            .await
-            .map_err(io::Error::other)?;
-        let dir = self.snapshots.join(position.index.to_string());
-        if dir.exists() {
-            std::fs::remove_dir_all(&temp)?;
-        } else {
-            std::fs::rename(&temp, &dir)?;
-            std::fs::File::open(&self.snapshots)?.sync_all()?;
-        }
-        // One snapshot is kept. A transfer that still reads the older one holds its files open or fails and begins anew.
-        for entry in std::fs::read_dir(&self.snapshots)? {
-            let path = entry?.path();
-            if path != dir {
-                std::fs::remove_dir_all(&path)?;
-            }
-        }
-        Ok(Snapshot {
-            meta: meta_of(&position)?,
-            snapshot: SnapshotDir::at(dir),
-        })
-    }
-}
-
-impl RaftSnapshotBuilder<Config> for Builder {
-    type SnapshotData = SnapshotDir;
-
-    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        self.build().await
+        self.snapshots.current().await
     }
 }
 
