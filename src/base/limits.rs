@@ -101,6 +101,9 @@ pub const STORE_WINDOW_BYTES: usize = 16 * 1024 * 1024;
 pub const STORE_BACKLOG_BYTES: usize = 48 * 1024 * 1024;
 /// Runs waiting to be merged above which the store waits before it writes another.
 pub const STORE_RUNS_MAX: u64 = 32;
+/// Large removed files whose disk is not given back yet (`base::remains`), and such files of a store that are watched. Beyond:
+/// a removed one is freed at once.
+pub const REMAINS_MAX: usize = 512;
 /// Index and data blocks that RocksDB keeps in memory, bytes.
 pub const STORE_CACHE_BYTES: usize = 8 * 1024 * 1024;
 

@@ -5,6 +5,7 @@ pub mod glob;
 pub mod limits;
 pub mod number;
 pub mod planted;
+pub mod remains;
 pub mod rows;
 pub mod slot;
 pub mod work;

@@ -17,6 +17,12 @@ pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// How long the writer waits for a segment on a full disk before it gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The longest pause between two steps of making a segment. Without pauses a segment's zeros took the disk for a tenth of a
+/// second, and the replies waited, of all nodes on it at the same log index.
+const PAUSE_MAX: Duration = Duration::from_millis(25);
+/// A segment is made in this part of the time that the one before it lasted.
+const HASTE: u32 = 4;
+
 /// What the keeper and the writer share.
 pub(super) struct Keeper {
     desk: Mutex<Desk>,
@@ -34,6 +40,11 @@ struct Desk {
     doomed: VecDeque<u32>,
     /// Why there is no spare.
     error: Option<(io::ErrorKind, String)>,
+    /// When the writer took the last one, and how long the one before had lasted.
+    taken: Instant,
+    lasted: Duration,
+    /// The writer waits.
+    awaited: bool,
     closing: bool,
 }
 
@@ -46,6 +57,9 @@ impl Keeper {
             next,
             doomed,
             error: None,
+            taken: Instant::now(),
+            lasted: Duration::ZERO,
+            awaited: false,
             closing: false,
         };
         Keeper {
@@ -71,9 +85,14 @@ impl Keeper {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(spare) = desk.spare.take() {
+                desk.awaited = false;
+                desk.lasted = desk.taken.elapsed();
+                desk.taken = Instant::now();
                 self.wake.notify_one();
                 return Ok(spare);
             }
+            desk.awaited = true;
+            self.wake.notify_one();
             let late = self.ready.wait_until(&mut desk, until).timed_out();
             if late || desk.closing {
                 let (kind, why) = desk
@@ -82,6 +101,18 @@ impl Keeper {
                     .unwrap_or((io::ErrorKind::TimedOut, "it took too long".into()));
                 let why = format!("no next segment could be made: {why}");
                 return Err(io::Error::new(kind, why));
+            }
+        }
+    }
+
+    /// Between two of the `steps` of making a segment: not where the writer waits for it, and short where it soon will.
+    fn pause(&self, steps: u32) {
+        let mut desk = self.desk.lock();
+        let pause = (desk.lasted / HASTE / steps.max(1)).min(PAUSE_MAX);
+        let until = Instant::now() + pause;
+        while !desk.awaited && !desk.closing {
+            if self.wake.wait_until(&mut desk, until).timed_out() {
+                return;
             }
         }
     }
@@ -187,7 +218,14 @@ pub(super) fn run(shared: &Shared) {
 
 fn make(shared: &Shared, seq: u32) -> io::Result<()> {
     let (disk, len) = (&*shared.options.disk, shared.options.segment_len);
-    let mut made = segment::create(disk, &shared.dir, seq, len);
+    let create = || {
+        segment::create(disk, &shared.dir, seq, len, || {
+            if shared.options.pace.is_none() {
+                shared.keeper.pause(len / segment::STEP);
+            }
+        })
+    };
+    let mut made = create();
     if made
         .as_ref()
         .is_err_and(|e| e.kind() == io::ErrorKind::StorageFull)
@@ -198,7 +236,7 @@ fn make(shared: &Shared, seq: u32) -> io::Result<()> {
             .space
             .set(Space::Low.max(shared.options.space.get()));
         if release_ballast(shared) {
-            made = segment::create(disk, &shared.dir, seq, len);
+            made = create();
         } else {
             shared.options.space.set(Space::Full);
         }

@@ -241,7 +241,7 @@ impl Log {
             Some(found) => found,
             None => {
                 let first_len = len.min(limits::LOG_FIRST_SEGMENT_LEN);
-                let (file, header) = segment::create(&*disk, &dir, 1, first_len)
+                let (file, header) = segment::create(&*disk, &dir, 1, first_len, || ())
                     .map_err(|e| Error::io("create", &segment::path(&dir, 1), e))?;
                 // The directory itself may be new.
                 if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {

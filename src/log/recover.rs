@@ -10,6 +10,7 @@ use super::record::{self, Found, HEAD, Head, Kind, SECTOR};
 use super::segment::{self, FIRST, Header};
 use super::state::State;
 use super::{Id, Segment};
+use crate::base::remains;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -167,7 +168,7 @@ fn keep_spare(
 /// Deletes a segment for good.
 pub(super) fn remove(dir: &Path, seq: u32) -> Result<(), Error> {
     let path = segment::path(dir, seq);
-    std::fs::remove_file(&path).map_err(|e| Error::io("delete", &path, e))?;
+    remains::remove_file(&path).map_err(|e| Error::io("delete", &path, e))?;
     super::disk::sync_dir(dir).map_err(|e| Error::io("sync", dir, e))
 }
 

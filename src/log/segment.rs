@@ -20,8 +20,8 @@ const MAGIC: &[u8; 8] = b"PONTLOG\n";
 /// The version of the format that this code writes, and the only one so far that it reads.
 const VERSION: u32 = 1;
 const ZEROS: &[u8] = &[0; 256 * 1024];
-/// Dirty zeros are synced in steps, so that a sync of the log beside them has not long to wait.
-const SYNC_STEP: u64 = 4 * 1024 * 1024;
+/// Dirty zeros are synced in steps of this many bytes, so that a sync of the log beside them has not long to wait.
+pub(super) const STEP: u32 = 1024 * 1024;
 
 /// What a segment's header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,12 +102,13 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<u32>> {
     Ok(seqs)
 }
 
-/// Makes segment `seq`, of zeros that are on disk.
+/// Makes segment `seq`, of zeros that are on disk. `pause` is called after each [`STEP`].
 pub(super) fn create(
     disk: &dyn Disk,
     dir: &Path,
     seq: u32,
     len: u32,
+    pause: impl FnMut(),
 ) -> io::Result<(File, Header)> {
     let header = Header {
         seq,
@@ -116,7 +117,7 @@ pub(super) fn create(
     };
     let path = path(dir, seq);
     let new = path.with_extension("log.new");
-    let made = fill(disk, &new, header);
+    let made = fill(disk, &new, header, pause);
     let file = match made {
         Ok(file) => file,
         Err(e) => {
@@ -130,7 +131,7 @@ pub(super) fn create(
     Ok((file, header))
 }
 
-fn fill(disk: &dyn Disk, path: &Path, header: Header) -> io::Result<File> {
+fn fill(disk: &dyn Disk, path: &Path, header: Header, mut pause: impl FnMut()) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -148,9 +149,10 @@ fn fill(disk: &dyn Disk, path: &Path, header: Header) -> io::Result<File> {
         let n = (len - at).min(ZEROS.len() as u64);
         disk.write_at(&file, path, &ZEROS[..n as usize], at)?;
         at += n;
-        if at - synced >= SYNC_STEP {
+        if at - synced >= u64::from(STEP) {
             disk.sync(&file, path)?;
             synced = at;
+            pause();
         }
     }
     disk.sync(&file, path)?;
@@ -191,7 +193,7 @@ mod tests {
     #[test]
     fn a_made_segment_loads_and_every_header_bit_counts() {
         let dir = tempfile::tempdir().unwrap();
-        let (_, header) = create(&disk::Os, dir.path(), 3, LEN_MIN).unwrap();
+        let (_, header) = create(&disk::Os, dir.path(), 3, LEN_MIN, || ()).unwrap();
         let (_, loaded, data) = load(dir.path(), 3).unwrap();
         assert_eq!(loaded, header);
         assert!(super::super::record::is_zero(&data[FIRST as usize..]));

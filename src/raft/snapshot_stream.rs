@@ -5,7 +5,7 @@
 //! agreed, each file and the directory itself is synced. Anything less is removed again. Names are
 //! plain: nothing is written outside the directory. Nothing is allocated for a declared length.
 
-use crate::base::{limits, work};
+use crate::base::{limits, remains, work};
 use crate::proto::{FileEnd, FileStart, SnapshotChunk, SnapshotEnd, snapshot_chunk::Part};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -143,7 +143,7 @@ impl SnapshotDir {
 impl Drop for SnapshotDir {
     fn drop(&mut self) {
         if self.temporary
-            && let Err(error) = std::fs::remove_dir_all(&self.path)
+            && let Err(error) = remains::remove_dir_all(&self.path)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(path = %self.path.display(), %error, "a temporary snapshot stays behind");
@@ -511,8 +511,8 @@ pub fn clear(dir: &Path) -> Result<(), Error> {
     for entry in std::fs::read_dir(dir).map_err(at(dir))? {
         let path = entry.map_err(at(dir))?.path();
         let removed = match path.is_dir() {
-            true => std::fs::remove_dir_all(&path),
-            false => std::fs::remove_file(&path),
+            true => remains::remove_dir_all(&path),
+            false => remains::remove_file(&path),
         };
         removed.map_err(at(&path))?;
     }

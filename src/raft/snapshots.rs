@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::snapshot_stream::SnapshotDir;
 use super::types::{Config, LogId, SnapshotMeta, StoredMembership};
-use crate::base::work;
+use crate::base::{remains, work};
 use crate::store::{Error, Position, Store};
 
 /// One of them, as Raft takes it.
@@ -88,7 +88,7 @@ impl Snapshots {
 
 /// Removes a snapshot that cannot be used; what is wrong with it.
 fn discard(dir: &Path, why: &Error) -> String {
-    let removed = match std::fs::remove_dir_all(dir) {
+    let removed = match remains::remove_dir_all(dir) {
         Ok(()) => "was removed".to_owned(),
         Err(e) => format!("could not be removed ({e})"),
     };
@@ -125,12 +125,12 @@ impl Builder {
         } = &self.0;
         let temp = all.join("building");
         if temp.exists() {
-            std::fs::remove_dir_all(&temp)?;
+            remains::remove_dir_all(&temp)?;
         }
         let position = store.checkpoint(&temp).await.map_err(io::Error::other)?;
         let dir = all.join(position.index.to_string());
         if dir.exists() {
-            std::fs::remove_dir_all(&temp)?;
+            remains::remove_dir_all(&temp)?;
         } else {
             std::fs::rename(&temp, &dir)?;
             std::fs::File::open(all)?.sync_all()?;
@@ -139,7 +139,7 @@ impl Builder {
         for entry in std::fs::read_dir(all)? {
             let path = entry?.path();
             if path != dir {
-                std::fs::remove_dir_all(&path)?;
+                remains::remove_dir_all(&path)?;
             }
         }
         let meta = meta_of(&position)?;

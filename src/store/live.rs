@@ -13,6 +13,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use crate::base::remains;
 
 const POINTER: &str = "live";
 const POINTER_NEXT: &str = "live.next";
@@ -119,9 +120,9 @@ pub fn point(root: &Path, dir: &Path) -> Result<(), Error> {
 /// Removes a file or a directory with all that is in it; that it is missing is fine.
 pub fn remove(root: &Path, path: &Path) -> Result<(), Error> {
     let result = if path.is_dir() {
-        fs::remove_dir_all(path)
+        remains::remove_dir_all(path)
     } else {
-        fs::remove_file(path)
+        remains::remove_file(path)
     };
     match result {
         Err(e) if e.kind() != ErrorKind::NotFound => {

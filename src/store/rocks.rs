@@ -8,8 +8,13 @@
 //! Universal compaction: rows are overwritten at random, are never looked up one by one, and are
 //! read in whole once, so that runs may pile up; each row is rewritten rarely.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ChecksumType, DB, DBCompactionStyle, DBCompressionType, InfoLogger,
@@ -20,7 +25,7 @@ use rocksdb::{
 use super::base::{Base, Directory, OnRow};
 use super::window::Window;
 use super::{Error, Position, RowOp, live};
-use crate::base::limits;
+use crate::base::{limits, remains};
 
 /// The version of the rows' layout in RocksDB.
 pub const FORMAT: u8 = 1;
@@ -50,6 +55,8 @@ pub struct Db {
     dir: PathBuf,
     options: rocksdb::Options,
     scratch: PathBuf,
+    /// Its large files, by name: RocksDB removes those of a merge all at once.
+    held: Mutex<HashMap<OsString, File>>,
 }
 
 impl Db {
@@ -111,6 +118,7 @@ impl Db {
             options,
             // RocksDB ignores files that are not named as its own; the next window overwrites it.
             scratch: dir.join("window.next"),
+            held: Mutex::default(),
         };
         Ok((db, position))
     }
@@ -158,6 +166,28 @@ impl Db {
             .ingest_external_file_opts(&ingest, vec![&self.scratch])
     }
 
+    /// Opens the files that came and gives back those that were removed. Between two windows at most the result of one
+    /// merge comes, and none goes that came after the window before.
+    fn look_at_files(&self) {
+        let held = &mut *self.held.lock();
+        for (_, file) in held.extract_if(|_, file| remains::is_nameless(file)) {
+            remains::give_back(file);
+        }
+        let Ok(entries) = std::fs::read_dir(&self.dir) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if held.len() < limits::REMAINS_MAX
+                && Path::new(&name).extension().is_some_and(|e| e == "sst")
+                && !held.contains_key(&name)
+                && let Some(file) = remains::hold(&entry.path())
+            {
+                held.insert(name, file);
+            }
+        }
+    }
+
     /// How to read all rows: in long strides, past the cache, with checksums.
     fn scan_options(&self) -> ReadOptions {
         let mut read = ReadOptions::default();
@@ -201,7 +231,9 @@ impl Base for Rocks {
 impl Directory for Db {
     fn write(&self, window: &Window, at: &Position) -> Result<(), Error> {
         self.write_rows(window, at)
-            .map_err(|e| Error::rocks(&self.dir, &e))
+            .map_err(|e| Error::rocks(&self.dir, &e))?;
+        self.look_at_files();
+        Ok(())
     }
 
     fn scan(&self, from: &[u8], to: Option<&[u8]>, on_row: &mut OnRow<'_>) -> Result<(), Error> {
@@ -280,6 +312,7 @@ impl Directory for Db {
 
     /// Fails if merging in the background has failed: RocksDB then takes nothing more, and says so here only.
     fn health(&self) -> Result<(), Error> {
+        self.look_at_files();
         match self.number("rocksdb.background-errors") {
             0 => Ok(()),
             count => Err(Error::Io {
