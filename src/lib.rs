@@ -31,4 +31,5 @@ pub mod server;
 pub mod node;
 // Apart: the stable address, and the tools.
 pub mod cli;
+pub mod console;
 pub mod gateway;

@@ -43,7 +43,7 @@ fn floors() -> BTreeMap<&'static str, Floor> {
         ("backup", At(6)),
         ("node", At(7)),
         ("gateway", Apart(&[])),
-        ("console", Apart(&["backup"])),
+        ("console", Apart(&["backup", "gateway"])),
         ("cli", Roof),
         ("main", Roof),
         ("lib", Roof),
@@ -63,6 +63,7 @@ fn may_import(from: &str, to: &str) -> bool {
         (Floor::At(0), Floor::At(0)) => from != "base",
         (Floor::At(a), Floor::At(b)) => b < a,
         (Floor::Apart(also), Floor::At(b)) => b == 0 || also.contains(&to),
+        (Floor::Apart(also), Floor::Apart(_)) => also.contains(&to),
         (Floor::At(_) | Floor::Apart(_), Floor::Apart(_) | Floor::Roof) => false,
     }
 }

@@ -233,3 +233,14 @@ pub const LIBRARIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const LIBRARY_FUNCTIONS_MAX: usize = 10_000;
 /// How long the code of a library may run when it is loaded. Beyond: "FUNCTION LOAD timeout".
 pub const LIBRARY_LOAD_MAX: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Services of one console. Beyond: creating one is refused with how many there are.
+pub const SERVICES_MAX: usize = 500;
+/// Events that the console keeps. Beyond: the oldest go.
+pub const EVENTS_MAX: i64 = 100_000;
+/// Browsers that follow a page at once. Beyond: the page does not update itself.
+pub const FOLLOWERS_MAX: usize = 200;
+/// A request's body to the console, bytes. Beyond: 413.
+pub const CONSOLE_BODY_LEN: usize = 64 * 1024;
+/// TLS handshakes with the console that run at once. Beyond: they wait in the listen backlog.
+pub const CONSOLE_HANDSHAKES_MAX: usize = 64;

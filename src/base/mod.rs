@@ -3,9 +3,11 @@
 pub mod clock;
 pub mod glob;
 pub mod limits;
+pub mod lock;
 pub mod number;
 pub mod planted;
 pub mod remains;
 pub mod rows;
+pub mod secret;
 pub mod slot;
 pub mod work;

@@ -2,15 +2,13 @@
 //!
 //! What exists is kept: a folder can be completed, for example for one more node. Nothing is overwritten.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use rand::Rng;
 use serde_json::json;
 
 use super::{Answer, Output, print};
+use crate::base::secret;
 use crate::tls::ca::{Authority, CA_CERT, Issued};
 
 /// Makes what a cluster's nodes, operators and clients need to trust each other, in one folder:
@@ -90,7 +88,8 @@ pub fn complete(
         issue(format!("node-{id}"), &|| authority.issue_node(cluster, *id))?;
     }
     if !dir.join(PASSWORD).exists() {
-        write_secret(&dir.join(PASSWORD), &new_password())?;
+        let path = dir.join(PASSWORD);
+        secret::write(&path, &secret::make()).with_context(|| path.display().to_string())?;
         made.push(PASSWORD.to_string());
     }
     Ok(made)
@@ -113,32 +112,6 @@ pub fn password(dir: &Path) -> anyhow::Result<String> {
         path.display()
     );
     Ok(password)
-}
-
-/// 32 letters and digits, about 190 bits, that need no escaping in a URI or a shell.
-fn new_password() -> String {
-    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut rng = rand::rng();
-    (0..32)
-        .map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]))
-        .collect()
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
-    let temporary = path.with_extension("new");
-    let _ = std::fs::remove_file(&temporary);
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        writeln!(file, "{text}")?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().with_context(|| path.display().to_string())
 }
 
 #[cfg(test)]

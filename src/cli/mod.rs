@@ -9,6 +9,7 @@
 mod admin;
 mod bench;
 mod certs;
+mod console;
 mod dev;
 mod export;
 mod gateway;
@@ -50,6 +51,8 @@ enum Command {
     Admin(admin::Args),
     /// Serves a cluster's stable address: forwards connections to the primary
     Gateway(gateway::Args),
+    /// Runs the console: creates services, watches them, replaces lost nodes
+    Console(console::Args),
     /// Measures Pontoon against Redis on this machine
     Bench(bench::Args),
     /// Carries an RDB file or a running Redis into a service
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Dev(args) => dev::run(args),
         Command::Admin(args) => admin::run(args),
         Command::Gateway(args) => gateway::run(args),
+        Command::Console(args) => console::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),

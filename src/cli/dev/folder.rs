@@ -1,6 +1,8 @@
 //! A cluster's folder: what it is, who may use it, and the files that its processes read.
 //!
 //! - `cluster.json` is what makes it the same cluster at each start: id, plan, ports. It is replaced whole, and synced.
+//! - Every change of `cluster.json` is made under `edit`, and by whoever makes it from what is there: the supervisor reads it
+//!   again while it runs, so that nodes come and go under a running cluster.
 //! - One process at a time holds `lock`. The kernel releases it when that process ends, however it ends.
 //! - Ports are chosen once, outside of the range that outgoing connections use, so that none is taken in between.
 
@@ -12,10 +14,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use rand::Rng;
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
+use super::service::node_name;
+use crate::base::lock;
 use crate::cli::certs;
 use crate::config;
 use crate::tls::files::Pair;
@@ -50,6 +53,9 @@ pub struct Spec {
     pub formed: bool,
     /// The nodes and their ports.
     pub nodes: Vec<Node>,
+    /// The id of the next node that is added; none is given twice.
+    #[serde(default)]
+    next_id: u64,
 }
 
 /// One node's ports.
@@ -61,12 +67,16 @@ pub struct Node {
     pub client_port: u16,
     /// The port of its listener for peers.
     pub peer_port: u16,
+    /// Whether it was a member once: what it voted and wrote is on its disk, and without that disk it must not come back.
+    #[serde(default)]
+    pub began: bool,
 }
 
 /// The version of `cluster.json`.
 const VERSION: u32 = 1;
 const SPEC: &str = "cluster.json";
 const LOCK: &str = "lock";
+const EDIT: &str = "edit";
 
 impl Spec {
     /// The host in the URI: `localhost` where only this machine, or any address of it, is meant.
@@ -144,10 +154,12 @@ impl Folder {
             _lock: lock,
         };
         folder.prepare()?;
+        let spec = folder.spec.clone();
+        change(&folder.dir, |_| Ok((spec, ())))?;
         Ok(folder)
     }
 
-    /// Makes the certificates and the nodes' configurations, and saves the spec.
+    /// Makes the certificates and the nodes' configurations.
     fn prepare(&self) -> anyhow::Result<()> {
         let ids: Vec<u64> = self.spec.nodes.iter().map(|n| n.id).collect();
         let mut names = Vec::new();
@@ -168,24 +180,36 @@ impl Folder {
             // What a node would refuse is refused here, where someone sees it.
             config::Node::load(Some(&path), &[], &self.settings)?;
         }
-        self.save()
-    }
-
-    fn save(&self) -> anyhow::Result<()> {
-        replace(
-            &self.dir.join(SPEC),
-            &serde_json::to_vec_pretty(&self.spec)?,
-            true,
-        )
-    }
-
-    /// Notes that the cluster exists: whatever happens to a disk, no node makes it anew.
-    pub fn set_formed(&mut self) -> anyhow::Result<()> {
-        if !self.spec.formed {
-            self.spec.formed = true;
-            self.prepare()?;
-        }
         Ok(())
+    }
+
+    /// Notes that the cluster exists, and that these of its nodes are members: whatever happens to a disk, no node makes the
+    /// cluster anew, and none comes back without what it had.
+    pub fn set_formed(&mut self, members: &[u64]) -> anyhow::Result<()> {
+        let known = |n: &Node| n.began || !members.contains(&n.id);
+        if self.spec.formed && self.spec.nodes.iter().all(known) {
+            return Ok(());
+        }
+        self.spec = edit(&self.dir, |spec| {
+            spec.formed = true;
+            for node in &mut spec.nodes {
+                node.began |= members.contains(&node.id);
+            }
+            Ok(spec.clone())
+        })?;
+        self.prepare()
+    }
+
+    /// Reads `cluster.json` again, and makes what new nodes need. Whether it changed.
+    pub fn reload(&mut self) -> anyhow::Result<bool> {
+        match read_spec(&self.dir)? {
+            Some(spec) if spec != self.spec => {
+                self.spec = spec;
+                self.prepare()?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// The cluster is node `id` alone from now on, under another name: what was issued for the old one goes, and what
@@ -196,6 +220,7 @@ impl Folder {
     pub fn become_one(mut self, id: u64, cluster: &str) -> anyhow::Result<()> {
         self.spec.cluster_id = cluster.to_string();
         self.spec.nodes.retain(|n| n.id == id);
+        let spec = self.spec.clone();
         for name in ["admin".to_string(), format!("node-{id}")] {
             for end in ["pem", "key"] {
                 let path = self.dir.join(format!("{name}.{end}"));
@@ -207,7 +232,41 @@ impl Folder {
                 }
             }
         }
-        self.prepare()
+        self.prepare()?;
+        change(&self.dir, |_| Ok((spec, ())))
+    }
+
+    /// The file that a node's disk holds from its first start on.
+    pub fn mark(&self, id: u64) -> PathBuf {
+        self.node_dir(id).join("data/cluster")
+    }
+
+    /// Whether the process of that name must not be begun: a node that was a member, whose disk is gone.
+    pub fn lost(&self, name: &str) -> impl Fn() -> bool + use<> {
+        let node = self.spec.nodes.iter().find(|n| node_name(n.id) == name);
+        let (dir, node) = (self.dir.clone(), node.map(|n| (n.id, self.mark(n.id))));
+        move || {
+            let Some((id, mark)) = &node else {
+                return false;
+            };
+            let began = |spec: Spec| spec.nodes.iter().any(|n| n.id == *id && n.began);
+            !mark.exists() && read_spec(&dir).is_ok_and(|spec| spec.is_some_and(began))
+        }
+    }
+
+    /// The process of that name has ended: where it was a node that was taken out, its folder goes.
+    pub fn forget(&self, name: &str) {
+        let Some(id) = name.strip_prefix("node ").and_then(|id| id.parse().ok()) else {
+            return;
+        };
+        if self.spec.next_id > id && self.spec.nodes.iter().all(|n| n.id != id) {
+            let dir = self.node_dir(id);
+            if let Err(error) = std::fs::remove_dir_all(&dir)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, "the folder {} stays behind", dir.display());
+            }
+        }
     }
 
     /// A node's own folder.
@@ -327,19 +386,9 @@ pub fn credentials(dir: &Path) -> Files {
 /// Takes the lock of `dir`, or answers `None` where another process has it.
 pub fn lock(dir: &Path) -> anyhow::Result<Option<File>> {
     let path = dir.join(LOCK);
-    let mut file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .read(true)
-        .mode(0o600)
-        .open(&path)
-        .with_context(|| path.display().to_string())?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-        Err(e) => return Err(e).with_context(|| path.display().to_string()),
-    }
+    let Some(mut file) = lock::take(&path).with_context(|| path.display().to_string())? else {
+        return Ok(None);
+    };
     // For `dev stop`: whom to tell.
     file.set_len(0)?;
     writeln!(file, "{}", std::process::id())?;
@@ -357,10 +406,80 @@ pub fn lock_holder(dir: &Path) -> Option<u32> {
 
 /// Whether a process holds the lock of `dir`.
 pub fn held(dir: &Path) -> bool {
-    let Ok(file) = File::open(dir.join(LOCK)) else {
-        return false;
-    };
-    flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK)
+    lock::held(&dir.join(LOCK))
+}
+
+/// Changes `cluster.json` under its lock: `f` gets what is there.
+fn change<T>(
+    dir: &Path,
+    f: impl FnOnce(Option<Spec>) -> anyhow::Result<(Spec, T)>,
+) -> anyhow::Result<T> {
+    let path = dir.join(EDIT);
+    let _lock = lock::wait(&path).with_context(|| path.display().to_string())?;
+    let (spec, answer) = f(read_spec(dir)?)?;
+    replace(&dir.join(SPEC), &serde_json::to_vec_pretty(&spec)?, true)?;
+    Ok(answer)
+}
+
+fn edit<T>(dir: &Path, f: impl FnOnce(&mut Spec) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    change(dir, |spec| {
+        let mut spec = spec.with_context(|| format!("{} holds no cluster", dir.display()))?;
+        let answer = f(&mut spec)?;
+        Ok((spec, answer))
+    })
+}
+
+/// Adds a data node, which the supervisor begins: it is empty, and no member until it is added as a learner.
+///
+/// # Errors
+/// Where there is no cluster, or none that was formed.
+pub fn add_node(dir: &Path) -> anyhow::Result<(Spec, Node)> {
+    edit(dir, |spec| {
+        ensure!(
+            spec.formed,
+            "the cluster of {} has not served yet: nothing can join it",
+            dir.display()
+        );
+        ensure!(
+            spec.nodes.len() < crate::base::limits::MEMBERS_MAX,
+            "the cluster has {} nodes, and no more are taken",
+            spec.nodes.len()
+        );
+        let highest = spec.nodes.iter().map(|n| n.id).max().unwrap_or(0);
+        let id = spec.next_id.max(highest + 1);
+        let ports = |n: &Node| [n.client_port, n.peer_port];
+        let mut taken: Vec<u16> = spec.nodes.iter().flat_map(ports).collect();
+        let node = Node {
+            id,
+            client_port: free_port(spec.bind, &mut taken)?,
+            peer_port: free_port(spec.bind, &mut taken)?,
+            began: false,
+        };
+        spec.next_id = id + 1;
+        spec.nodes.push(node.clone());
+        Ok((spec.clone(), node))
+    })
+}
+
+/// Takes a node out, which the supervisor ends and whose folder it removes. That it is no member any more is the caller's to see.
+///
+/// # Errors
+/// Where it is the only one, or there is none of that id.
+pub fn remove_node(dir: &Path, id: u64) -> anyhow::Result<()> {
+    edit(dir, |spec| {
+        ensure!(
+            spec.nodes.iter().any(|n| n.id == id),
+            "the cluster of {} has no node {id}",
+            dir.display()
+        );
+        ensure!(
+            spec.nodes.len() > 1,
+            "node {id} is the only node: stop the cluster instead"
+        );
+        spec.next_id = spec.next_id.max(id + 1);
+        spec.nodes.retain(|n| n.id != id);
+        Ok(())
+    })
 }
 
 /// Reads `cluster.json`; `None` where there is none.
@@ -420,6 +539,7 @@ fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
                 id,
                 client_port: free()?,
                 peer_port: free()?,
+                began: false,
             })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -431,6 +551,7 @@ fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
         port,
         memory_mib: wanted.memory_mib.unwrap_or(1024),
         formed: false,
+        next_id: plan.nodes() + 1,
         nodes,
     })
 }
@@ -612,10 +733,30 @@ mod tests {
                 .collect()
         };
         assert_eq!(makers(&folder), [1]);
-        folder.set_formed().unwrap();
+        folder.set_formed(&[1, 2]).unwrap();
         assert!(makers(&folder).is_empty());
         drop(folder);
         assert!(makers(&Folder::open(dir.path(), &wanted()).unwrap()).is_empty());
+    }
+
+    #[test]
+    fn nodes_come_and_go_and_no_id_comes_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut folder = Folder::open(dir.path(), &wanted()).unwrap();
+        let early = add_node(dir.path()).unwrap_err().to_string();
+        assert!(early.contains("has not served yet"), "{early}");
+        folder.set_formed(&[1, 2, 3]).unwrap();
+        assert!(!folder.reload().unwrap());
+        let (_, node) = add_node(dir.path()).unwrap();
+        assert_eq!((node.id, node.began), (4, false));
+        assert!(folder.reload().unwrap() && folder.config_path(4).exists());
+        remove_node(dir.path(), 4).unwrap();
+        // What the supervisor notes does not bring it back.
+        folder.set_formed(&[1, 2, 3, 4]).unwrap();
+        assert_eq!(folder.spec.nodes.len(), 3);
+        assert!(folder.spec.nodes.iter().all(|n| n.began));
+        assert_eq!(add_node(dir.path()).unwrap().1.id, 5);
+        assert!(remove_node(dir.path(), 4).is_err());
     }
 
     #[test]

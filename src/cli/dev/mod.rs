@@ -89,6 +89,18 @@ enum Action {
     /// Shows how the cluster of a folder is; exit code 3 where no primary serves
     #[command(after_help = "Example:\n  pontoon dev status --dir ./cluster --output json")]
     Status(Where),
+    /// Adds an empty data node to a cluster that runs; it becomes a member by `pontoon admin add` and `promote`, or `replace`
+    #[command(after_help = "Example:\n  pontoon dev add-node --dir ./cluster --output json")]
+    AddNode(Where),
+    /// Ends a node that is no member any more, and removes its folder
+    #[command(after_help = "Example:\n  pontoon dev remove-node --dir ./cluster --node 2")]
+    RemoveNode {
+        #[command(flatten)]
+        place: Where,
+        /// The node's id
+        #[arg(long, value_name = "ID")]
+        node: u64,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -165,6 +177,25 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
     let dir = |given: Option<PathBuf>| given.map_or_else(default_dir, Ok);
     match args.action {
         Some(Action::Stop(place)) => run::stop(&dir(place.dir)?, place.output),
+        Some(Action::AddNode(place)) => {
+            let (spec, node) = folder::add_node(&dir(place.dir)?)?;
+            let (client, peer) = (spec.client_addr(&node), spec.peer_addr(&node));
+            super::print(
+                place.output,
+                || format!("node {} listens at {client}, for peers at {peer}", node.id),
+                || serde_json::json!({"id": node.id, "client_addr": client, "peer_addr": peer}),
+            );
+            Ok(Answer::Yes)
+        }
+        Some(Action::RemoveNode { place, node }) => {
+            folder::remove_node(&dir(place.dir)?, node)?;
+            super::print(
+                place.output,
+                || format!("node {node} is taken out"),
+                || serde_json::json!({"removed": node}),
+            );
+            Ok(Answer::Yes)
+        }
         Some(Action::Status(place)) => service::status(&dir(place.dir)?, place.output),
         None => {
             let start = args.start;

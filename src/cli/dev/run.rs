@@ -49,13 +49,15 @@ pub async fn run(folder: Folder, output: Output) -> anyhow::Result<()> {
         .count();
 
     let (events, inbox) = mpsc::channel(limits::MEMBERS_MAX);
-    let (stop, stopping) = watch::channel(false);
-    let mut tasks = JoinSet::new();
+    let mut crew = Crew {
+        events,
+        stops: BTreeMap::new(),
+        tasks: JoinSet::new(),
+    };
     for plan in plans {
         let running = found.remove(&plan.name);
-        tasks.spawn(supervise(plan, running, events.clone(), stopping.clone()));
+        crew.begin(&folder, plan, running);
     }
-    drop(events);
 
     let credentials = Credentials::open(&folder.spec.cluster_id, folder.credentials())?;
     let spec = &folder.spec;
@@ -68,7 +70,7 @@ pub async fn run(folder: Folder, output: Output) -> anyhow::Result<()> {
             },
         )
     });
-    let watch = Watch::start(credentials, nodes.collect(), true);
+    let watch = Watch::start(credentials, nodes.collect(), false);
     let mut keeper = Keeper {
         password: service::password(&folder)?,
         folder,
@@ -82,9 +84,17 @@ pub async fn run(folder: Folder, output: Output) -> anyhow::Result<()> {
     };
     let ended = tokio::select! {
         told = &mut told => told,
-        kept = keeper.keep() => kept,
+        kept = keeper.keep(&mut crew) => kept,
     };
-    let _ = stop.send(true);
+    let Crew {
+        events,
+        stops,
+        mut tasks,
+    } = crew;
+    drop(events);
+    for stop in stops.values() {
+        let _ = stop.send(true);
+    }
     tracing::info!("the cluster is being stopped");
     // A second signal does not wait.
     let again = told_to_stop();
@@ -103,27 +113,68 @@ pub async fn run(folder: Folder, output: Output) -> anyhow::Result<()> {
     ended
 }
 
+/// The tasks that keep the processes running, by name.
+struct Crew {
+    events: mpsc::Sender<Event>,
+    stops: BTreeMap<String, watch::Sender<bool>>,
+    tasks: JoinSet<()>,
+}
+
+impl Crew {
+    fn begin(&mut self, folder: &Folder, plan: Plan, running: Option<Running>) {
+        let (stop, stopping) = watch::channel(false);
+        let lost = folder.lost(&plan.name);
+        self.stops.insert(plan.name.clone(), stop);
+        let events = self.events.clone();
+        self.tasks
+            .spawn(supervise(plan, lost, running, events, stopping));
+    }
+
+    /// Begins the nodes that came and stops those that went.
+    fn follow(&mut self, folder: &Folder) {
+        let ids: Vec<u64> = folder.spec.nodes.iter().map(|n| n.id).collect();
+        self.stops.retain(|name, stop| {
+            let went = name
+                .strip_prefix("node ")
+                .is_some_and(|id| !ids.iter().any(|known| known.to_string() == id));
+            if went {
+                tracing::info!(name, "it was taken out of the cluster and is stopped");
+                let _ = stop.send(true);
+            }
+            !went
+        });
+        for id in ids {
+            if !self.stops.contains_key(&node_name(id)) {
+                tracing::info!(id, "a node was added to the cluster");
+                self.begin(folder, node_plan(folder, id), None);
+            }
+        }
+    }
+}
+
+fn node_plan(folder: &Folder, id: u64) -> Plan {
+    let dir = folder.node_dir(id);
+    let mut args = vec![
+        "node".to_string(),
+        "--config".into(),
+        folder.config_path(id).display().to_string(),
+        "--log-file".into(),
+        dir.join("log/node.log").display().to_string(),
+    ];
+    for (key, value) in &folder.settings {
+        args.push(format!("--{}={value}", key.replace('_', "-")));
+    }
+    Plan {
+        name: node_name(id),
+        args,
+        printed: dir.join("log/printed.log"),
+    }
+}
+
 /// Everything that this cluster consists of.
 fn plans(folder: &Folder) -> anyhow::Result<Vec<Plan>> {
-    let mut plans = Vec::new();
-    for node in &folder.spec.nodes {
-        let dir = folder.node_dir(node.id);
-        let mut args = vec![
-            "node".to_string(),
-            "--config".into(),
-            folder.config_path(node.id).display().to_string(),
-            "--log-file".into(),
-            dir.join("log/node.log").display().to_string(),
-        ];
-        for (key, value) in &folder.settings {
-            args.push(format!("--{}={value}", key.replace('_', "-")));
-        }
-        plans.push(Plan {
-            name: node_name(node.id),
-            args,
-            printed: dir.join("log/printed.log"),
-        });
-    }
+    let ids = folder.spec.nodes.iter().map(|n| n.id);
+    let mut plans: Vec<Plan> = ids.map(|id| node_plan(folder, id)).collect();
     let count = gateway_count(&folder.spec)?;
     for number in 1..=count {
         let dir = folder.dir.join("gateway");
@@ -230,14 +281,21 @@ struct Keeper {
 
 impl Keeper {
     /// Follows events and roles until the process ends.
-    async fn keep(&mut self) -> anyhow::Result<()> {
+    async fn keep(&mut self, crew: &mut Crew) -> anyhow::Result<()> {
         let began = Instant::now();
         let mut warned = false;
         loop {
+            if self.folder.reload()? {
+                crew.follow(&self.folder);
+            }
             self.write(true)?;
-            let primary = self.view.borrow_and_update().primary.map(|(id, _)| id);
+            let (primary, members) = {
+                let view = self.view.borrow_and_update();
+                let members = view.members().map(|m| m.into_keys().collect::<Vec<_>>());
+                (view.primary.map(|(id, _)| id), members)
+            };
             if let Some(id) = primary {
-                self.folder.set_formed()?;
+                self.folder.set_formed(&members.unwrap_or_default())?;
                 if !self.announced {
                     self.announced = true;
                     self.announce(id);
@@ -266,7 +324,10 @@ impl Keeper {
     fn note(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
             Event::Runs(name, identity) => self.pids.insert(name, identity),
-            Event::Ended(name) => self.pids.remove(&name),
+            Event::Ended(name) => {
+                self.folder.forget(&name);
+                self.pids.remove(&name)
+            }
         };
         self.save_processes()
     }

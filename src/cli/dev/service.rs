@@ -50,6 +50,9 @@ pub struct Node {
     pub client_addr: String,
     pub peer_addr: String,
     pub dir: PathBuf,
+    /// Its disk is gone: it is not begun again.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// One process of the gateway.
@@ -110,6 +113,7 @@ impl Service {
                         client_addr: spec.client_addr(n),
                         peer_addr: spec.peer_addr(n),
                         dir: folder.node_dir(n.id),
+                        lost: n.began && !folder.mark(n.id).exists(),
                     }
                 })
                 .collect(),

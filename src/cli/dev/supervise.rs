@@ -46,15 +46,28 @@ impl Pauses {
     }
 }
 
-/// Keeps `plan` running until `stop` says so, and then stops it. `found` is one that runs already.
+/// Keeps `plan` running until `stop` says so, and then stops it. `found` is one that runs already. It is not begun while
+/// `lost` says that it must not be.
 pub async fn supervise(
     plan: Plan,
+    lost: impl Fn() -> bool,
     mut found: Option<Running>,
     events: mpsc::Sender<Event>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut pauses = Pauses::default();
+    let mut told_lost = false;
     while !*stop.borrow() {
+        if found.is_none() && lost() {
+            if !std::mem::replace(&mut told_lost, true) {
+                tracing::error!(
+                    name = plan.name,
+                    "its disk is gone, and with it what it voted and wrote: it is not begun; another node can take its place"
+                );
+            }
+            let _ = tokio::time::timeout(PAUSE_MAX, told(&mut stop)).await;
+            continue;
+        }
         let began = Instant::now();
         match found.take().map_or_else(|| Running::begin(&plan), Ok) {
             Ok(mut running) => {
@@ -67,8 +80,7 @@ pub async fn supervise(
                         if !running.stop(PATIENCE).await {
                             tracing::warn!(name = plan.name, "did not stop within {} s and was killed", PATIENCE.as_secs());
                         }
-                        let _ = events.send(Event::Ended(plan.name.clone())).await;
-                        return;
+                        break;
                     }
                 };
                 let how = status.map_or_else(|| "unknown status".to_string(), |s| s.to_string());
@@ -100,6 +112,7 @@ pub async fn supervise(
         }
         let _ = tokio::time::timeout(pause, told(&mut stop)).await;
     }
+    let _ = events.send(Event::Ended(plan.name)).await;
 }
 
 /// Ready when `stop` says so. The value's lock is not held across an await.

@@ -1,0 +1,147 @@
+//! The catalog: plans, clouds and regions that a service can be created with. A file that an operator edits.
+//!
+//! On the provider of local processes a cloud and a region are labels.
+
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The default one.
+const DEFAULT: &str = include_str!("catalog.toml");
+/// The plans that nodes know of.
+const PLANS: [&str; 4] = ["hobbyist", "startup", "business", "premium"];
+
+/// All that can be chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Catalog {
+    /// In the order in which they are shown.
+    #[serde(rename = "plan")]
+    pub plans: Vec<Plan>,
+    /// In the order in which they are shown.
+    #[serde(rename = "cloud")]
+    pub clouds: Vec<Cloud>,
+}
+
+/// A plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// hobbyist, startup, business or premium.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// Its nodes, for people.
+    pub nodes: String,
+    /// The memory of one data node, MiB.
+    pub memory_mib: u64,
+    /// How far back its backups reach, for people.
+    pub history: String,
+    /// What it costs, for people.
+    pub price: String,
+}
+
+/// A cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cloud {
+    /// In the API.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// Where it has services.
+    #[serde(rename = "region")]
+    pub regions: Vec<Region>,
+}
+
+/// A region of a cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// In the API.
+    pub id: String,
+    /// For people.
+    pub name: String,
+}
+
+impl Catalog {
+    /// The operator's file, or the default where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or names a plan that no node knows.
+    pub fn open(path: &Path) -> anyhow::Result<Catalog> {
+        let text = match std::fs::read_to_string(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => DEFAULT.to_string(),
+            read => read.with_context(|| path.display().to_string())?,
+        };
+        let catalog: Catalog = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        for plan in &catalog.plans {
+            ensure!(
+                PLANS.contains(&plan.id.as_str()),
+                "{}: there is no plan {:?}; it is one of {}",
+                path.display(),
+                plan.id,
+                PLANS.join(", ")
+            );
+            ensure!(
+                (64..=1 << 20).contains(&plan.memory_mib),
+                "{}: plan {} has memory_mib = {}; it is between 64 and 1048576",
+                path.display(),
+                plan.id,
+                plan.memory_mib
+            );
+        }
+        ensure!(
+            !catalog.plans.is_empty() && catalog.clouds.iter().any(|c| !c.regions.is_empty()),
+            "{}: at least one plan and one region are needed",
+            path.display()
+        );
+        Ok(catalog)
+    }
+
+    /// The plan of that id.
+    pub fn plan(&self, id: &str) -> Option<&Plan> {
+        self.plans.iter().find(|p| p.id == id)
+    }
+
+    /// The cloud and region of those ids.
+    pub fn region(&self, cloud: &str, region: &str) -> Option<(&Cloud, &Region)> {
+        let cloud = self.clouds.iter().find(|c| c.id == cloud)?;
+        let region = cloud.regions.iter().find(|r| r.id == region)?;
+        Some((cloud, region))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_has_four_plans_and_four_clouds_with_us_and_eu() {
+        let catalog = Catalog::open(Path::new("no such file")).unwrap();
+        assert_eq!(catalog.plans.len(), 4);
+        assert_eq!(catalog.clouds.len(), 4);
+        assert!(catalog.clouds.iter().all(|c| c.regions.len() == 2));
+        assert!(catalog.region("aws", "eu-central-1").is_some());
+        assert!(catalog.region("aws", "fra1").is_none());
+    }
+
+    #[test]
+    fn a_wrong_file_says_what_would_be_right() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog.toml");
+        let with = |from: &str, to: &str| {
+            std::fs::write(&path, DEFAULT.replacen(from, to, 1)).unwrap();
+            format!("{:#}", Catalog::open(&path).unwrap_err())
+        };
+        let plan = with("\"startup\"", "\"tiny\"");
+        assert!(
+            plan.contains("there is no plan \"tiny\"; it is one of hobbyist"),
+            "{plan}"
+        );
+        let memory = with("memory_mib = 256", "memory_mib = 1");
+        assert!(memory.contains("between 64 and 1048576"), "{memory}");
+    }
+}

@@ -1,0 +1,433 @@
+//! Watches every service and does what the planner says: monitor and executor, one task a service.
+//!
+//! Always: what is wanted is in the store, what is done follows from it and from what is observed, and nothing else is
+//! remembered, so that a console that was killed goes on where it was. The services serve and fail over without it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use parking_lot::RwLock;
+use tokio::sync::{Notify, watch};
+
+use super::Console;
+use super::model::{Health, Node, Overview, Service, Wanted};
+use super::planner::{self, Action, Observed, Seen};
+use super::provider::Place;
+use crate::gateway::{View, Watch, operator};
+use crate::proto::{AddRequest, NodeRequest, ReplaceRequest, StatusReply};
+use crate::tls::peer::Credentials;
+
+/// How often a service is looked at, besides each change that its nodes report.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a node that was added has to catch up.
+const CATCH_UP: Duration = Duration::from_secs(1800);
+/// The pause after a step that failed.
+const RETRY: Duration = Duration::from_secs(3);
+/// After a replacement, the next one waits this long: a host that loses disk after disk is looked at by a person.
+const CALM: Duration = Duration::from_secs(20);
+/// How long a node may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// What is known of each service now.
+#[derive(Default)]
+pub struct Board {
+    overviews: RwLock<BTreeMap<String, Overview>>,
+    /// Rung when something is wanted anew.
+    bells: RwLock<HashMap<String, Arc<Notify>>>,
+}
+
+impl Board {
+    /// A service as it was last seen.
+    pub fn overview(&self, id: &str) -> Option<Overview> {
+        self.overviews.read().get(id).cloned()
+    }
+
+    /// Has a service looked at now.
+    pub fn ring(&self, id: &str) {
+        if let Some(bell) = self.bells.read().get(id) {
+            bell.notify_one();
+        }
+    }
+}
+
+/// Begins to keep a service.
+pub fn keep(console: Arc<Console>, service: Service) {
+    let bell = Arc::new(Notify::new());
+    let id = service.id.clone();
+    console.board.bells.write().insert(id, bell.clone());
+    tokio::spawn(async move {
+        let id = service.id.clone();
+        let mut keeper = Keeper {
+            console: console.clone(),
+            service,
+            bell,
+            watch: None,
+            primary: None,
+            served: false,
+            said: String::new(),
+            replaced: None,
+        };
+        keeper.run().await;
+        console.board.bells.write().remove(&id);
+        console.board.overviews.write().remove(&id);
+        console.changed.send_modify(|n| *n += 1);
+    });
+}
+
+struct Keeper {
+    console: Arc<Console>,
+    service: Service,
+    bell: Arc<Notify>,
+    watch: Option<(String, Watch)>,
+    /// The last primary that was seen.
+    primary: Option<u64>,
+    /// It has served since it was last started.
+    served: bool,
+    /// The last failure or alarm that was noted: it is noted once.
+    said: String,
+    replaced: Option<Instant>,
+}
+
+impl Keeper {
+    /// Until the service is gone.
+    async fn run(&mut self) {
+        loop {
+            match self.turn().await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    self.complain(format!("{error:#}"));
+                    self.wait(RETRY).await;
+                }
+            }
+            self.wait(LOOK).await;
+        }
+    }
+
+    async fn wait(&mut self, time: Duration) {
+        let mut view = self.watch.as_ref().map(|(_, w)| w.view());
+        let changed = async {
+            match &mut view {
+                Some(view) => {
+                    view.mark_unchanged();
+                    drop(view.changed().await);
+                    // Several reports of one change come together.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.bell.notified() => {}
+            () = changed => {}
+        }
+    }
+
+    /// One look and one step. True once the service is gone.
+    async fn turn(&mut self) -> anyhow::Result<bool> {
+        let id = self.service.id.clone();
+        let stored = self.console.store.service(&id)?;
+        self.service = stored.context("it is not in the database any more")?;
+        let place = self.console.provider.place(&id)?;
+        self.follow(place.as_ref())?;
+        let view = self.watch.as_ref().map(|(_, w)| w.view().borrow().clone());
+        let view = view.unwrap_or_default();
+        let observed = observe(place.as_ref(), &view);
+        self.note_primary(&observed);
+        let mut action = planner::next(self.service.wanted, &observed);
+        if matches!(action, Some(Action::AddNode(_)))
+            && self.replaced.is_some_and(|at| at.elapsed() < CALM)
+        {
+            action = None;
+        }
+        self.show(place.as_ref(), &view, &observed, action.as_ref());
+        let Some(action) = action else {
+            self.said.clear();
+            return Ok(false);
+        };
+        let gone = action == Action::Delete;
+        self.act(action, &view, place.as_ref()).await.map(|()| gone)
+    }
+
+    /// Follows the nodes of a place by what they say.
+    fn follow(&mut self, place: Option<&Place>) -> anyhow::Result<()> {
+        let place = place.filter(|p| p.supervised && !p.nodes.is_empty() && !p.cluster.is_empty());
+        let Some(place) = place else {
+            self.watch = None;
+            self.served = false;
+            return Ok(());
+        };
+        if self.watch.as_ref().is_none_or(|(c, _)| *c != place.cluster) {
+            let credentials = Credentials::open(&place.cluster, place.operator.clone())?;
+            let nodes = place.nodes.iter().map(|n| (n.id, n.address.clone()));
+            let watch = Watch::start(credentials, nodes.collect(), false);
+            self.watch = Some((place.cluster.clone(), watch));
+        }
+        Ok(())
+    }
+
+    fn note_primary(&mut self, observed: &Observed) {
+        let Some(now) = observed.primary else { return };
+        match self.primary {
+            None => self.note("serving", format!("node {now} serves as primary")),
+            Some(before) if before != now => self.note(
+                "failover",
+                format!("node {now} serves as primary in the place of node {before}"),
+            ),
+            Some(_) => {}
+        }
+        (self.primary, self.served) = (Some(now), true);
+    }
+
+    async fn act(
+        &mut self,
+        action: Action,
+        view: &View,
+        place: Option<&Place>,
+    ) -> anyhow::Result<()> {
+        let (console, id) = (self.console.clone(), self.service.id.clone());
+        let provider = &console.provider;
+        match action {
+            Action::Start => {
+                let plan = console.catalog.plan(&self.service.plan);
+                let plan = plan.with_context(|| {
+                    format!("the catalog has no plan {} any more", self.service.plan)
+                })?;
+                provider.start(&self.service, plan).await?;
+                self.note("start", "its processes were started".into());
+            }
+            Action::Stop => {
+                provider.stop(&id).await?;
+                self.watch = None;
+                self.primary = None;
+                self.note("stop", "all its processes have ended".into());
+            }
+            Action::Delete => {
+                provider.delete(&id).await?;
+                self.note(
+                    "delete",
+                    format!("{} and its data are deleted", self.service.name),
+                );
+                console.store.forget(&id)?;
+            }
+            Action::HandOver(to) => {
+                let mut leader = self.leader(view).await?;
+                leader
+                    .transfer(NodeRequest { id: to })
+                    .await
+                    .map_err(refused)?;
+            }
+            Action::AddNode(old) => {
+                self.note(
+                    "replacement",
+                    format!("the disk of node {old} is gone: another node takes its place"),
+                );
+                provider.add_node(&id).await?;
+                self.replaced = Some(Instant::now());
+            }
+            Action::Replace { old, new } => {
+                let placed = place.and_then(|p| p.nodes.iter().find(|n| n.id == new));
+                let address = placed
+                    .context("the new node is not there yet")?
+                    .address
+                    .clone();
+                let node = AddRequest {
+                    id: new,
+                    peer_addr: address.peer,
+                    announced: address.client.clone(),
+                    client_addr: address.client,
+                    witness: false,
+                };
+                let mut leader = self.leader(view).await?;
+                let request = ReplaceRequest {
+                    old_id: old,
+                    node: Some(node),
+                    timeout_ms: u64::try_from(CATCH_UP.as_millis())?,
+                };
+                leader.replace(request).await.map_err(refused)?;
+                self.note(
+                    "replacement",
+                    format!("node {new} holds all data and votes in the place of node {old}"),
+                );
+                provider.remove_node(&id, old).await?;
+            }
+            Action::RemoveNode(node) => {
+                provider.remove_node(&id, node).await?;
+                self.note(
+                    "replacement",
+                    format!("node {node}, which is no member, was removed"),
+                );
+            }
+            Action::Alarm(why) => self.complain(why),
+        }
+        Ok(())
+    }
+
+    /// The primary's Admin service.
+    async fn leader(&self, view: &View) -> anyhow::Result<operator::Client> {
+        let (id, _) = view.target().context("no primary serves")?;
+        self.console.operator(&self.service.id, view, id).await
+    }
+
+    fn note(&self, kind: &str, text: String) {
+        self.console.note(Some(&self.service.id), kind, &text);
+    }
+
+    /// Notes what is wrong, once for as long as it stays the same.
+    fn complain(&mut self, why: String) {
+        if self.said != why {
+            self.note("problem", why.clone());
+            self.said = why;
+        }
+    }
+
+    /// Puts what is known on the board.
+    fn show(
+        &self,
+        place: Option<&Place>,
+        view: &View,
+        observed: &Observed,
+        action: Option<&Action>,
+    ) {
+        let whole = observed
+            .nodes
+            .iter()
+            .all(|n| n.answers && n.voter && !n.lost);
+        let health = match (self.service.wanted, observed.primary) {
+            (Wanted::Gone, _) => Health::Deleting,
+            (Wanted::Off, _) => Health::Off,
+            (Wanted::On, Some(_)) if whole => Health::Running,
+            (Wanted::On, Some(_)) => Health::Degraded,
+            (Wanted::On, None) if self.served => Health::Down,
+            (Wanted::On, None) => Health::Starting,
+        };
+        let committed = observed
+            .primary
+            .and_then(|p| view.nodes.get(&p)?.status.as_ref())
+            .map_or(0, |s| s.committed);
+        let nodes = place.map_or_else(Vec::new, |p| {
+            let node = |n: &super::provider::Placed| {
+                let seen = observed.nodes.iter().find(|s| s.id == n.id);
+                let said = view.nodes.get(&n.id).and_then(|o| o.status.clone());
+                node_of(
+                    n,
+                    seen,
+                    &said.unwrap_or_default(),
+                    role_of(view, n.id),
+                    committed,
+                )
+            };
+            p.nodes.iter().map(node).collect()
+        });
+        let overview = Overview {
+            service: self.service.clone(),
+            health,
+            doing: action.map_or(String::new(), doing),
+            connection: place.and_then(|p| p.connection.clone()),
+            nodes,
+        };
+        let changed = {
+            let mut board = self.console.board.overviews.write();
+            board.insert(self.service.id.clone(), overview.clone()) != Some(overview)
+        };
+        if changed {
+            self.console.changed.send_modify(|n| *n += 1);
+        }
+    }
+}
+
+fn refused(status: tonic::Status) -> anyhow::Error {
+    anyhow::anyhow!("the primary refused: {}", status.message())
+}
+
+fn role_of(view: &View, id: u64) -> String {
+    let role = view
+        .nodes
+        .get(&id)
+        .map_or("unknown", |o| o.role(Instant::now()));
+    match role {
+        "primary" if view.primary.map(|(p, _)| p) != Some(id) => "unknown".into(),
+        role => role.into(),
+    }
+}
+
+fn node_of(
+    placed: &super::provider::Placed,
+    seen: Option<&Seen>,
+    said: &StatusReply,
+    role: String,
+    committed: u64,
+) -> Node {
+    Node {
+        id: placed.id,
+        role,
+        running: placed.running,
+        answers: seen.is_some_and(|s| s.answers),
+        voter: seen.is_some_and(|s| s.voter),
+        lost: placed.lost,
+        lag: committed.saturating_sub(said.applied.max(said.committed)),
+        keys: said.keys,
+        used_memory: said.used_memory,
+        client_addr: placed.address.client.clone(),
+    }
+}
+
+/// What the planner is told.
+fn observe(place: Option<&Place>, view: &View) -> Observed {
+    let Some(place) = place else {
+        return Observed::default();
+    };
+    let primary = view.primary.map(|(id, _)| id).filter(|_| place.supervised);
+    let members = primary
+        .and_then(|p| view.nodes.get(&p)?.status.as_ref())
+        .map_or(&[][..], |s| &s.members);
+    let now = Instant::now();
+    let nodes = place.nodes.iter().map(|n| {
+        let member = members.iter().find(|m| m.id == n.id);
+        Seen {
+            id: n.id,
+            member: member.is_some(),
+            voter: member.is_some_and(|m| m.voter),
+            witness: member.is_some_and(|m| m.role == "witness"),
+            answers: view.nodes.get(&n.id).is_some_and(|o| o.answers(now)),
+            lost: n.lost,
+        }
+    });
+    Observed {
+        exists: true,
+        supervised: place.supervised,
+        primary: primary.filter(|_| !members.is_empty()),
+        nodes: nodes.collect(),
+    }
+}
+
+/// For people.
+fn doing(action: &Action) -> String {
+    match action {
+        Action::Start => "its processes are being started".into(),
+        Action::Stop => "its processes are being stopped".into(),
+        Action::Delete => "its data is being deleted".into(),
+        Action::HandOver(to) => format!("node {to} takes the primary's place"),
+        Action::AddNode(old) => format!("a node is being added for node {old}, whose disk is gone"),
+        Action::Replace { old, new } => {
+            format!("node {new} catches up and takes the place of node {old}")
+        }
+        Action::RemoveNode(id) => format!("node {id} is being removed"),
+        Action::Alarm(why) => why.clone(),
+    }
+}
+
+/// Rung whenever the board or the events change.
+pub type Changed = watch::Sender<u64>;
+
+pub(super) async fn connect(
+    place: &Place,
+    view_peer: &str,
+    id: u64,
+) -> anyhow::Result<operator::Client> {
+    let credentials = Credentials::open(&place.cluster, place.operator.clone())?;
+    Ok(operator::connect(&credentials, view_peer, Some(id), CONNECT).await?)
+}

@@ -1,0 +1,172 @@
+//! What the console knows of: services, their nodes, events. The words of the API are those of these types.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What is wanted of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    /// It serves.
+    On,
+    /// It is powered off and keeps its data.
+    Off,
+    /// It is deleted with its data.
+    Gone,
+}
+
+impl Wanted {
+    /// As in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Wanted::On => "on",
+            Wanted::Off => "off",
+            Wanted::Gone => "gone",
+        }
+    }
+
+    /// The reverse of [`Wanted::name`].
+    pub fn of(name: &str) -> Option<Wanted> {
+        [Wanted::On, Wanted::Off, Wanted::Gone]
+            .into_iter()
+            .find(|w| w.name() == name)
+    }
+}
+
+/// What was asked for when a service was created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Create {
+    /// The name that people see, 1 to 60 characters.
+    pub name: String,
+    /// The cloud's id in the catalog.
+    pub cloud: String,
+    /// The region's id in the catalog.
+    pub region: String,
+    /// The plan's id in the catalog.
+    pub plan: String,
+}
+
+/// A service as it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Service {
+    /// Its id, for life.
+    pub id: String,
+    /// The name that people see.
+    pub name: String,
+    /// The cloud's id.
+    pub cloud: String,
+    /// The region's id.
+    pub region: String,
+    /// The plan's id.
+    pub plan: String,
+    /// The port of its stable address, for life.
+    pub port: u16,
+    /// What is wanted of it.
+    pub wanted: Wanted,
+    /// When it was created, Unix milliseconds.
+    pub created_ms: i64,
+}
+
+/// A node as it was last observed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Node {
+    /// Its id.
+    pub id: u64,
+    /// primary, standby, learner, witness or unknown.
+    pub role: String,
+    /// Whether its process runs.
+    pub running: bool,
+    /// Whether it answers.
+    pub answers: bool,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Its disk is gone: it will be replaced under a new id.
+    pub lost: bool,
+    /// Log entries that the primary committed and this one has not applied.
+    pub lag: u64,
+    /// Keys that it holds.
+    pub keys: u64,
+    /// Memory that they take, bytes.
+    pub used_memory: u64,
+    /// Where clients reach it.
+    pub client_addr: String,
+}
+
+/// How a service is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// It is being started and has not served yet.
+    Starting,
+    /// It serves with all its nodes.
+    Running,
+    /// It serves, and a node is missing or behind.
+    Degraded,
+    /// No primary serves.
+    Down,
+    /// It is powered off.
+    Off,
+    /// It is being deleted.
+    Deleting,
+}
+
+impl Health {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Health::Starting => "starting",
+            Health::Running => "running",
+            Health::Degraded => "degraded",
+            Health::Down => "down",
+            Health::Off => "off",
+            Health::Deleting => "deleting",
+        }
+    }
+}
+
+/// How a client connects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Connection {
+    /// All in one.
+    pub uri: String,
+    /// The host.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The user.
+    pub user: String,
+    /// Their password.
+    pub password: String,
+    /// The CA's certificate, PEM.
+    pub ca: String,
+}
+
+/// A service with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Overview {
+    /// As wanted.
+    pub service: Service,
+    /// How it is.
+    pub health: Health,
+    /// What is being done to it, for people; empty where nothing is.
+    pub doing: String,
+    /// How a client connects, once that is known.
+    pub connection: Option<Connection>,
+    /// Its nodes.
+    pub nodes: Vec<Node>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Event {
+    /// Ascending.
+    pub id: i64,
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
+    /// The service, if it concerns one.
+    pub service: Option<String>,
+    /// In one word, such as failover or replacement.
+    pub kind: String,
+    /// What happened and why.
+    pub text: String,
+}

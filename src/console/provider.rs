@@ -1,0 +1,73 @@
+//! Where services run, behind one interface. A new kind of place is one more file like `local.rs`.
+//!
+//! Always, whoever implements it: each call can be made again after a console was killed in the middle of it, and none
+//! decides anything: what is to be done is the planner's.
+
+mod local;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::catalog::Plan;
+use super::model::{Connection, Service};
+use crate::gateway::Address;
+use crate::tls::peer::Files;
+
+pub use local::Local;
+
+/// A place where services run.
+pub trait Provider: Send + Sync {
+    /// Begins all processes of a service, or takes over those that run.
+    fn start<'a>(
+        &'a self,
+        service: &'a Service,
+        plan: &'a Plan,
+    ) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Ends all of them; its data stays.
+    fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Removes all that it has. It does not run.
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Begins an empty data node.
+    fn add_node<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Ends a node that is no member and removes what it has.
+    fn remove_node<'a>(&'a self, id: &'a str, node: u64) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// What is there of a service; none where nothing is.
+    fn place(&self, id: &str) -> anyhow::Result<Option<Place>>;
+    /// A port for a new service's stable address, beside those `taken`.
+    fn port(&self, taken: &[u16]) -> anyhow::Result<u16>;
+}
+
+/// A service where it runs.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Its cluster's id.
+    pub cluster: String,
+    /// An operator's certificate for it.
+    pub operator: Files,
+    /// Whether its processes are kept running.
+    pub supervised: bool,
+    /// Its nodes there.
+    pub nodes: Vec<Placed>,
+    /// How clients connect, once that is known.
+    pub connection: Option<Connection>,
+}
+
+/// A node where it runs.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// Its id.
+    pub id: u64,
+    /// Where it listens.
+    pub address: Address,
+    /// Whether its process runs.
+    pub running: bool,
+    /// Whether the disk that it once had is gone.
+    pub lost: bool,
+}
+
+/// The provider of this machine's processes, in `dir`.
+pub fn local(dir: PathBuf) -> anyhow::Result<Arc<dyn Provider>> {
+    Ok(Arc::new(Local::open(dir)?))
+}

@@ -1,0 +1,252 @@
+//! Services as processes of this machine: each is a `pontoon dev` in a folder of its own.
+//!
+//! That process keeps nodes and gateway running and is not a part of the console: it is in a process group of its own, goes
+//! on when the console ends, and is found again by its folder.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+
+use super::{Place, Placed, Provider};
+use crate::base::lock;
+use crate::console::catalog::Plan;
+use crate::console::model::{Connection, Service};
+use crate::gateway::Address;
+use crate::tls::files::Pair;
+use crate::tls::peer::Files;
+
+/// The first port that a service's stable address may have, and how many follow it.
+const PORTS: std::ops::Range<u16> = 7_100..9_900;
+/// How long a command may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a started supervisor has until it holds its folder.
+const START: Duration = Duration::from_secs(10);
+
+/// The provider.
+pub struct Local {
+    dir: PathBuf,
+}
+
+/// What this needs of `service.json`.
+#[derive(Deserialize)]
+struct Told {
+    uri: String,
+    host: String,
+    port: u16,
+    user: String,
+    password: String,
+    ca: PathBuf,
+    cluster_id: String,
+    nodes: Vec<ToldNode>,
+}
+
+#[derive(Deserialize)]
+struct ToldNode {
+    id: u64,
+    pid: Option<u32>,
+    client_addr: String,
+    peer_addr: String,
+    #[serde(default)]
+    lost: bool,
+}
+
+impl Local {
+    /// Services live in folders of `dir`.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(dir: PathBuf) -> anyhow::Result<Local> {
+        std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+        Ok(Local { dir })
+    }
+
+    fn folder(&self, id: &str) -> PathBuf {
+        self.dir.join(id)
+    }
+
+    /// `pontoon dev ACTION --dir FOLDER ...`
+    async fn dev(&self, action: &str, id: &str, more: &[String]) -> anyhow::Result<()> {
+        let dir = self.folder(id);
+        let command = tokio::process::Command::new(std::env::current_exe()?)
+            .args(["dev", action, "--dir"])
+            .arg(&dir)
+            .args(more)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(PATIENCE, command)
+            .await
+            .with_context(|| format!("{action} took more than {} s", PATIENCE.as_secs()))??;
+        if !output.status.success() {
+            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(())
+    }
+
+    async fn begin(&self, service: &Service, plan: &Plan) -> anyhow::Result<()> {
+        let dir = self.folder(&service.id);
+        std::fs::create_dir_all(&dir)?;
+        let path = dir.join("supervisor.log");
+        let log = File::options().create(true).append(true).open(&path)?;
+        let mut child = tokio::process::Command::new(std::env::current_exe()?)
+            .args(["dev", "--plan", &plan.id, "--dir"])
+            .arg(&dir)
+            .arg("--port")
+            .arg(service.port.to_string())
+            .arg("--memory")
+            .arg(plan.memory_mib.to_string())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0)
+            .kill_on_drop(false)
+            .spawn()?;
+        // It writes itself down once it has the lock; a look at the lock itself could be in its way.
+        let pid = child.id().map(|pid| pid.to_string());
+        let holder = || std::fs::read_to_string(dir.join("lock")).ok();
+        let held = async {
+            while holder().map(|h| h.trim().to_string()) != pid {
+                if let Some(status) = child.try_wait()? {
+                    let text = std::fs::read_to_string(&path).unwrap_or_default();
+                    let last = text.lines().last().unwrap_or_default();
+                    bail!("it ended at once ({status}): {last}");
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(START, held)
+            .await
+            .with_context(|| format!("it did not start in {} s", START.as_secs()))??;
+        // Whoever began it hears of its end; when the console ends, it goes on.
+        tokio::spawn(async move { child.wait().await });
+        Ok(())
+    }
+}
+
+impl Provider for Local {
+    fn start<'a>(
+        &'a self,
+        service: &'a Service,
+        plan: &'a Plan,
+    ) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(self.begin(service, plan))
+    }
+
+    fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(self.dev("stop", id, &[]))
+    }
+
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            let dir = self.folder(id);
+            ensure!(!lock::held(&dir.join("lock")), "it still runs");
+            match tokio::fs::remove_dir_all(&dir).await {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    Err(e).with_context(|| dir.display().to_string())
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn add_node<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(self.dev("add-node", id, &[]))
+    }
+
+    fn remove_node<'a>(&'a self, id: &'a str, node: u64) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            let more = ["--node".to_string(), node.to_string()];
+            self.dev("remove-node", id, &more).await
+        })
+    }
+
+    fn place(&self, id: &str) -> anyhow::Result<Option<Place>> {
+        let dir = self.folder(id);
+        if !dir.exists() {
+            return Ok(None);
+        }
+        let supervised = lock::held(&dir.join("lock"));
+        let told = match read(&dir)? {
+            Some(told) => told,
+            // It was made a moment ago and nothing is known yet.
+            None => Told::nothing(),
+        };
+        let ca = std::fs::read_to_string(&told.ca).unwrap_or_default();
+        let connection = (!told.uri.is_empty()).then_some(Connection {
+            uri: told.uri,
+            host: told.host,
+            port: told.port,
+            user: told.user,
+            password: told.password,
+            ca,
+        });
+        Ok(Some(Place {
+            cluster: told.cluster_id,
+            operator: Files {
+                ca: dir.join("ca.pem"),
+                pair: Pair {
+                    cert: dir.join("admin.pem"),
+                    key: dir.join("admin.key"),
+                },
+            },
+            supervised,
+            nodes: told
+                .nodes
+                .into_iter()
+                .map(|n| Placed {
+                    id: n.id,
+                    address: Address {
+                        client: n.client_addr,
+                        peer: n.peer_addr,
+                    },
+                    running: n.pid.is_some(),
+                    lost: n.lost,
+                })
+                .collect(),
+            connection,
+        }))
+    }
+
+    fn port(&self, taken: &[u16]) -> anyhow::Result<u16> {
+        let mut free =
+            PORTS.filter(|p| !taken.contains(p) && TcpListener::bind(("127.0.0.1", *p)).is_ok());
+        free.next()
+            .with_context(|| format!("no port is free from {} to {}", PORTS.start, PORTS.end - 1))
+    }
+}
+
+impl Told {
+    fn nothing() -> Told {
+        Told {
+            uri: String::new(),
+            host: String::new(),
+            port: 0,
+            user: String::new(),
+            password: String::new(),
+            ca: PathBuf::new(),
+            cluster_id: String::new(),
+            nodes: Vec::new(),
+        }
+    }
+}
+
+fn read(dir: &Path) -> anyhow::Result<Option<Told>> {
+    let path = dir.join("service.json");
+    match std::fs::read(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        read => {
+            let text = read.with_context(|| path.display().to_string())?;
+            let told = serde_json::from_slice(&text);
+            Ok(Some(told.with_context(|| {
+                format!("{} is damaged", path.display())
+            })?))
+        }
+    }
+}

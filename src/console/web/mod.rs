@@ -1,0 +1,138 @@
+//! The console's HTTP side: pages for people, a REST API for programs, over TLS.
+//!
+//! Always: nothing but the sign-in page and its style is shown without a session or token; a page changes something only by
+//! a form that carries its session's token; what a browser may load comes from here alone.
+
+mod api;
+mod pages;
+mod snippets;
+mod user;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::map_response;
+use axum::response::Response;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::Console;
+use crate::base::limits;
+
+/// How long a client may take for its TLS handshake.
+const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Serves the console until `stop`.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    console: Arc<Console>,
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let app = router(console);
+    let listener = Tls::begin(listener, tls)?;
+    axum::serve(listener, app)
+        .with_graceful_shutdown(stop)
+        .await
+}
+
+fn router(console: Arc<Console>) -> Router {
+    let (api, document) = api::router();
+    Router::new()
+        .merge(pages::router())
+        .merge(api)
+        .merge(api::document(document))
+        .layer(DefaultBodyLimit::max(limits::CONSOLE_BODY_LEN))
+        .layer(map_response(secured))
+        .with_state(console)
+}
+
+/// What every answer says to a browser.
+async fn secured(mut response: Response) -> Response {
+    const ALWAYS: [(HeaderName, &str); 5] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
+             form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    ];
+    let headers = response.headers_mut();
+    for (name, value) in ALWAYS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A listener whose handshakes hold up no one else's.
+struct Tls {
+    addr: SocketAddr,
+    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+}
+
+impl Tls {
+    fn begin(listener: TcpListener, config: Arc<rustls::ServerConfig>) -> io::Result<Tls> {
+        let addr = listener.local_addr()?;
+        let (out, ready) = mpsc::channel(limits::CONSOLE_HANDSHAKES_MAX);
+        let acceptor = TlsAcceptor::from(config);
+        let places = Arc::new(Semaphore::new(limits::CONSOLE_HANDSHAKES_MAX));
+        tokio::spawn(async move {
+            loop {
+                let Ok(place) = places.clone().acquire_owned().await else {
+                    return;
+                };
+                let (tcp, peer) = tokio::select! {
+                    accepted = listener.accept() => match accepted {
+                        Ok(accepted) => accepted,
+                        Err(error) => {
+                            tracing::warn!(%error, "a connection could not be accepted");
+                            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                            continue;
+                        }
+                    },
+                    () = out.closed() => return,
+                };
+                let (acceptor, out) = (acceptor.clone(), out.clone());
+                tokio::spawn(async move {
+                    let _place = place;
+                    if let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await
+                    {
+                        let _ = out.send((tls, peer)).await;
+                    }
+                });
+            }
+        });
+        Ok(Tls { addr, ready })
+    }
+}
+
+impl axum::serve::Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.ready.recv().await {
+            Some(accepted) => accepted,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.addr)
+    }
+}
