@@ -143,7 +143,14 @@ impl Console {
     /// As on the board; what is wanted is the store's word.
     fn seen(&self, service: Service) -> Overview {
         match self.board.overview(&service.id) {
-            Some(seen) => Overview { service, ..seen },
+            Some(seen) => Overview {
+                health: match service.wanted {
+                    Wanted::Gone => Health::Deleting,
+                    Wanted::Off | Wanted::On => seen.health,
+                },
+                service,
+                ..seen
+            },
             None => Overview {
                 service,
                 health: Health::Starting,
