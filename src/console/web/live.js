@@ -1,9 +1,12 @@
-// Keeps the changing part of a page as the console has it, and copies what a button names.
+// Keeps what changes of a page as the console has it, and copies what a button names.
 "use strict";
-const live = document.querySelector("[data-live]");
-if (live) {
-  const source = new EventSource(live.dataset.live);
-  source.onmessage = (message) => { live.innerHTML = message.data; };
+const now = document.querySelector("[data-live]");
+if (now) {
+  const source = new EventSource(now.dataset.live);
+  for (const part of ["now", "events"]) {
+    source.addEventListener(part, (message) => { document.getElementById(part).innerHTML = message.data; });
+  }
+  source.addEventListener("reload", () => { source.close(); location.reload(); });
   source.addEventListener("gone", () => { source.close(); location.href = "/"; });
 }
 document.addEventListener("click", (click) => {

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use futures_util::stream::{self, Stream};
 use maud::{DOCTYPE, Markup, html};
 use serde::Deserialize;
+use tokio::sync::watch;
 
 use super::snippets;
 use super::user::{COOKIE, Person};
@@ -22,6 +23,9 @@ use crate::base::limits;
 use crate::console::auth::{self, Refused};
 use crate::console::model::{Connection, Create, Event, Health, Node, Overview, Wanted};
 use crate::console::{Console, Error, now_ms};
+
+/// Events that a service's page shows.
+const EVENTS: usize = 12;
 
 type Shared = State<Arc<Console>>;
 type Answer = Result<Response, Response>;
@@ -65,6 +69,7 @@ fn page(title: &str, person: Option<&Person>, body: &Markup) -> Html<String> {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) " · Pontoon" }
+                link rel="icon" href="data:,";
                 link rel="stylesheet" href="/style.css";
                 script src="/live.js" defer {}
             }
@@ -289,15 +294,19 @@ async fn create(person: Person, State(console): Shared, Form(fields): Form<Field
 async fn service(person: Person, State(console): Shared, Path(id): Path<String>) -> Answer {
     let fail = |e: Error| failed(Some(&person), &e);
     let seen = console.overview(&id).map_err(fail)?;
-    let events = console.events(Some(&id), 12).map_err(fail)?;
+    let events = console.events(Some(&id), EVENTS).map_err(fail)?;
     let path = format!("/services/{id}");
     let button = |what: &str, text: &str| {
         html! { button name="action" value=(what) { (text) } }
     };
     let body = html! {
         p { a href="/" { "← Services" } }
-        div #live data-live={ (path) "/live" } { (moving(&console, &seen, &events)) }
+        div #now data-live={ (path) "/live?shape=" (shape(&seen)) } { (now(&console, &seen)) }
         @if let Some(connection) = &seen.connection { (connecting(connection)) }
+        section.card {
+            h2 { "Events" }
+            div #events { (event_list(&events)) }
+        }
         section.card {
             h2 { "Change it" }
             form.actions method="post" action=(path) {
@@ -328,8 +337,15 @@ async fn service(person: Person, State(console): Shared, Path(id): Path<String>)
     Ok(page(&seen.service.name, Some(&person), &body).into_response())
 }
 
-/// The part of a service's page that changes.
-fn moving(console: &Console, seen: &Overview, events: &[Event]) -> Markup {
+/// What the rest of a service's page depends on: where it differs, the page is loaded anew.
+fn shape(seen: &Overview) -> String {
+    let standby = seen.nodes.iter().any(|n| n.role == "standby");
+    let connection = seen.connection.is_some();
+    format!("{}-{connection}-{standby}", seen.service.wanted.name())
+}
+
+/// How a service is: the part of its page that changes most.
+fn now(console: &Console, seen: &Overview) -> Markup {
     let plan = console.catalog().plan(&seen.service.plan);
     html! {
         div.head {
@@ -344,10 +360,6 @@ fn moving(console: &Console, seen: &Overview, events: &[Event]) -> Markup {
             h2 { "Nodes" }
             @if seen.nodes.is_empty() { p.hint { "None yet." } }
             div.nodes { @for node in &seen.nodes { (node_card(node)) } }
-        }
-        section.card {
-            h2 { "Events" }
-            (event_list(events))
         }
     }
 }
@@ -483,33 +495,73 @@ async fn act(
     Ok(Redirect::to(&to).into_response())
 }
 
-/// The changing part of a service's page, sent whenever it differs.
+#[derive(Deserialize)]
+struct Has {
+    shape: String,
+}
+
+/// What changes of a service's page, sent whenever it differs.
 async fn live(
     _: Person,
     State(console): Shared,
     Path(id): Path<String>,
+    Query(has): Query<Has>,
 ) -> Result<Sse<impl Stream<Item = Result<Sent, Infallible>>>, StatusCode> {
-    let changes = console.changes();
     if console.followers() > limits::FOLLOWERS_MAX {
         return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
-    let first = (console, id, changes, String::new());
-    let parts = stream::unfold(Some(first), |state| async move {
-        let (console, id, mut changes, sent) = state?;
-        loop {
-            changes.mark_unchanged();
-            let Ok(seen) = console.overview(&id) else {
-                // It is gone: the page goes back to the list.
-                return Some((Ok(Sent::default().event("gone").data("")), None));
-            };
-            let events = console.events(Some(&id), 12).unwrap_or_default();
-            let text = moving(&console, &seen, &events).into_string();
-            if text != sent {
-                let part = Sent::default().data(&text);
-                return Some((Ok(part), Some((console, id, changes, text))));
-            }
-            changes.changed().await.ok()?;
-        }
+    let follower = Follower {
+        changes: console.changes(),
+        console,
+        id,
+        shape: has.shape,
+        sent: [String::new(), String::new()],
+    };
+    let parts = stream::unfold(Some(follower), |follower| async move {
+        let mut follower = follower?;
+        let (part, goes_on) = follower.next().await?;
+        Some((Ok(part), goes_on.then_some(follower)))
     });
     Ok(Sse::new(parts).keep_alive(KeepAlive::default()))
+}
+
+/// A browser that follows a service.
+struct Follower {
+    console: Arc<Console>,
+    id: String,
+    changes: watch::Receiver<u64>,
+    shape: String,
+    /// What it has of both parts.
+    sent: [String; 2],
+}
+
+impl Follower {
+    /// What is to be told next, and whether more can follow.
+    async fn next(&mut self) -> Option<(Sent, bool)> {
+        loop {
+            self.changes.mark_unchanged();
+            let Ok(seen) = self.console.overview(&self.id) else {
+                return Some((Sent::default().event("gone").data(""), false));
+            };
+            if shape(&seen) != self.shape {
+                return Some((Sent::default().event("reload").data(""), false));
+            }
+            let events = self.console.events(Some(&self.id), EVENTS);
+            let texts = [
+                now(&self.console, &seen).into_string(),
+                event_list(&events.unwrap_or_default()).into_string(),
+            ];
+            for (name, (text, sent)) in ["now", "events"]
+                .iter()
+                .zip(texts.into_iter().zip(&mut self.sent))
+            {
+                if text != *sent {
+                    let part = Sent::default().event(name).data(&text);
+                    *sent = text;
+                    return Some((part, true));
+                }
+            }
+            self.changes.changed().await.ok()?;
+        }
+    }
 }
