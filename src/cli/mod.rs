@@ -1,5 +1,5 @@
-//! The command line: `pontoon node`, `dev`, `admin`, `gateway`, `bench`, `import`, `export`, `certs`,
-//! `health`, `version`.
+//! The command line: `pontoon node`, `dev`, `admin`, `gateway`, `console`, `service`, `bench`, `import`, `export`,
+//! `certs`, `health`, `completion`, `version`.
 //!
 //! - What a command answers goes to standard output, everything else to standard error.
 //! - Exit codes: 0 done; 1 it could not be done, with the reason; 2 the command line was wrong; 3 it was done and the
@@ -9,6 +9,7 @@
 mod admin;
 mod bench;
 mod certs;
+mod completion;
 mod console;
 mod dev;
 mod export;
@@ -18,6 +19,7 @@ mod import;
 mod node;
 mod progress;
 mod redis;
+mod service;
 
 use std::process::ExitCode;
 
@@ -36,6 +38,7 @@ Examples:
   pontoon dev --plan premium --dir ./cluster --port 6379    three nodes on this machine
   pontoon node --config node.toml                           one node
   pontoon admin status --dir ./cluster                      how they are
+  pontoon console --dir ./console                           services by pages and an API
   pontoon node --print-config                               all that can be configured
 
 Logs: PONTOON_LOG=debug, or a filter such as warn,pontoon::raft=debug.
@@ -53,6 +56,10 @@ enum Command {
     Gateway(gateway::Args),
     /// Runs the console: creates services, watches them, replaces lost nodes
     Console(console::Args),
+    /// Creates, shows and changes services by a console's API
+    Service(service::Args),
+    /// Prints a script that completes the command line in a shell
+    Completion(completion::Args),
     /// Measures Pontoon against Redis on this machine
     Bench(bench::Args),
     /// Carries an RDB file or a running Redis into a service
@@ -117,6 +124,8 @@ pub fn main() -> ExitCode {
         Command::Admin(args) => admin::run(args),
         Command::Gateway(args) => gateway::run(args),
         Command::Console(args) => console::run(args),
+        Command::Service(args) => service::run(args),
+        Command::Completion(args) => Ok(completion::run(&args)),
         Command::Bench(args) => bench::run(args),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
