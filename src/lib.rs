@@ -25,7 +25,8 @@ pub mod log;
 pub mod store;
 // Floor 5: consensus.
 pub mod raft;
-// Floor 6: clients.
+// Floor 6: clients; backups.
+pub mod backup;
 pub mod server;
 // Floor 7: one node, wired.
 pub mod node;

@@ -1,4 +1,4 @@
-//! The command line: `pontoon node`, `dev`, `admin`, `gateway`, `console`, `service`, `bench`, `import`, `export`,
+//! The command line: `pontoon node`, `dev`, `admin`, `gateway`, `console`, `service`, `backup`, `bench`, `import`, `export`,
 //! `certs`, `health`, `completion`, `version`.
 //!
 //! - What a command answers goes to standard output, everything else to standard error.
@@ -7,6 +7,7 @@
 //! - Nothing is retried silently.
 
 mod admin;
+mod backup;
 mod bench;
 mod certs;
 mod completion;
@@ -60,6 +61,8 @@ enum Command {
     Service(service::Args),
     /// Prints a script that completes the command line in a shell
     Completion(completion::Args),
+    /// Backs a cluster up into an encrypted archive, and makes a new one from it
+    Backup(backup::Args),
     /// Measures Pontoon against Redis on this machine
     Bench(bench::Args),
     /// Carries an RDB file or a running Redis into a service
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Admin(args) => admin::run(args),
         Command::Gateway(args) => gateway::run(args),
         Command::Console(args) => console::run(args),
+        Command::Backup(args) => backup::run(args),
         Command::Service(args) => service::run(args),
         Command::Completion(args) => Ok(completion::run(&args)),
         Command::Bench(args) => bench::run(args),

@@ -17,8 +17,9 @@ use super::view::{Address, View};
 use super::{Watch, operator};
 use crate::proto::admin_server::{Admin, AdminServer};
 use crate::proto::{
-    AddRequest, ChangeReply, DigestReply, DigestRequest, Empty, LogStatusReply, Member,
-    NodeRequest, PromoteRequest, ReplaceRequest, SnapshotReply, StatusReply,
+    AddRequest, ChangeReply, DigestReply, DigestRequest, Empty, EntriesRequest, LogEntries,
+    LogStatusReply, Member, NodeRequest, PromoteRequest, ReplaceRequest, SnapshotChunk,
+    SnapshotReply, StatusReply,
 };
 use crate::tls::ca::Authority;
 use crate::tls::files::Pair;
@@ -31,7 +32,8 @@ struct Toy {
     says: watch::Receiver<StatusReply>,
 }
 
-type Statuses = Pin<Box<dyn Stream<Item = Result<StatusReply, Status>> + Send>>;
+type Parts<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type Statuses = Parts<StatusReply>;
 
 fn refuse<T>() -> Result<Response<T>, Status> {
     Err(Status::failed_precondition("a toy does nothing"))
@@ -53,6 +55,19 @@ impl Admin for Toy {
             Some((Ok(status), says))
         });
         Ok(Response::new(Box::pin(statuses)))
+    }
+    type BaseStream = Parts<SnapshotChunk>;
+
+    async fn base(&self, _: Request<Empty>) -> Result<Response<Self::BaseStream>, Status> {
+        refuse()
+    }
+    type EntriesStream = Parts<LogEntries>;
+
+    async fn entries(
+        &self,
+        _: Request<EntriesRequest>,
+    ) -> Result<Response<Self::EntriesStream>, Status> {
+        refuse()
     }
     async fn add_learner(&self, _: Request<AddRequest>) -> Result<Response<ChangeReply>, Status> {
         refuse()

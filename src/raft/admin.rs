@@ -14,10 +14,12 @@ use crate::engine::Role;
 use crate::log::Space;
 use crate::proto::admin_server::Admin;
 use crate::proto::{
-    AddRequest, ChangeReply, DigestReply, DigestRequest, Empty, LogStatusReply,
-    Member as MemberInfo, NodeRequest, PromoteRequest, ReplaceRequest, SnapshotReply, StatusReply,
+    AddRequest, ChangeReply, DigestReply, DigestRequest, Empty, EntriesRequest, LogEntries,
+    LogStatusReply, Member as MemberInfo, NodeRequest, PromoteRequest, ReplaceRequest,
+    SnapshotChunk, SnapshotReply, StatusReply,
 };
 
+use super::copies;
 use super::group::{Group, Seen};
 use super::state_machine::role_name;
 use super::types::{Member, NodeId};
@@ -544,6 +546,22 @@ impl Admin for Service {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    type BaseStream = copies::Parts<SnapshotChunk>;
+
+    async fn base(&self, _: Request<Empty>) -> Result<Response<Self::BaseStream>, Status> {
+        Ok(Response::new(copies::base(&self.0).await?))
+    }
+
+    type EntriesStream = copies::Parts<LogEntries>;
+
+    async fn entries(
+        &self,
+        request: Request<EntriesRequest>,
+    ) -> Result<Response<Self::EntriesStream>, Status> {
+        let from = request.into_inner().from;
+        Ok(Response::new(copies::entries(&self.0, from)?))
     }
 
     async fn log_status(&self, _: Request<Empty>) -> Result<Response<LogStatusReply>, Status> {

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod bulk;
 mod codec;
+mod copies;
 pub mod group;
 pub mod handover;
 pub mod lease;

@@ -16,6 +16,7 @@ use openraft::EntryPayload;
 
 use crate::base::limits;
 use crate::log::{self, Log};
+use crate::mutation;
 use crate::store::{self, Store};
 
 use super::codec;
@@ -146,39 +147,124 @@ impl Survivor {
                 self.id
             );
         };
-        let term = self.term + 1;
-        let id = LogId::new_term_index(term, self.last.index + 1);
-        let membership = Membership::new(
-            vec![BTreeSet::from([self.id])],
-            BTreeMap::from([(self.id, own)]),
-        )?;
-        let (kind, body) = codec::entry_parts(&Entry {
-            log_id: id,
-            payload: EntryPayload::Membership(membership),
-        });
-        let mut vote = Vec::new();
-        codec::encode_vote(&Vote::new_committed(term, self.id), &mut vote);
-        let last = log::Id {
-            term,
-            index: id.index,
-        };
-        let entry = log::Entry {
-            id: last,
-            kind,
-            body,
-        };
         // The mark first: from then on no node of the old cluster starts here, whatever becomes of the rest.
         mark(data_dir, cluster)?;
-        let (tx, rx) = mpsc::channel();
-        let voted = tx.clone();
-        let vote_done: log::Done = Box::new(move |r| drop(voted.send(r)));
-        self.log.save_vote(vote.into(), vote_done)?;
-        self.log
-            .append(vec![entry], Box::new(move |r| drop(tx.send(r))))?;
-        for _ in 0..2 {
-            rx.recv().context("the log stopped")??;
-        }
+        let last = stand_alone(&self.log, self.last, self.term, self.id, own)?;
         self.log.close();
         Ok(last)
     }
+}
+
+/// Adds to the end of `log`, whose last entry is `last`, a membership of node `id` alone, in a term after `term`. On disk on
+/// return; the id of that entry.
+fn stand_alone(
+    log: &Log,
+    last: log::Id,
+    term: u64,
+    id: NodeId,
+    own: Member,
+) -> anyhow::Result<log::Id> {
+    let term = term + 1;
+    let log_id = LogId::new_term_index(term, last.index + 1);
+    let membership = Membership::new(vec![BTreeSet::from([id])], BTreeMap::from([(id, own)]))?;
+    let (kind, body) = codec::entry_parts(&Entry {
+        log_id,
+        payload: EntryPayload::Membership(membership),
+    });
+    let mut vote = Vec::new();
+    codec::encode_vote(&Vote::new_committed(term, id), &mut vote);
+    let last = log::Id {
+        term,
+        index: log_id.index,
+    };
+    let entry = log::Entry {
+        id: last,
+        kind,
+        body,
+    };
+    let (tx, rx) = mpsc::channel();
+    let voted = tx.clone();
+    let vote_done: log::Done = Box::new(move |r| drop(voted.send(r)));
+    log.save_vote(vote.into(), vote_done)?;
+    log.append(vec![entry], Box::new(move |r| drop(tx.send(r))))?;
+    for _ in 0..2 {
+        rx.recv().context("the log stopped")??;
+    }
+    Ok(last)
+}
+
+/// The service time of an entry of a log, Unix milliseconds, where it has one.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn time_of(entry: &log::Entry) -> anyhow::Result<Option<u64>> {
+    let id = LogId::new_term_index(entry.id.term, entry.id.index);
+    let EntryPayload::Normal(ours) =
+        codec::entry_of_parts(id, entry.kind, entry.body.clone())?.payload
+    else {
+        return Ok(None);
+    };
+    Ok(Some(match mutation::entry::decode(&ours.0)? {
+        mutation::Entry::Open { time_ms, .. } => time_ms,
+        mutation::Entry::Batch(header, _) => header.time_ms,
+    }))
+}
+
+/// Makes the disk of a node from a backup: the checkpoint `base`, whose last entry is `at`, and the `entries` that follow. The
+/// node is the only voter of the new cluster `cluster`, in a term of its own. Blocks.
+///
+/// # Errors
+/// When `data_dir` holds a node already, the checkpoint is damaged, entries do not follow, or the disk fails.
+pub fn found(
+    data_dir: &Path,
+    base: &Path,
+    at: log::Id,
+    entries: impl Iterator<Item = anyhow::Result<log::Entry>>,
+    (id, own): (NodeId, Member),
+    cluster: &str,
+) -> anyhow::Result<log::Id> {
+    ensure!(
+        !data_dir.join(CLUSTER).exists(),
+        "{} holds a node already",
+        data_dir.display()
+    );
+    let options = store::Options::new(data_dir.join("store"));
+    let (store, _) = Store::open(options, Box::new(|_| ()))?;
+    let position = store.install_blocking(base)?;
+    ensure!(
+        (position.term, position.index) == (at.term, at.index),
+        "the checkpoint ends at {}-{}, and {}-{} was expected",
+        position.term,
+        position.index,
+        at.term,
+        at.index
+    );
+    store.close()?;
+    let log = Log::open(data_dir.join("log"), log::Options::default())?;
+    log.purge(at)?;
+    let mut last = at;
+    for entry in entries {
+        let entry = entry?;
+        ensure!(
+            entry.id.index == last.index + 1 && entry.id.term >= last.term,
+            "entry {}-{} does not follow {}-{}",
+            entry.id.term,
+            entry.id.index,
+            last.term,
+            last.index
+        );
+        last = entry.id;
+        let (tx, rx) = mpsc::channel();
+        log.append(vec![entry], Box::new(move |r| drop(tx.send(r))))?;
+        // A few at a time are in memory, whatever the archive holds.
+        if last.index.is_multiple_of(64) {
+            rx.recv().context("the log stopped")??;
+        }
+    }
+    let term = last.term;
+    let end = stand_alone(&log, last, term, id, own)?;
+    log.close();
+    // The mark last: without it nothing of this is taken for a node.
+    mark(data_dir, cluster)?;
+    Ok(end)
 }

@@ -24,8 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::{Answer, LogFormat, Output};
 use crate::telemetry;
 
-use folder::Folder;
-pub use folder::{credentials, free_ports, hold, read_spec, replace};
+pub use folder::{Folder, Wanted, credentials, free_ports, hold, read_spec, replace};
 pub use service::Service;
 
 /// Runs a whole cluster on this machine: one or three nodes, one of them perhaps a witness, and a gateway at the stable address.
@@ -200,7 +199,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
         None => {
             let start = args.start;
             telemetry::start(start.log_format.into(), "info", None).map_err(|e| anyhow!(e))?;
-            let wanted = folder::Wanted {
+            let wanted = Wanted {
                 plan: start.plan,
                 port: start.port,
                 memory_mib: start.memory,

@@ -148,6 +148,21 @@ impl Admin for Operated {
         Err(Status::unimplemented("played"))
     }
 
+    type BaseStream = BoxStream<Result<proto::SnapshotChunk, Status>>;
+
+    async fn base(&self, _: Request<proto::Empty>) -> Result<Response<Self::BaseStream>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
+    type EntriesStream = BoxStream<Result<proto::LogEntries, Status>>;
+
+    async fn entries(
+        &self,
+        _: Request<proto::EntriesRequest>,
+    ) -> Result<Response<Self::EntriesStream>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
     async fn add_learner(
         &self,
         _: Request<proto::AddRequest>,

@@ -1,0 +1,192 @@
+//! The archive of one service in an object store: a local folder, S3, Azure Blob or Google Cloud Storage.
+//!
+//! Always: a part is there whole before the manifest that names it; a manifest is never written over.
+
+use std::collections::BTreeMap;
+use std::path::Path as File;
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart};
+use tokio::io::AsyncReadExt;
+
+use super::Error;
+use super::key::{DataKey, MasterKey};
+use super::manifest::{self, Manifest, Part};
+
+/// How much is read from and written to the store at once, bytes.
+const PIECE: usize = 8 << 20;
+
+/// The archive of a service.
+pub struct Vault {
+    store: Arc<dyn ObjectStore>,
+    root: Path,
+    service: String,
+    pub(super) key: DataKey,
+}
+
+impl Vault {
+    /// Opens the archive of `service` (its cluster's id) below `url`: a folder's path, or s3://bucket/path, az://, gs:// with
+    /// what the provider's own environment variables say. With `make`, a service that has none yet gets one.
+    ///
+    /// # Errors
+    /// When the store does not answer, the master key is another, or there is no archive.
+    pub async fn open(
+        url: &str,
+        master: &MasterKey,
+        service: &str,
+        make: bool,
+    ) -> Result<Vault, Error> {
+        let (store, base) = store_of(url)?;
+        let root = base.join(service);
+        let at = root.clone().join("key");
+        let key = match store.get(&at).await {
+            Ok(found) => master.unwrap(&found.bytes().await?, service)?,
+            Err(object_store::Error::NotFound { .. }) if make => {
+                let key = DataKey::fresh();
+                let wrapped = master.wrap(&key, service)?;
+                // Not over another's, which came in between.
+                let new = PutMode::Create.into();
+                store.put_opts(&at, wrapped.into(), new).await?;
+                key
+            }
+            Err(object_store::Error::NotFound { .. }) => {
+                return Err(Error::Reach(format!(
+                    "{url} holds no archive of service {service}"
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Vault {
+            store,
+            root,
+            service: service.to_string(),
+            key,
+        })
+    }
+
+    /// The services that have an archive below `url`.
+    pub async fn services(url: &str) -> Result<Vec<String>, Error> {
+        let (store, base) = store_of(url)?;
+        let below = store.list_with_delimiter(Some(&base)).await?;
+        let names = below.common_prefixes.iter();
+        Ok(names
+            .filter_map(|p| p.filename().map(str::to_string))
+            .collect())
+    }
+
+    /// Whose archive it is.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    fn at(&self, name: &str) -> Path {
+        name.split('/')
+            .fold(self.root.clone(), |at, part| at.join(part))
+    }
+
+    /// The chain of manifests, checked. `seen` is the newest that is known to have been written.
+    ///
+    /// # Errors
+    /// When it was tampered with, is not whole, or is older than `seen`.
+    pub async fn chain(&self, seen: u64) -> Result<Vec<Manifest>, Error> {
+        Ok(self.chain_and_hash(seen).await?.0)
+    }
+
+    /// The same, and the hash of the newest.
+    async fn chain_and_hash(&self, seen: u64) -> Result<(Vec<Manifest>, String), Error> {
+        let folder = self.at("manifest");
+        let found: Vec<_> = self.store.list(Some(&folder)).try_collect().await?;
+        let mut stored = BTreeMap::new();
+        for meta in found {
+            let number = meta.location.filename().and_then(|n| n.parse::<u64>().ok());
+            let Some(number) = number else {
+                return Err(Error::Tampered(meta.location.to_string()));
+            };
+            let bytes = self.store.get(&meta.location).await?.bytes().await?;
+            stored.insert(number, bytes.to_vec());
+        }
+        let newest = stored.values().next_back();
+        let hash = newest.map_or(String::new(), |bytes| manifest::hash(bytes));
+        let chain = manifest::read_chain(&self.key, &self.service, &stored, seen)?;
+        Ok((chain, hash))
+    }
+
+    /// Adds a part, which lies sealed in `file`: the object first, then its manifest.
+    pub(super) async fn add(&self, file: &File, part: Part) -> Result<Manifest, Error> {
+        let (chain, previous) = self.chain_and_hash(0).await?;
+        let at = self.at(&part.name);
+        let failed = |e| Error::Io(file.display().to_string(), e);
+        let mut sealed = tokio::fs::File::open(file).await.map_err(failed)?;
+        let mut out = WriteMultipart::new(self.store.put_multipart(&at).await?);
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = sealed.read(&mut piece).await.map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            out.write(&piece[..read]);
+            out.wait_for_capacity(2).await?;
+        }
+        out.finish().await?;
+        let before = chain.last();
+        let manifest = Manifest {
+            number: before.map_or(1, |m| m.number + 1),
+            cluster: self.service.clone(),
+            timeline: before.map_or(1, |m| m.timeline),
+            previous,
+            part,
+        };
+        let sealed = PutPayload::from(manifest.seal(&self.key)?);
+        let at = self.at(&Manifest::name_of(manifest.number));
+        let new = PutMode::Create.into();
+        self.store.put_opts(&at, sealed, new).await?;
+        Ok(manifest)
+    }
+
+    /// Brings a part into `file`, sealed as it is, and holds it against its description. `all` is the whole chain.
+    ///
+    /// # Errors
+    /// When it is missing or not what was written.
+    pub(super) async fn fetch(
+        &self,
+        part: &Part,
+        all: &[Manifest],
+        file: &File,
+    ) -> Result<(), Error> {
+        let found = match self.store.get(&self.at(&part.name)).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => {
+                return Err(Error::Missing(part.name.clone()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let failed = |e| Error::Io(file.display().to_string(), e);
+        let mut out = tokio::fs::File::create(file).await.map_err(failed)?;
+        let (mut pieces, mut hash, mut len) = (found.into_stream(), manifest::Hasher::new(), 0u64);
+        while let Some(piece) = pieces.try_next().await? {
+            hash.update(&piece);
+            len += piece.len() as u64;
+            tokio::io::AsyncWriteExt::write_all(&mut out, &piece)
+                .await
+                .map_err(failed)?;
+        }
+        tokio::io::AsyncWriteExt::flush(&mut out)
+            .await
+            .map_err(failed)?;
+        manifest::check_stored(part, &hash.finish(), len, all.iter().map(|m| &m.part))
+    }
+}
+
+fn store_of(url: &str) -> Result<(Arc<dyn ObjectStore>, Path), Error> {
+    if !url.contains("://") {
+        let failed = |e| Error::Io(url.to_string(), e);
+        std::fs::create_dir_all(url).map_err(failed)?;
+        let store = object_store::local::LocalFileSystem::new_with_prefix(url)?.with_fsync(true);
+        return Ok((Arc::new(store), Path::default()));
+    }
+    let parsed = url::Url::parse(url).map_err(|e| Error::Reach(format!("{url}: {e}")))?;
+    let (store, path) = object_store::parse_url_opts(&parsed, std::env::vars())?;
+    Ok((store.into(), path))
+}
