@@ -17,5 +17,5 @@ mod vault;
 
 pub use error::Error;
 pub use restore::{Restored, Target, restore};
-pub use take::{archive, base};
+pub use take::{Client, archive, base};
 pub use vault::Vault;

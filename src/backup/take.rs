@@ -17,7 +17,7 @@ use crate::proto::{BaseHeader, Empty, EntriesRequest};
 use crate::raft::recovery::time_of;
 
 /// The client of a node's Admin service.
-type Client = AdminClient<Channel>;
+pub type Client = AdminClient<Channel>;
 
 /// Pieces that wait to be sealed, of at most a snapshot chunk each.
 const QUEUE: usize = 8;

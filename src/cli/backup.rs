@@ -83,6 +83,9 @@ enum Action {
         /// The port of its stable address
         #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
         port: u16,
+        /// Its plan, of one node
+        #[arg(long, value_enum, default_value_t = Plan::Hobbyist)]
+        plan: Plan,
         /// The memory of its node's plan, MiB
         #[arg(long, value_name = "MB")]
         memory: Option<u64>,
@@ -172,10 +175,16 @@ async fn act(action: Action) -> anyhow::Result<()> {
             of,
             to,
             port,
+            plan,
             memory,
             index,
             time,
         } => {
+            ensure!(
+                plan.nodes() == 1,
+                "a cluster is restored with one node: --plan hobbyist or startup, not {}",
+                plan.name()
+            );
             let target = match (index, time) {
                 (Some(index), _) => Target::Index(index),
                 (_, Some(time)) => Target::Time(millis(&time)?),
@@ -183,7 +192,7 @@ async fn act(action: Action) -> anyhow::Result<()> {
             };
             let vault = place.vault(of.service, false).await?;
             vault.chain(of.seen).await?;
-            let done = into_folder(&vault, target, &to, port, memory).await?;
+            let done = into_folder(&vault, target, &to, (plan, port, memory)).await?;
             let at = stamp(done.time_ms);
             print(
                 place.output,
@@ -206,8 +215,7 @@ async fn into_folder(
     vault: &Vault,
     target: Target,
     to: &Path,
-    port: u16,
-    memory: Option<u64>,
+    (plan, port, memory): (Plan, u16, Option<u64>),
 ) -> anyhow::Result<Restored> {
     ensure!(
         !to.exists() || std::fs::read_dir(to)?.next().is_none(),
@@ -215,7 +223,7 @@ async fn into_folder(
         to.display()
     );
     let wanted = dev::Wanted {
-        plan: Some(Plan::Hobbyist),
+        plan: Some(plan),
         port: Some(port),
         memory_mib: memory,
         ..dev::Wanted::default()

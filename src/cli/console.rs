@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail};
 
 use super::{Answer, LogFormat, told_to_stop};
-use crate::base::lock;
+use crate::base::{lock, secret};
+use crate::console::backups::{Archives, MASTER_KEY};
 use crate::console::{Console, auth, web};
 use crate::telemetry;
 use crate::tls::ca::{Authority, CA_CERT};
@@ -39,6 +40,12 @@ pub struct Args {
     /// A host name or IP address that browsers use, besides localhost, 127.0.0.1 and ::1
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
+    /// Where backups go: a folder, or s3://bucket/path, az://container/path, gs://bucket/path [default: archive in the folder]
+    #[arg(long, value_name = "URL", env = "PONTOON_BACKUP_STORE")]
+    backup_store: Option<String>,
+    /// The file of the master key that backups are encrypted with [default: master.key in the folder, made at the first start]
+    #[arg(long, value_name = "FILE", env = "PONTOON_MASTER_KEY")]
+    master_key: Option<PathBuf>,
     /// How log lines are written
     #[arg(long, value_enum, default_value_t, env = "PONTOON_LOG_FORMAT")]
     log_format: LogFormat,
@@ -74,13 +81,32 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
             .write(&dir, "console")?;
     }
     let certificate = Certificate::open(pair)?;
+    let key = match args.master_key {
+        Some(path) => path,
+        None => {
+            let path = dir.join(MASTER_KEY);
+            if !path.exists() {
+                secret::write(&path, &hex::encode(rand::random::<[u8; 32]>()))
+                    .with_context(|| path.display().to_string())?;
+                tracing::warn!(
+                    "made {}: without it no backup can be read; keep a copy elsewhere",
+                    path.display()
+                );
+            }
+            path
+        }
+    };
+    let archive = args
+        .backup_store
+        .unwrap_or_else(|| dir.join("archive").display().to_string());
+    let archives = Archives::open(archive, key)?;
     super::runtime(2)?.block_on(async {
         let _renewal = files::watch(&certificate, RENEWAL);
         let listener = tokio::net::TcpListener::bind(args.listen)
             .await
             .with_context(|| format!("{} cannot be listened on", args.listen))?;
         let at = listener.local_addr()?;
-        let console = Console::open(&dir)?;
+        let console = Console::open(&dir, archives)?;
         tracing::info!(
             %at,
             password = %dir.join(auth::PASSWORD).display(),

@@ -95,6 +95,43 @@ enum Action {
         #[arg(long)]
         yes: bool,
     },
+    /// Shows what a service's backups hold
+    #[command(after_help = "Example:\n  pontoon service backups s-0123456789 --dir ./console")]
+    Backups(One),
+    /// Backs a service up now: the log since the last part, or a base
+    #[command(
+        after_help = "Example:\n  pontoon service backup s-0123456789 --base --dir ./console"
+    )]
+    Backup {
+        #[command(flatten)]
+        one: One,
+        /// A base
+        #[arg(long)]
+        base: bool,
+    },
+    /// Makes a new service of what another held at a log index or time
+    #[command(
+        after_help = "Example:\n  pontoon service fork s-0123456789 --name before --plan startup --time 2026-11-25T14:03:07Z --dir ./console"
+    )]
+    Fork {
+        #[command(flatten)]
+        one: One,
+        /// The new service's name
+        #[arg(long)]
+        name: String,
+        /// Its plan: hobbyist or startup
+        #[arg(long)]
+        plan: String,
+        /// Up to that log index
+        #[arg(long, value_name = "N", conflicts_with = "time")]
+        index: Option<u64>,
+        /// Up to that time [default: the newest]
+        #[arg(long, value_name = "TIME")]
+        time: Option<String>,
+        /// Waits until it serves
+        #[arg(long)]
+        wait: bool,
+    },
     /// Shows what happened, the newest first
     #[command(after_help = "Example:\n  pontoon service events --dir ./console")]
     Events {
@@ -214,6 +251,44 @@ async fn act(action: Action) -> anyhow::Result<Answer> {
                 || format!("{} is being deleted", one.id),
                 || seen.clone(),
             );
+        }
+        Action::Backups(One { id, place }) => {
+            let all = place
+                .ask(Method::GET, &format!("services/{id}/backups"), None)
+                .await?;
+            print(place.output, || parts_of(&all), || all.clone());
+        }
+        Action::Backup { one, base } => {
+            let path = format!("services/{}/backups", one.id);
+            let made = one
+                .place
+                .ask(Method::POST, &path, Some(json!({ "base": base })))
+                .await?;
+            print(one.place.output, || parts_of(&made), || made.clone());
+        }
+        Action::Fork {
+            one,
+            name,
+            plan,
+            index,
+            time,
+            wait,
+        } => {
+            let path = format!("services/{}/fork", one.id);
+            let wish = json!({"name": name, "plan": plan, "index": index, "time": time});
+            let mut made = one.place.ask(Method::POST, &path, Some(wish)).await?;
+            let id = word(&made["service"], "id").to_string();
+            if wait {
+                made["overview"] = serving(&one.place, &id).await?;
+            }
+            let text = || {
+                format!(
+                    "{id} has the data up to log index {}, time {}",
+                    made["index"],
+                    rfc3339(&made["time_ms"])
+                )
+            };
+            print(one.place.output, text, || made.clone());
         }
         Action::Events { id, place, count } => {
             let of = id.map_or(String::new(), |id| format!("&service={id}"));
@@ -366,20 +441,44 @@ fn text_of(seen: &Json) -> String {
     )
 }
 
+fn parts_of(all: &Json) -> String {
+    let mut rows = vec![
+        ["part", "kind", "first", "last", "time", "bytes"]
+            .map(String::from)
+            .to_vec(),
+    ];
+    for b in all.as_array().into_iter().flatten() {
+        rows.push(vec![
+            b["number"].to_string(),
+            word(b, "kind").into(),
+            b["first"].to_string(),
+            b["last"].to_string(),
+            rfc3339(&b["time_ms"]),
+            b["bytes"].to_string(),
+        ]);
+    }
+    table(&rows)
+}
+
+fn rfc3339(ms: &Json) -> String {
+    let at = i128::from(ms.as_i64().unwrap_or(0)) * 1_000_000;
+    time::OffsetDateTime::from_unix_timestamp_nanos(at)
+        .ok()
+        .and_then(|at| {
+            at.format(&time::format_description::well_known::Rfc3339)
+                .ok()
+        })
+        .unwrap_or_default()
+}
+
 fn events_of(all: &Json) -> String {
     let rows: Vec<Vec<String>> = all
         .as_array()
         .into_iter()
         .flatten()
         .map(|e| {
-            let at = e["at_ms"].as_i64().unwrap_or(0);
-            let at = time::OffsetDateTime::from_unix_timestamp(at / 1000).ok();
-            let at = at.and_then(|at| {
-                at.format(&time::format_description::well_known::Rfc3339)
-                    .ok()
-            });
             vec![
-                at.unwrap_or_default(),
+                rfc3339(&e["at_ms"]),
                 word(e, "service").into(),
                 word(e, "kind").into(),
                 word(e, "text").into(),

@@ -1,11 +1,12 @@
 //! The console: creates services, watches them, replaces what is lost, and shows all of it.
 //!
 //! `model` what there is; `catalog` what can be chosen; `store` what is wanted, on disk; `provider` where services run;
-//! `planner` what to do next; `keeper` sees and does it; `auth` who may; `web` the pages and the API.
+//! `planner` what to do next; `keeper` sees and does it; `backups` archives and forks; `auth` who may; `web` the pages and the API.
 //!
 //! It is in the path of no client and no decision of the nodes: they serve and fail over without it.
 
 pub mod auth;
+pub mod backups;
 pub mod catalog;
 mod keeper;
 pub mod model;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::gateway::{View, operator};
 use crate::proto::NodeRequest;
+use backups::Archives;
 use catalog::Catalog;
 use model::{Create, Health, Overview, Service, Wanted};
 use provider::Provider;
@@ -53,6 +55,9 @@ pub struct Console {
     board: keeper::Board,
     changed: keeper::Changed,
     guard: auth::Guard,
+    archives: Archives,
+    /// One backup at a time.
+    backing_up: tokio::sync::Mutex<()>,
 }
 
 impl Console {
@@ -60,7 +65,7 @@ impl Console {
     ///
     /// # Errors
     /// When something in `dir` cannot be used.
-    pub fn open(dir: &Path) -> anyhow::Result<Arc<Console>> {
+    pub fn open(dir: &Path, archives: Archives) -> anyhow::Result<Arc<Console>> {
         let store = Store::open(&dir.join("console.db"))?;
         auth::prepare(&store, dir)?;
         let console = Arc::new(Console {
@@ -70,10 +75,13 @@ impl Console {
             board: keeper::Board::default(),
             changed: watch::Sender::new(0),
             guard: auth::Guard::default(),
+            archives,
+            backing_up: Default::default(),
         });
         for service in console.store.services()? {
             keeper::keep(console.clone(), service);
         }
+        tokio::spawn(backups::schedule(console.clone()));
         Ok(console)
     }
 
@@ -116,7 +124,7 @@ impl Console {
             name,
             ..wish.clone()
         };
-        let id = format!("s-{:010x}", rand::random::<u64>() >> 24);
+        let id = new_id();
         let port = |taken: &[u16]| self.provider.port(taken);
         let service = self.store.create(&id, &wish, now_ms(), port)?;
         let (cloud, region) = (&service.cloud, &service.region);
@@ -132,16 +140,16 @@ impl Console {
     /// All services as last seen, oldest first.
     pub fn overviews(&self) -> Result<Vec<Overview>, Error> {
         let services = self.store.services()?;
-        Ok(services.into_iter().map(|s| self.seen(s)).collect())
+        Ok(services.into_iter().map(|s| self.as_seen(s)).collect())
     }
 
     /// One of them.
     pub fn overview(&self, id: &str) -> Result<Overview, Error> {
-        Ok(self.seen(self.service(id)?))
+        Ok(self.as_seen(self.service(id)?))
     }
 
     /// As on the board; what is wanted is the store's word.
-    fn seen(&self, service: Service) -> Overview {
+    fn as_seen(&self, service: Service) -> Overview {
         match self.board.overview(&service.id) {
             Some(seen) => Overview {
                 health: match service.wanted {
@@ -264,6 +272,10 @@ impl Console {
         }
         self.changed.send_modify(|n| *n += 1);
     }
+}
+
+fn new_id() -> String {
+    format!("s-{:010x}", rand::random::<u64>() >> 24)
 }
 
 fn checked_name(name: &str) -> Result<String, Error> {

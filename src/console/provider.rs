@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde::Deserialize;
 
 use super::catalog::Plan;
 use super::model::{Connection, Service};
@@ -35,8 +36,24 @@ pub trait Provider: Send + Sync {
     fn remove_node<'a>(&'a self, id: &'a str, node: u64) -> BoxFuture<'a, anyhow::Result<()>>;
     /// What is there of a service; none where nothing is.
     fn place(&self, id: &str) -> anyhow::Result<Option<Place>>;
+    /// Makes a service of one node, which is not begun, from a backup: `args` say which, as `pontoon backup restore` has them.
+    fn restore<'a>(
+        &'a self,
+        id: &'a str,
+        port: u16,
+        args: &'a [String],
+    ) -> BoxFuture<'a, anyhow::Result<Fork>>;
     /// A port for a new service's stable address, beside those `taken`.
     fn port(&self, taken: &[u16]) -> anyhow::Result<u16>;
+}
+
+/// What was made from a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Fork {
+    /// The last log index in it.
+    pub index: u64,
+    /// Its time, Unix milliseconds.
+    pub time_ms: u64,
 }
 
 /// A service where it runs.

@@ -7,13 +7,13 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail, ensure};
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-use super::{Place, Placed, Provider};
+use super::{Fork, Place, Placed, Provider};
 use crate::base::lock;
 use crate::console::catalog::Plan;
 use crate::console::model::{Connection, Service};
@@ -23,10 +23,14 @@ use crate::tls::peer::Files;
 
 /// The first port that a service's stable address may have, and how many follow it.
 const PORTS: std::ops::Range<u16> = 7_100..9_900;
+/// How the name of a folder begins that is not a service yet.
+const HALF: &str = ".half-";
+/// How long a restore may take.
+const RESTORE: Duration = Duration::from_secs(6 * 3600);
 /// How long a command may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long a started supervisor has until it holds its folder.
-const START: Duration = Duration::from_secs(10);
+/// How long a supervisor has to begin its processes.
+const START: Duration = Duration::from_secs(30);
 
 /// The provider.
 pub struct Local {
@@ -63,6 +67,16 @@ impl Local {
     /// When it cannot be made.
     pub fn open(dir: PathBuf) -> anyhow::Result<Local> {
         std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+        // What a console that was killed had half made.
+        for entry in std::fs::read_dir(&dir)? {
+            let path = entry?.path();
+            if path
+                .file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with(HALF))
+            {
+                std::fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
+            }
+        }
         Ok(Local { dir })
     }
 
@@ -72,21 +86,10 @@ impl Local {
 
     /// `pontoon dev ACTION --dir FOLDER ...`
     async fn dev(&self, action: &str, id: &str, more: &[String]) -> anyhow::Result<()> {
-        let dir = self.folder(id);
-        let command = tokio::process::Command::new(std::env::current_exe()?)
-            .args(["dev", action, "--dir"])
-            .arg(&dir)
-            .args(more)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(PATIENCE, command)
-            .await
-            .with_context(|| format!("{action} took more than {} s", PATIENCE.as_secs()))??;
-        if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(())
+        let dir = format!("--dir={}", self.folder(id).display());
+        let mut args = vec!["dev".to_string(), action.into(), dir];
+        args.extend_from_slice(more);
+        ours(&args, PATIENCE).await.map(drop)
     }
 
     async fn begin(&self, service: &Service, plan: &Plan) -> anyhow::Result<()> {
@@ -107,15 +110,16 @@ impl Local {
             .process_group(0)
             .kill_on_drop(false)
             .spawn()?;
-        // It writes itself down once it has the lock; a look at the lock itself could be in its way.
-        let pid = child.id().map(|pid| pid.to_string());
-        let holder = || std::fs::read_to_string(dir.join("lock")).ok();
+        // It writes service.json anew once its processes are begun. A look at its lock could be in its way.
+        let began = SystemTime::now();
+        let file = dir.join("service.json");
+        let written = || std::fs::metadata(&file).and_then(|m| m.modified()).ok();
         let held = async {
-            while holder().map(|h| h.trim().to_string()) != pid {
+            while written().is_none_or(|at| at + Duration::from_millis(20) < began) {
                 if let Some(status) = child.try_wait()? {
                     let text = std::fs::read_to_string(&path).unwrap_or_default();
                     let last = text.lines().last().unwrap_or_default();
-                    bail!("it ended at once ({status}): {last}");
+                    bail!("what keeps its processes running ended at once ({status}): {last}");
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -164,6 +168,29 @@ impl Provider for Local {
         Box::pin(async move {
             let more = ["--node".to_string(), node.to_string()];
             self.dev("remove-node", id, &more).await
+        })
+    }
+
+    fn restore<'a>(
+        &'a self,
+        id: &'a str,
+        port: u16,
+        args: &'a [String],
+    ) -> BoxFuture<'a, anyhow::Result<Fork>> {
+        Box::pin(async move {
+            let half = self.dir.join(format!("{HALF}{id}"));
+            let mut all = vec![
+                "backup".to_string(),
+                "restore".into(),
+                "--output=json".into(),
+                format!("--to={}", half.display()),
+                format!("--port={port}"),
+            ];
+            all.extend_from_slice(args);
+            let said = ours(&all, RESTORE).await?;
+            let fork = serde_json::from_slice(&said)?;
+            tokio::fs::rename(&half, self.folder(id)).await?;
+            Ok(fork)
         })
     }
 
@@ -220,6 +247,24 @@ impl Provider for Local {
         free.next()
             .with_context(|| format!("no port is free from {} to {}", PORTS.start, PORTS.end - 1))
     }
+}
+
+/// Runs this program with `args`: what it answers.
+async fn ours(args: &[String], patience: Duration) -> anyhow::Result<Vec<u8>> {
+    let command = tokio::process::Command::new(std::env::current_exe()?)
+        .args(args)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(patience, command).await;
+    let output =
+        output.with_context(|| format!("it took more than {} s", patience.as_secs()))??;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let why = said.trim().lines().last().unwrap_or_default();
+        bail!("{}", why.strip_prefix("pontoon: ").unwrap_or(why));
+    }
+    Ok(output.stdout)
 }
 
 impl Told {

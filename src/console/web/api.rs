@@ -16,6 +16,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::user::Program;
+use crate::base::limits;
+use crate::console::backups::{Backup, Forked, Wish};
 use crate::console::catalog::Catalog;
 use crate::console::model::{Create, Event, Overview, Service, Wanted};
 use crate::console::{Console, Error};
@@ -47,6 +49,8 @@ pub fn router() -> (Router<Arc<Console>>, Document) {
         .routes(routes!(list, create))
         .routes(routes!(show, change, delete))
         .routes(routes!(hand_over))
+        .routes(routes!(backups, back_up))
+        .routes(routes!(fork))
         .routes(routes!(events))
         .split_for_parts()
 }
@@ -76,6 +80,12 @@ impl Problem {
     fn new(status: StatusCode, code: &str, message: String) -> Problem {
         let code = code.to_string();
         Problem(status, Wrong { code, message })
+    }
+
+    /// With a body beyond the bound.
+    pub fn too_long() -> Problem {
+        let message = format!("a request has at most {} bytes", limits::CONSOLE_BODY_LEN);
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-long", message)
     }
 
     /// Without a valid token.
@@ -249,6 +259,58 @@ async fn hand_over(
     let Json(to) = to?;
     let node = console.hand_over(&id, to.node).await?;
     Ok(Json(Leads { node }))
+}
+
+/// What a service's backups hold, the oldest first. The chain is checked.
+#[utoipa::path(get, path = "/api/v1/services/{id}/backups", security(("token" = [])), params(("id" = String, Path)), responses(
+    (status = 200, body = Vec<Backup>), (status = 401, body = Wrong), (status = 404, body = Wrong), (status = 409, body = Wrong)))]
+async fn backups(
+    _: Program,
+    State(console): State<Arc<Console>>,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<Backup>>, Problem> {
+    Ok(Json(console.backups(&id).await?))
+}
+
+/// What is to be backed up.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Now {
+    /// A base, and not only the log since the last part.
+    #[serde(default)]
+    base: bool,
+}
+
+/// Backs a service up now; what was taken.
+#[utoipa::path(post, path = "/api/v1/services/{id}/backups", security(("token" = [])), params(("id" = String, Path)),
+    request_body = Now, responses(
+    (status = 200, body = Vec<Backup>), (status = 400, body = Wrong), (status = 401, body = Wrong),
+    (status = 404, body = Wrong), (status = 409, body = Wrong), (status = 413, body = Wrong),
+    (status = 415, body = Wrong), (status = 422, body = Wrong)))]
+async fn back_up(
+    _: Program,
+    State(console): State<Arc<Console>>,
+    Path(id): Path<String>,
+    now: Result<Json<Now>, JsonRejection>,
+) -> Result<Json<Vec<Backup>>, Problem> {
+    let Json(now) = now?;
+    Ok(Json(console.back_up(&id, now.base).await?))
+}
+
+/// Makes a new service of what this one held at a log index or time.
+#[utoipa::path(post, path = "/api/v1/services/{id}/fork", security(("token" = [])), params(("id" = String, Path)),
+    request_body = Wish, responses(
+    (status = 201, body = Forked), (status = 400, body = Wrong), (status = 401, body = Wrong),
+    (status = 404, body = Wrong), (status = 409, body = Wrong), (status = 413, body = Wrong),
+    (status = 415, body = Wrong), (status = 422, body = Wrong)))]
+async fn fork(
+    _: Program,
+    State(console): State<Arc<Console>>,
+    Path(id): Path<String>,
+    wish: Result<Json<Wish>, JsonRejection>,
+) -> Result<(StatusCode, Json<Forked>), Problem> {
+    let Json(wish) = wish?;
+    Ok((StatusCode::CREATED, Json(console.fork(&id, wish).await?)))
 }
 
 /// Which events are told.

@@ -13,10 +13,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::map_response;
-use axum::response::Response;
+use axum::middleware::{Next, from_fn, map_response};
+use axum::response::{IntoResponse, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
@@ -52,8 +52,19 @@ fn router(console: Arc<Console>) -> Router {
         .merge(api)
         .merge(api::document(document))
         .layer(DefaultBodyLimit::max(limits::CONSOLE_BODY_LEN))
+        .layer(from_fn(bounded))
         .layer(map_response(secured))
         .with_state(console)
+}
+
+/// Refuses a request that says itself that it is too long, before its body comes.
+async fn bounded(request: Request, next: Next) -> Response {
+    let said = request.headers().get(header::CONTENT_LENGTH);
+    let said = said.and_then(|len| len.to_str().ok()?.parse::<usize>().ok());
+    if said.is_some_and(|len| len > limits::CONSOLE_BODY_LEN) {
+        return api::Problem::too_long().into_response();
+    }
+    next.run(request).await
 }
 
 /// What every answer says to a browser.

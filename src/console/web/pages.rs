@@ -21,6 +21,7 @@ use super::snippets;
 use super::user::{COOKIE, Person};
 use crate::base::limits;
 use crate::console::auth::{self, Refused};
+use crate::console::backups::{Backup, Wish};
 use crate::console::model::{Connection, Create, Event, Health, Node, Overview, Wanted};
 use crate::console::{Console, Error, now_ms};
 
@@ -295,6 +296,7 @@ async fn service(person: Person, State(console): Shared, Path(id): Path<String>)
     let fail = |e: Error| failed(Some(&person), &e);
     let seen = console.overview(&id).map_err(fail)?;
     let events = console.events(Some(&id), EVENTS).map_err(fail)?;
+    let backups = console.backups(&id).await;
     let path = format!("/services/{id}");
     let button = |what: &str, text: &str| {
         html! { button name="action" value=(what) { (text) } }
@@ -306,6 +308,21 @@ async fn service(person: Person, State(console): Shared, Path(id): Path<String>)
         section.card {
             h2 { "Events" }
             div #events { (event_list(&events)) }
+        }
+        section.card {
+            h2 { "Backups" }
+            (backup_list(&backups))
+            form.actions method="post" action=(path) {
+                (token(&person))
+                (button("back-up", "Archive the log now"))
+                (button("base", "Take a base now"))
+            }
+            @if let (Ok(all), true) = (&backups, seen.connection.is_some()) {
+                details {
+                    summary { "Fork: a new service with the data as it was" }
+                    (fork_form(&person, &path, all))
+                }
+            }
         }
         section.card {
             h2 { "Change it" }
@@ -475,6 +492,19 @@ async fn act(
         "on" => console.want(&id, Wanted::On),
         "off" => console.want(&id, Wanted::Off),
         "rename" => console.rename(&id, name),
+        "back-up" => console.back_up(&id, false).await.map(drop),
+        "base" => console.back_up(&id, true).await.map(drop),
+        "fork" => {
+            let time = field(&fields, "time").trim();
+            let wish = Wish {
+                name: name.into(),
+                plan: field(&fields, "plan").into(),
+                index: None,
+                time: (!time.is_empty()).then(|| time.into()),
+            };
+            let made = console.fork(&id, wish).await.map_err(fail)?;
+            return Ok(Redirect::to(&format!("/services/{}", made.service.id)).into_response());
+        }
         "hand-over" => console.hand_over(&id, None).await.map(drop),
         "delete" => {
             let called = console.overview(&id).map_err(fail)?.service.name;
@@ -493,6 +523,48 @@ async fn act(
         _ => format!("/services/{id}"),
     };
     Ok(Redirect::to(&to).into_response())
+}
+
+/// The newest parts, or why they cannot be told.
+fn backup_list(backups: &Result<Vec<Backup>, Error>) -> Markup {
+    match backups {
+        Err(error) => html! { p.problem { (error.to_string()) } },
+        Ok(all) if all.is_empty() => html! {
+            p.hint { "None yet. A base is taken within a minute of the first start, and the log is archived every five minutes." }
+        },
+        Ok(all) => html! {
+            ol.events {
+                @for part in all.iter().rev().take(EVENTS) {
+                    li {
+                        time datetime=(stamp(part.time_ms.cast_signed())) { (stamp(part.time_ms.cast_signed())) }
+                        span.kind { (part.kind) }
+                        span { "log index " (part.first) " to " (part.last) ", " (part.bytes / 1024) " KiB" }
+                    }
+                }
+            }
+        },
+    }
+}
+
+fn fork_form(person: &Person, path: &str, all: &[Backup]) -> Markup {
+    let bases = all.iter().filter(|b| b.kind == "base");
+    let oldest = bases.map(|b| stamp(b.time_ms.cast_signed())).min();
+    html! {
+        form method="post" action=(path) {
+            (token(person))
+            label for="fork-name" { "Name" }
+            input #fork-name name="name" required maxlength="60" autocomplete="off";
+            label for="fork-plan" { "Plan" }
+            select #fork-plan name="plan" {
+                option value="hobbyist" { "Hobbyist" }
+                option value="startup" selected { "Startup" }
+            }
+            label for="fork-time" { "As it was at" }
+            input #fork-time name="time" placeholder="now, or a time such as 2026-11-25T14:03:07Z" autocomplete="off";
+            @if let Some(oldest) = oldest { p.hint { "From " (oldest) " on. Times are those of the primary." } }
+            p { button name="action" value="fork" { "Fork" } }
+        }
+    }
 }
 
 #[derive(Deserialize)]
