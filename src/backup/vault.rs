@@ -186,6 +186,8 @@ fn store_of(url: &str) -> Result<(Arc<dyn ObjectStore>, Path), Error> {
         let store = object_store::local::LocalFileSystem::new_with_prefix(url)?.with_fsync(true);
         return Ok((Arc::new(store), Path::default()));
     }
+    // What talks to the provider takes the process's default; that there is one already is fine.
+    let _ = rustls::crypto::CryptoProvider::install_default((*crate::tls::provider()).clone());
     let parsed = url::Url::parse(url).map_err(|e| Error::Reach(format!("{url}: {e}")))?;
     let (store, path) = object_store::parse_url_opts(&parsed, std::env::vars())?;
     Ok((store.into(), path))
