@@ -110,8 +110,7 @@ impl Console {
     /// # Errors
     /// When the archive cannot be read or is not what was written.
     pub async fn backups(&self, id: &str) -> Result<Vec<Backup>, Error> {
-        let place = self.placed(id)?;
-        match self.vault(&place, false).await {
+        match self.vault(&self.cluster(id)?, false).await {
             Ok(vault) => {
                 let chain = vault.chain(self.seen(id)?).await.map_err(failed)?;
                 Ok(chain.iter().map(Backup::from).collect())
@@ -136,7 +135,7 @@ impl Console {
             )));
         }
         let place = self.placed(id)?;
-        let vault = self.vault(&place, true).await.map_err(failed)?;
+        let vault = self.vault(&place.cluster, true).await.map_err(failed)?;
         let chain = vault.chain(self.seen(id)?).await.map_err(failed)?;
         let mut made = Vec::new();
         let none = !chain.iter().any(|m| m.part.kind == Kind::Base);
@@ -168,6 +167,8 @@ impl Console {
             };
             self.store
                 .set(&format!("seen/{id}"), &newest.number.to_string())?;
+            // Known also when nothing of the service is left.
+            self.store.set(&format!("cluster/{id}"), &place.cluster)?;
             self.note(Some(id), "backup", &text);
         }
         Ok(made.iter().map(Backup::from).collect())
@@ -199,18 +200,20 @@ impl Console {
         if wish.index.is_some() && wish.time.is_some() {
             return Err(Error::Invalid("give an index or a time, not both".into()));
         }
-        // All that there is now can be asked for.
-        if source.wanted == Wanted::On {
-            self.back_up(id, false).await?;
+        // All that there is now can be asked for. Where no node answers any more, what was archived is what there is.
+        if source.wanted == Wanted::On
+            && let Err(error) = self.back_up(id, false).await
+        {
+            let text = format!("its newest log could not be archived before a fork: {error}");
+            self.note(Some(id), "problem", &text);
         }
-        let place = self.placed(id)?;
         let new = super::new_id();
         let taken: Vec<u16> = self.store.services()?.iter().map(|s| s.port).collect();
         let port = self.provider.port(&taken)?;
         let mut args = vec![
             format!("--store={}", self.archives.url),
             format!("--master-key={}", self.archives.key_file.display()),
-            format!("--service={}", place.cluster),
+            format!("--service={}", self.cluster(id)?),
             format!("--seen={}", self.seen(id)?),
             format!("--plan={}", plan.id),
             format!("--memory={}", plan.memory_mib),
@@ -246,9 +249,17 @@ impl Console {
         place.ok_or_else(|| Error::Conflict("it has not served yet".into()))
     }
 
-    async fn vault(&self, place: &Place, make: bool) -> Result<Vault, backup::Error> {
+    /// The name of a service's archive.
+    fn cluster(&self, id: &str) -> Result<String, Error> {
+        match self.placed(id) {
+            Ok(place) => Ok(place.cluster),
+            Err(error) => self.store.setting(&format!("cluster/{id}"))?.ok_or(error),
+        }
+    }
+
+    async fn vault(&self, cluster: &str, make: bool) -> Result<Vault, backup::Error> {
         let archives = &self.archives;
-        Vault::open(&archives.url, &archives.key, &place.cluster, make).await
+        Vault::open(&archives.url, &archives.key, cluster, make).await
     }
 
     /// The newest manifest that this console saw written: kept here, so that an archive that was rolled back is noticed.
