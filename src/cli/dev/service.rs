@@ -50,8 +50,8 @@ pub struct Node {
     pub client_addr: String,
     pub peer_addr: String,
     pub dir: PathBuf,
-    /// Its disk is gone: it is not begun again.
-    #[serde(default)]
+    /// Its disk is gone: it is not begun again. Left out where that is not so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
 }
 

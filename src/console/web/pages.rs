@@ -528,6 +528,7 @@ async fn act(
 /// The newest parts, or why they cannot be told.
 fn backup_list(backups: &Result<Vec<Backup>, Error>) -> Markup {
     match backups {
+        Err(Error::Conflict(why)) => html! { p.hint { (why) } },
         Err(error) => html! { p.problem { (error.to_string()) } },
         Ok(all) if all.is_empty() => html! {
             p.hint { "None yet. A base is taken within a minute of the first start, and the log is archived every five minutes." }
@@ -597,6 +598,11 @@ async fn live(
     Ok(Sse::new(parts).keep_alive(KeepAlive::default()))
 }
 
+/// An event without content. Browsers pass none on whose data is empty.
+fn told(name: &str) -> Sent {
+    Sent::default().event(name).data("-")
+}
+
 /// A browser that follows a service.
 struct Follower {
     console: Arc<Console>,
@@ -613,10 +619,10 @@ impl Follower {
         loop {
             self.changes.mark_unchanged();
             let Ok(seen) = self.console.overview(&self.id) else {
-                return Some((Sent::default().event("gone").data(""), false));
+                return Some((told("gone"), false));
             };
             if shape(&seen) != self.shape {
-                return Some((Sent::default().event("reload").data(""), false));
+                return Some((told("reload"), false));
             }
             let events = self.console.events(Some(&self.id), EVENTS);
             let texts = [
