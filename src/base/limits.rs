@@ -244,3 +244,15 @@ pub const FOLLOWERS_MAX: usize = 200;
 pub const CONSOLE_BODY_LEN: usize = 64 * 1024;
 /// TLS handshakes with the console that run at once. Beyond: they wait in the listen backlog.
 pub const CONSOLE_HANDSHAKES_MAX: usize = 64;
+/// Organizations of one console. Beyond: one more is refused.
+pub const ORGANIZATIONS_MAX: u32 = 100;
+/// Members of an organization. Beyond: one more is refused.
+pub const CONSOLE_MEMBERS_MAX: u32 = 200;
+/// API tokens of an organization. Beyond: one more is refused.
+pub const TOKENS_MAX: u32 = 200;
+/// Browsers that a member is signed in with at once. Beyond: the oldest session ends.
+pub const SESSIONS_MAX: u32 = 20;
+/// Passwords that wait to be checked at the console. Beyond: 429.
+pub const SIGN_INS_WAITING_MAX: usize = 16;
+/// Addresses whose wrong passwords the console counts. Beyond: a new address is answered 429 until one of them is forgotten.
+pub const SIGN_IN_ADDRESSES_MAX: usize = 4096;

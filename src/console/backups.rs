@@ -109,7 +109,7 @@ impl Console {
     ///
     /// # Errors
     /// When the archive cannot be read or is not what was written.
-    pub async fn backups(&self, id: &str) -> Result<Vec<Backup>, Error> {
+    pub(super) async fn backups(&self, id: &str) -> Result<Vec<Backup>, Error> {
         match self.vault(&self.cluster(id)?, false).await {
             Ok(vault) => {
                 let chain = vault.chain(self.seen(id)?).await.map_err(failed)?;
@@ -125,7 +125,7 @@ impl Console {
     ///
     /// # Errors
     /// When no node answers, or node or archive fail.
-    pub async fn back_up(&self, id: &str, base: bool) -> Result<Vec<Backup>, Error> {
+    pub(super) async fn back_up(&self, id: &str, base: bool) -> Result<Vec<Backup>, Error> {
         let _one = self.backing_up.lock().await;
         let service = self.service(id)?;
         if service.wanted != Wanted::On {
@@ -184,8 +184,12 @@ impl Console {
     ///
     /// # Errors
     /// When the wish is not valid, or the archive does not reach it or is not what was written.
-    pub async fn fork(self: &Arc<Self>, id: &str, wish: Wish) -> Result<Forked, Error> {
-        let source = self.service(id)?;
+    pub(super) async fn fork(
+        self: &Arc<Self>,
+        source: &Service,
+        wish: Wish,
+    ) -> Result<Forked, Error> {
+        let id = source.id.as_str();
         let name = checked_name(&wish.name)?;
         let plan = self
             .catalog
@@ -224,17 +228,13 @@ impl Console {
         let Fork { index, time_ms } = made.map_err(|e| Error::Conflict(format!("{e:#}")))?;
         let create = Create {
             name,
-            cloud: source.cloud,
-            region: source.region,
+            cloud: source.cloud.clone(),
+            region: source.region.clone(),
             plan: plan.id.clone(),
         };
-        let service = self.store.create(&new, &create, now_ms(), |_| Ok(port))?;
-        let text = format!(
-            "{} was forked from {} at log index {index}",
-            service.name, source.name
-        );
-        self.note(Some(&service.id), "create", &text);
-        self.note(Some(id), "fork", &text);
+        let service = self
+            .store
+            .create(&new, &source.org, &create, now_ms(), |_| Ok(port))?;
         keeper::keep(self.clone(), service.clone());
         Ok(Forked {
             service,

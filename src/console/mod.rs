@@ -1,13 +1,15 @@
 //! The console: creates services, watches them, replaces what is lost, and shows all of it.
 //!
 //! `model` what there is; `catalog` what can be chosen; `store` what is wanted, on disk; `provider` where services run;
-//! `planner` what to do next; `keeper` sees and does it; `backups` archives and forks; `auth` who may; `web` the pages and the API.
+//! `planner` what to do next; `keeper` sees and does it; `backups` archives and forks; `auth` who is let in; `desk` what each of them
+//! may ask for; `web` the pages and the API.
 //!
 //! It is in the path of no client and no decision of the nodes: they serve and fail over without it.
 
 pub mod auth;
 pub mod backups;
 pub mod catalog;
+pub mod desk;
 mod keeper;
 pub mod model;
 pub mod planner;
@@ -23,12 +25,11 @@ use anyhow::Context;
 use tokio::sync::watch;
 
 use crate::gateway::{View, operator};
-use crate::proto::NodeRequest;
 use backups::Archives;
 use catalog::Catalog;
-use model::{Create, Health, Overview, Service, Wanted};
+use model::{Health, Overview, Service, Wanted};
 use provider::Provider;
-use store::Store;
+use store::{Note, Store};
 
 /// What was asked for cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +37,15 @@ pub enum Error {
     /// There is no such service.
     #[error("there is no service {0}")]
     NoService(String),
+    /// There is no such member, token or organization.
+    #[error("{0}")]
+    Missing(String),
     /// It is not valid.
     #[error("{0}")]
     Invalid(String),
+    /// Whoever asks may not do that.
+    #[error("{0}")]
+    Forbidden(String),
     /// It is not possible now.
     #[error("{0}")]
     Conflict(String),
@@ -74,7 +81,7 @@ impl Console {
             provider: provider::local(dir.join("services"))?,
             board: keeper::Board::default(),
             changed: watch::Sender::new(0),
-            guard: auth::Guard::default(),
+            guard: auth::Guard::new()?,
             archives,
             backing_up: Default::default(),
         });
@@ -100,51 +107,8 @@ impl Console {
         self.changed.receiver_count()
     }
 
-    /// Creates a service; its processes come up afterwards.
-    ///
-    /// # Errors
-    /// When the wish is not valid.
-    pub fn create(self: &Arc<Self>, wish: &Create) -> Result<Service, Error> {
-        let name = checked_name(&wish.name)?;
-        if self.catalog.plan(&wish.plan).is_none() {
-            let plans: Vec<&str> = self.catalog.plans.iter().map(|p| p.id.as_str()).collect();
-            return Err(Error::Invalid(format!(
-                "there is no plan {:?}; it is one of {}",
-                wish.plan,
-                plans.join(", ")
-            )));
-        }
-        if self.catalog.region(&wish.cloud, &wish.region).is_none() {
-            return Err(Error::Invalid(format!(
-                "there is no region {:?} of a cloud {:?} in the catalog",
-                wish.region, wish.cloud
-            )));
-        }
-        let wish = Create {
-            name,
-            ..wish.clone()
-        };
-        let id = new_id();
-        let port = |taken: &[u16]| self.provider.port(taken);
-        let service = self.store.create(&id, &wish, now_ms(), port)?;
-        let (cloud, region) = (&service.cloud, &service.region);
-        let text = format!(
-            "{} was created: {} at {cloud}, {region}",
-            service.name, service.plan
-        );
-        self.note(Some(&service.id), "create", &text);
-        keeper::keep(self.clone(), service.clone());
-        Ok(service)
-    }
-
-    /// All services as last seen, oldest first.
-    pub fn overviews(&self) -> Result<Vec<Overview>, Error> {
-        let services = self.store.services()?;
-        Ok(services.into_iter().map(|s| self.as_seen(s)).collect())
-    }
-
-    /// One of them.
-    pub fn overview(&self, id: &str) -> Result<Overview, Error> {
+    /// One service as last seen.
+    fn overview(&self, id: &str) -> Result<Overview, Error> {
         Ok(self.as_seen(self.service(id)?))
     }
 
@@ -174,89 +138,6 @@ impl Console {
         found.ok_or_else(|| Error::NoService(id.to_string()))
     }
 
-    /// Powers a service on or off, or deletes it with its data.
-    ///
-    /// # Errors
-    /// Where it is being deleted already.
-    pub fn want(&self, id: &str, wanted: Wanted) -> Result<(), Error> {
-        let service = self.service(id)?;
-        if service.wanted == Wanted::Gone && wanted != Wanted::Gone {
-            return Err(Error::Conflict(format!(
-                "{} is being deleted",
-                service.name
-            )));
-        }
-        if self.store.want(id, wanted)? {
-            let (kind, text) = match wanted {
-                Wanted::On => ("power", "it was powered on"),
-                Wanted::Off => ("power", "it was powered off"),
-                Wanted::Gone => ("delete", "its deletion was asked for"),
-            };
-            self.note(Some(id), kind, text);
-        }
-        self.board.ring(id);
-        Ok(())
-    }
-
-    /// Gives a service another name.
-    ///
-    /// # Errors
-    /// When the name is not valid.
-    pub fn rename(&self, id: &str, name: &str) -> Result<(), Error> {
-        let (service, name) = (self.service(id)?, checked_name(name)?);
-        if service.name != name {
-            self.store.rename(id, &name)?;
-            self.note(
-                Some(id),
-                "rename",
-                &format!("{} is called {name} now", service.name),
-            );
-            self.board.ring(id);
-        }
-        Ok(())
-    }
-
-    /// Hands the primary's place to a standby: `to`, or the one that lags least.
-    ///
-    /// # Errors
-    /// Where there is none, or the primary refuses.
-    pub async fn hand_over(&self, id: &str, to: Option<u64>) -> Result<u64, Error> {
-        let overview = self.overview(id)?;
-        let standbys = overview
-            .nodes
-            .iter()
-            .filter(|n| n.role == "standby" && n.answers);
-        let heir = match to {
-            Some(to) => Some(to),
-            None => standbys.min_by_key(|n| n.lag).map(|n| n.id),
-        };
-        let heir = heir.ok_or_else(|| Error::Conflict("it has no standby that answers".into()))?;
-        let primary = overview.nodes.iter().find(|n| n.role == "primary");
-        let primary = primary
-            .ok_or_else(|| Error::Conflict("no primary serves".into()))?
-            .id;
-        let place = self.provider.place(id)?.context("it is not there")?;
-        let node = place.nodes.iter().find(|n| n.id == primary);
-        let peer = &node.context("the primary is not there")?.address.peer;
-        let mut client = keeper::connect(&place, peer, primary).await?;
-        let done = client.transfer(NodeRequest { id: heir }).await;
-        done.map_err(|status| Error::Conflict(status.message().to_string()))?;
-        self.note(
-            Some(id),
-            "hand-over",
-            &format!("node {primary} was asked to hand over to node {heir}"),
-        );
-        Ok(heir)
-    }
-
-    /// The newest events first.
-    ///
-    /// # Errors
-    /// Where there is no such service.
-    pub fn events(&self, of: Option<&str>, count: usize) -> Result<Vec<model::Event>, Error> {
-        Ok(self.store.events(of, count)?)
-    }
-
     /// A node's Admin service.
     async fn operator(&self, id: &str, view: &View, node: u64) -> anyhow::Result<operator::Client> {
         let place = self.provider.place(id)?.context("it is not there")?;
@@ -264,10 +145,27 @@ impl Console {
         keeper::connect(&place, &seen.address.peer, node).await
     }
 
+    /// Notes what the console did by itself.
+    fn note(&self, service: Option<&str>, kind: &str, text: &str) {
+        self.noted(Note {
+            service,
+            org: auth::MAIN,
+            by: "",
+            kind,
+            text,
+        });
+    }
+
     /// Notes an event. One that cannot be noted is logged.
-    fn note(&self, of: Option<&str>, kind: &str, text: &str) {
-        tracing::info!(service = of, kind, "{text}");
-        if let Err(error) = self.store.note(now_ms(), of, kind, text) {
+    fn noted(&self, note: Note<'_>) {
+        tracing::info!(
+            service = note.service,
+            kind = note.kind,
+            by = note.by,
+            "{}",
+            note.text
+        );
+        if let Err(error) = self.store.note(now_ms(), note) {
             tracing::error!(%error, "an event could not be noted");
         }
         self.changed.send_modify(|n| *n += 1);

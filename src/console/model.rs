@@ -65,6 +65,8 @@ pub struct Service {
     pub wanted: Wanted,
     /// When it was created, Unix milliseconds.
     pub created_ms: i64,
+    /// The id of the organization that it belongs to.
+    pub org: String,
 }
 
 /// A node as it was last observed.
@@ -169,4 +171,81 @@ pub struct Event {
     pub kind: String,
     /// What happened and why.
     pub text: String,
+    /// Who asked for it: a member, or a token by its name; empty where the console did it by itself.
+    pub by: String,
+}
+
+/// What somebody may do. Each may also do what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Create, change and delete services.
+    Operator,
+    /// Say who is a member, and make tokens.
+    Admin,
+}
+
+impl Role {
+    /// All of them, the least first.
+    pub const ALL: [Role; 3] = [Role::Viewer, Role::Operator, Role::Admin];
+
+    /// As in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Operator => "operator",
+            Role::Admin => "admin",
+        }
+    }
+
+    /// The reverse of [`Role::name`].
+    pub fn of(name: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|r| r.name() == name)
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Who {
+    /// A member's name, or a token's.
+    pub name: String,
+    /// Their organization's id.
+    pub org: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// An organization: what services belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Organization {
+    /// Its id, for life.
+    pub id: String,
+    /// The name that people see.
+    pub name: String,
+}
+
+/// A member of an organization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Member {
+    /// What they sign in with.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// A token for a program, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Token {
+    /// Its id.
+    pub id: String,
+    /// What it is for, for people.
+    pub name: String,
+    /// What its holder may do.
+    pub role: Role,
+    /// Who made it.
+    pub by: String,
+    /// When it ends, Unix milliseconds; never where it is not there.
+    pub expires_ms: Option<i64>,
 }

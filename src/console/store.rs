@@ -12,6 +12,25 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::model::{Create, Event, Service, Wanted};
 use crate::base::limits;
 
+mod people;
+
+pub use people::Denied;
+
+/// What is noted of something that happened.
+#[derive(Debug, Clone, Copy)]
+pub struct Note<'a> {
+    /// The service, if it concerns one.
+    pub service: Option<&'a str>,
+    /// The organization, where it concerns no service.
+    pub org: &'a str,
+    /// Who asked for it; empty where the console did it by itself.
+    pub by: &'a str,
+    /// In one word.
+    pub kind: &'a str,
+    /// What happened and why.
+    pub text: &'a str,
+}
+
 /// Each brings the file one version further.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE services (
@@ -25,6 +44,31 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     CREATE TABLE tokens (hash TEXT PRIMARY KEY, role TEXT NOT NULL, expires_ms INTEGER) STRICT;
     CREATE TABLE sessions (hash TEXT PRIMARY KEY, csrf TEXT NOT NULL, expires_ms INTEGER NOT NULL) STRICT;
+",
+    // Organizations, their members and their tokens. The operator of before is the first organization's administrator.
+    "
+    CREATE TABLE organizations (id TEXT PRIMARY KEY, name TEXT NOT NULL, created_ms INTEGER NOT NULL) STRICT;
+    INSERT INTO organizations VALUES ('main', 'Main', 0);
+    CREATE TABLE members (
+        name TEXT PRIMARY KEY, org TEXT NOT NULL, role TEXT NOT NULL, password TEXT NOT NULL, created_ms INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO members SELECT 'operator', 'main', 'admin', value, 0 FROM settings WHERE name = 'password';
+    DELETE FROM settings WHERE name = 'password';
+    ALTER TABLE services ADD COLUMN org TEXT NOT NULL DEFAULT 'main';
+    ALTER TABLE events ADD COLUMN org TEXT NOT NULL DEFAULT 'main';
+    ALTER TABLE events ADD COLUMN by TEXT NOT NULL DEFAULT '';
+    CREATE INDEX events_of_org ON events (org, id);
+    ALTER TABLE tokens RENAME TO old_tokens;
+    CREATE TABLE tokens (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, org TEXT NOT NULL, role TEXT NOT NULL, hash TEXT NOT NULL UNIQUE,
+        by TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER
+    ) STRICT;
+    INSERT INTO tokens SELECT 't-' || substr(hash, 1, 10), 'token file', 'main', role, hash, 'operator', 0, expires_ms FROM old_tokens;
+    DROP TABLE old_tokens;
+    DROP TABLE sessions;
+    CREATE TABLE sessions (
+        hash TEXT PRIMARY KEY, csrf TEXT NOT NULL, member TEXT NOT NULL, expires_ms INTEGER NOT NULL
+    ) STRICT;
 "];
 
 /// The open file.
@@ -60,6 +104,7 @@ impl Store {
     pub fn create(
         &self,
         id: &str,
+        org: &str,
         create: &Create,
         now_ms: i64,
         port: impl FnOnce(&[u16]) -> anyhow::Result<u16>,
@@ -77,7 +122,8 @@ impl Store {
         );
         let port = port(&taken)?;
         step.execute(
-            "INSERT INTO services VALUES (?, ?, ?, ?, ?, ?, 'on', ?)",
+            "INSERT INTO services (id, name, cloud, region, plan, port, wanted, created_ms, org)
+             VALUES (?, ?, ?, ?, ?, ?, 'on', ?, ?)",
             params![
                 id,
                 create.name,
@@ -85,7 +131,8 @@ impl Store {
                 create.region,
                 create.plan,
                 port,
-                now_ms
+                now_ms,
+                org
             ],
         )?;
         step.commit()?;
@@ -129,44 +176,35 @@ impl Store {
     }
 
     /// Notes an event; the oldest beyond a bound go.
-    pub fn note(
-        &self,
-        at_ms: i64,
-        of: Option<&str>,
-        kind: &str,
-        text: &str,
-    ) -> anyhow::Result<Event> {
+    pub fn note(&self, at_ms: i64, note: Note<'_>) -> anyhow::Result<()> {
         let db = self.0.lock();
-        let sql = "INSERT INTO events (at_ms, service, kind, text) VALUES (?, ?, ?, ?)";
-        db.execute(sql, params![at_ms, of, kind, text])?;
+        db.execute(
+            "INSERT INTO events (at_ms, service, kind, text, by, org)
+             VALUES (?1, ?2, ?3, ?4, ?5, COALESCE((SELECT org FROM services WHERE id = ?2), ?6))",
+            params![at_ms, note.service, note.kind, note.text, note.by, note.org],
+        )?;
         let id = db.last_insert_rowid();
         db.execute(
             "DELETE FROM events WHERE id <= ?",
             [id - limits::EVENTS_MAX],
         )?;
-        Ok(Event {
-            id,
-            at_ms,
-            service: of.map(str::to_string),
-            kind: kind.into(),
-            text: text.into(),
-        })
+        Ok(())
     }
 
-    /// The newest events first, of one service or of all.
-    pub fn events(&self, of: Option<&str>, count: usize) -> anyhow::Result<Vec<Event>> {
+    /// An organization's newest events first, of one service or of all.
+    pub fn events(&self, org: &str, of: Option<&str>, count: usize) -> anyhow::Result<Vec<Event>> {
         let db = self.0.lock();
-        let sql =
-            "SELECT id, at_ms, service, kind, text FROM events WHERE ?1 IS NULL OR service = ?1
-                   ORDER BY id DESC LIMIT ?2";
+        let sql = "SELECT id, at_ms, service, kind, text, by FROM events
+                   WHERE org = ?1 AND (?2 IS NULL OR service = ?2) ORDER BY id DESC LIMIT ?3";
         let mut newest = db.prepare(sql)?;
-        let events = newest.query_map(params![of, i64::try_from(count)?], |row| {
+        let events = newest.query_map(params![org, of, i64::try_from(count)?], |row| {
             Ok(Event {
                 id: row.get(0)?,
                 at_ms: row.get(1)?,
                 service: row.get(2)?,
                 kind: row.get(3)?,
                 text: row.get(4)?,
+                by: row.get(5)?,
             })
         })?;
         Ok(events.collect::<Result<_, _>>()?)
@@ -185,58 +223,6 @@ impl Store {
         self.0.lock().execute(sql, [name, value])?;
         Ok(())
     }
-
-    /// Takes an API token by its hash.
-    pub fn add_token(&self, hash: &str, role: &str) -> anyhow::Result<()> {
-        let sql = "INSERT OR REPLACE INTO tokens VALUES (?, ?, NULL)";
-        self.0.lock().execute(sql, [hash, role])?;
-        Ok(())
-    }
-
-    /// The role of the token with that hash, if it is valid at `now_ms`.
-    pub fn token(&self, hash: &str, now_ms: i64) -> anyhow::Result<Option<String>> {
-        let db = self.0.lock();
-        let sql =
-            "SELECT role FROM tokens WHERE hash = ? AND (expires_ms IS NULL OR expires_ms > ?)";
-        let mut one = db.prepare(sql)?;
-        Ok(one
-            .query_row(params![hash, now_ms], |row| row.get(0))
-            .optional()?)
-    }
-
-    /// Begins a browser's session; those that ended go.
-    pub fn add_session(
-        &self,
-        hash: &str,
-        csrf: &str,
-        now_ms: i64,
-        until_ms: i64,
-    ) -> anyhow::Result<()> {
-        let db = self.0.lock();
-        db.execute("DELETE FROM sessions WHERE expires_ms <= ?", [now_ms])?;
-        db.execute(
-            "INSERT INTO sessions VALUES (?, ?, ?)",
-            params![hash, csrf, until_ms],
-        )?;
-        Ok(())
-    }
-
-    /// The form token of the session with that hash, if it is valid at `now_ms`.
-    pub fn session(&self, hash: &str, now_ms: i64) -> anyhow::Result<Option<String>> {
-        let db = self.0.lock();
-        let mut one = db.prepare("SELECT csrf FROM sessions WHERE hash = ? AND expires_ms > ?")?;
-        Ok(one
-            .query_row(params![hash, now_ms], |row| row.get(0))
-            .optional()?)
-    }
-
-    /// Ends it.
-    pub fn end_session(&self, hash: &str) -> anyhow::Result<()> {
-        self.0
-            .lock()
-            .execute("DELETE FROM sessions WHERE hash = ?", [hash])?;
-        Ok(())
-    }
 }
 
 fn service(row: &Row<'_>) -> rusqlite::Result<Service> {
@@ -251,6 +237,7 @@ fn service(row: &Row<'_>) -> rusqlite::Result<Service> {
         // Written by `Wanted::name` alone; an unknown one is left alone.
         wanted: Wanted::of(&wanted).unwrap_or(Wanted::Off),
         created_ms: row.get("created_ms")?,
+        org: row.get("org")?,
     })
 }
 
@@ -272,13 +259,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("console.db");
         let store = Store::open(&path).unwrap();
-        let made = store.create("a1", &create(), 7, |taken| {
+        let made = store.create("a1", "main", &create(), 7, |taken| {
             assert!(taken.is_empty());
             Ok(7000)
         });
         assert_eq!(made.unwrap().port, 7000);
         assert!(
-            store.create("a2", &create(), 8, |_| Ok(7000)).is_err(),
+            store
+                .create("a2", "main", &create(), 8, |_| Ok(7000))
+                .is_err(),
             "one port, one service"
         );
         assert!(store.want("a1", Wanted::Off).unwrap());
@@ -302,37 +291,34 @@ mod tests {
     fn events_come_newest_first_and_are_bounded() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("console.db")).unwrap();
-        for n in 0..5 {
-            let of = (n % 2 == 0).then_some("a1");
-            store.note(n, of, "test", &n.to_string()).unwrap();
-        }
-        let texts = |of| -> Vec<String> {
-            store
-                .events(of, 3)
-                .unwrap()
-                .into_iter()
-                .map(|e| e.text)
-                .collect()
+        let note = |at_ms: i64, service, org| {
+            let text = &at_ms.to_string();
+            let note = Note {
+                service,
+                org,
+                by: "ada",
+                kind: "test",
+                text,
+            };
+            store.note(at_ms, note).unwrap();
         };
-        assert_eq!(texts(None), ["4", "3", "2"]);
-        assert_eq!(texts(Some("a1")), ["4", "2", "0"]);
-    }
-
-    #[test]
-    fn sessions_and_tokens_end() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("console.db")).unwrap();
-        store.add_session("h", "c", 0, 10).unwrap();
-        assert_eq!(store.session("h", 9).unwrap().as_deref(), Some("c"));
-        assert_eq!(store.session("h", 10).unwrap(), None);
-        store.end_session("h").unwrap();
-        assert_eq!(store.session("h", 9).unwrap(), None);
-        store.add_token("t", "admin").unwrap();
-        assert_eq!(
-            store.token("t", i64::MAX).unwrap().as_deref(),
-            Some("admin")
-        );
-        assert_eq!(store.token("u", 0).unwrap(), None);
+        store
+            .create("a1", "main", &create(), 7, |_| Ok(7000))
+            .unwrap();
+        for n in 0..5 {
+            note(n, (n % 2 == 0).then_some("a1"), "main");
+        }
+        // What concerns a service is its organization's, whoever did it.
+        note(5, Some("a1"), "other");
+        note(6, None, "other");
+        let texts = |org, of| -> Vec<String> {
+            let newest = store.events(org, of, 3).unwrap();
+            newest.into_iter().map(|e| e.text).collect()
+        };
+        assert_eq!(texts("main", None), ["5", "4", "3"]);
+        assert_eq!(texts("main", Some("a1")), ["5", "4", "2"]);
+        assert_eq!(texts("other", None), ["6"]);
+        assert!(texts("other", Some("a1")).is_empty());
     }
 
     #[test]

@@ -2,28 +2,26 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
+use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::problem::{Body, Path, Problem, Query, Wrong};
 use super::user::Program;
-use crate::base::limits;
+use crate::console::Console;
 use crate::console::backups::{Backup, Forked, Wish};
 use crate::console::catalog::Catalog;
-use crate::console::model::{Create, Event, Overview, Service, Wanted};
-use crate::console::{Console, Error};
+use crate::console::model::{Create, Event, Overview, Service, Wanted, Who};
 
 /// Events that are told at once, at most.
-const EVENTS_MAX: usize = 1000;
+const EVENTS_MAX: u16 = 1000;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -45,6 +43,7 @@ impl Modify for Bearer {
 /// All routes of the API, with their description.
 pub fn router() -> (Router<Arc<Console>>, Document) {
     OpenApiRouter::with_openapi(Base::openapi())
+        .routes(routes!(me))
         .routes(routes!(catalog))
         .routes(routes!(list, create))
         .routes(routes!(show, change, delete))
@@ -52,6 +51,7 @@ pub fn router() -> (Router<Arc<Console>>, Document) {
         .routes(routes!(backups, back_up))
         .routes(routes!(fork))
         .routes(routes!(events))
+        .merge(super::members::api())
         .split_for_parts()
 }
 
@@ -63,117 +63,93 @@ pub fn document(document: Document) -> Router<Arc<Console>> {
     )
 }
 
-/// What is wrong with a request.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Wrong {
-    /// In one word.
-    pub code: String,
-    /// For people: what was wrong, and what would be right.
-    pub message: String,
+/// What a request that reads may be answered, besides what it asks for.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it is a description")]
+pub enum Reads {
+    /// It is not well-formed.
+    #[response(status = 400)]
+    Malformed(Wrong),
+    /// It has no valid token.
+    #[response(status = 401)]
+    Unauthorized(Wrong),
+    /// The token's role may not do that.
+    #[response(status = 403)]
+    Forbidden(Wrong),
+    /// What it names is not there.
+    #[response(status = 404)]
+    Missing(Wrong),
+    /// It is not possible now.
+    #[response(status = 409)]
+    Conflict(Wrong),
 }
 
-/// A request that was not carried out.
-#[derive(Debug)]
-pub struct Problem(StatusCode, Wrong);
-
-impl Problem {
-    fn new(status: StatusCode, code: &str, message: String) -> Problem {
-        let code = code.to_string();
-        Problem(status, Wrong { code, message })
-    }
-
-    /// With a body beyond the bound.
-    pub fn too_long() -> Problem {
-        let message = format!("a request has at most {} bytes", limits::CONSOLE_BODY_LEN);
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-long", message)
-    }
-
-    /// Without a valid token.
-    pub fn unauthorized() -> Problem {
-        let message = "send the header Authorization: Bearer TOKEN with a valid token";
-        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", message.into())
-    }
+/// What a request that changes something may be answered, besides what it asks for.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it is a description")]
+pub enum Changes {
+    /// It is not well-formed.
+    #[response(status = 400)]
+    Malformed(Wrong),
+    /// It has no valid token.
+    #[response(status = 401)]
+    Unauthorized(Wrong),
+    /// The token's role may not do that.
+    #[response(status = 403)]
+    Forbidden(Wrong),
+    /// What it names is not there.
+    #[response(status = 404)]
+    Missing(Wrong),
+    /// It is not possible now.
+    #[response(status = 409)]
+    Conflict(Wrong),
+    /// Its body is too long.
+    #[response(status = 413)]
+    TooLong(Wrong),
+    /// Its body is no JSON.
+    #[response(status = 415)]
+    NoJson(Wrong),
+    /// What it asks for is not valid.
+    #[response(status = 422)]
+    Invalid(Wrong),
 }
 
-impl From<anyhow::Error> for Problem {
-    fn from(error: anyhow::Error) -> Problem {
-        Error::Failed(error).into()
-    }
-}
+type Shared = State<Arc<Console>>;
 
-impl From<Error> for Problem {
-    fn from(error: Error) -> Problem {
-        let (status, code) = match &error {
-            Error::NoService(_) => (StatusCode::NOT_FOUND, "no-service"),
-            Error::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
-            Error::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
-            Error::Failed(error) => {
-                tracing::error!("a request failed: {error:#}");
-                (StatusCode::INTERNAL_SERVER_ERROR, "failed")
-            }
-        };
-        Problem::new(status, code, error.to_string())
-    }
-}
-
-impl From<JsonRejection> for Problem {
-    fn from(rejection: JsonRejection) -> Problem {
-        Problem::new(rejection.status(), "invalid", rejection.body_text())
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let mut response = (self.0, Json(self.1)).into_response();
-        if self.0 == StatusCode::UNAUTHORIZED {
-            let scheme = axum::http::HeaderValue::from_static("Bearer");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, scheme);
-        }
-        response
-    }
+/// Who the token stands for.
+#[utoipa::path(get, path = "/api/v1/me", security(("token" = [])), responses((status = 200, body = Who), Reads))]
+async fn me(Program(desk): Program) -> Json<Who> {
+    Json(desk.who)
 }
 
 /// What can be created.
-#[utoipa::path(get, path = "/api/v1/catalog", security(("token" = [])), responses(
-    (status = 200, body = Catalog), (status = 401, body = Wrong)))]
-async fn catalog(_: Program, State(console): State<Arc<Console>>) -> Json<Catalog> {
+#[utoipa::path(get, path = "/api/v1/catalog", security(("token" = [])), responses((status = 200, body = Catalog), Reads))]
+async fn catalog(_: Program, State(console): Shared) -> Json<Catalog> {
     Json(console.catalog().clone())
 }
 
-/// All services, oldest first.
-#[utoipa::path(get, path = "/api/v1/services", security(("token" = [])), responses(
-    (status = 200, body = Vec<Overview>), (status = 401, body = Wrong)))]
-async fn list(
-    _: Program,
-    State(console): State<Arc<Console>>,
-) -> Result<Json<Vec<Overview>>, Problem> {
-    Ok(Json(console.overviews()?))
+/// All services of the token's organization, oldest first.
+#[utoipa::path(get, path = "/api/v1/services", security(("token" = [])),
+    responses((status = 200, body = Vec<Overview>), Reads))]
+async fn list(Program(desk): Program) -> Result<Json<Vec<Overview>>, Problem> {
+    Ok(Json(desk.overviews()?))
 }
 
 /// Creates a service. Its nodes come up afterwards: its `health` says when it serves.
-#[utoipa::path(post, path = "/api/v1/services", security(("token" = [])), request_body = Create, responses(
-    (status = 201, body = Service), (status = 400, body = Wrong), (status = 401, body = Wrong),
-    (status = 413, body = Wrong), (status = 415, body = Wrong), (status = 422, body = Wrong)))]
+#[utoipa::path(post, path = "/api/v1/services", security(("token" = [])), request_body = Create,
+    responses((status = 201, body = Service), Changes))]
 async fn create(
-    _: Program,
-    State(console): State<Arc<Console>>,
-    wish: Result<Json<Create>, JsonRejection>,
+    Program(desk): Program,
+    Body(wish): Body<Create>,
 ) -> Result<(StatusCode, Json<Service>), Problem> {
-    let Json(wish) = wish?;
-    Ok((StatusCode::CREATED, Json(console.create(&wish)?)))
+    Ok((StatusCode::CREATED, Json(desk.create(&wish)?)))
 }
 
-/// A service with its nodes and how to connect.
-#[utoipa::path(get, path = "/api/v1/services/{id}", security(("token" = [])), params(("id" = String, Path)), responses(
-    (status = 200, body = Overview), (status = 401, body = Wrong), (status = 404, body = Wrong)))]
-async fn show(
-    _: Program,
-    State(console): State<Arc<Console>>,
-    Path(id): Path<String>,
-) -> Result<Json<Overview>, Problem> {
-    Ok(Json(console.overview(&id)?))
+/// A service with its nodes and how to connect. A viewer is not told how to connect.
+#[utoipa::path(get, path = "/api/v1/services/{id}", security(("token" = [])), params(("id" = String, Path)),
+    responses((status = 200, body = Overview), Reads))]
+async fn show(Program(desk): Program, Path(id): Path<String>) -> Result<Json<Overview>, Problem> {
+    Ok(Json(desk.overview(&id)?))
 }
 
 /// What is to change of a service; what is left out stays.
@@ -195,38 +171,32 @@ enum Power {
 
 /// Renames a service, or powers it on or off.
 #[utoipa::path(patch, path = "/api/v1/services/{id}", security(("token" = [])), params(("id" = String, Path)),
-    request_body = Change, responses(
-    (status = 200, body = Overview), (status = 400, body = Wrong), (status = 401, body = Wrong),
-    (status = 404, body = Wrong), (status = 409, body = Wrong), (status = 413, body = Wrong),
-    (status = 415, body = Wrong), (status = 422, body = Wrong)))]
+    request_body = Change, responses((status = 200, body = Overview), Changes))]
 async fn change(
-    _: Program,
-    State(console): State<Arc<Console>>,
+    Program(desk): Program,
     Path(id): Path<String>,
-    change: Result<Json<Change>, JsonRejection>,
+    Body(change): Body<Change>,
 ) -> Result<Json<Overview>, Problem> {
-    let Json(change) = change?;
     if let Some(name) = change.name {
-        console.rename(&id, &name)?;
+        desk.rename(&id, &name)?;
     }
     match change.power {
-        Some(Power::On) => console.want(&id, Wanted::On)?,
-        Some(Power::Off) => console.want(&id, Wanted::Off)?,
+        Some(Power::On) => desk.want(&id, Wanted::On)?,
+        Some(Power::Off) => desk.want(&id, Wanted::Off)?,
         None => {}
     }
-    Ok(Json(console.overview(&id)?))
+    Ok(Json(desk.overview(&id)?))
 }
 
 /// Deletes a service with its data.
-#[utoipa::path(delete, path = "/api/v1/services/{id}", security(("token" = [])), params(("id" = String, Path)), responses(
-    (status = 202, body = Overview), (status = 401, body = Wrong), (status = 404, body = Wrong)))]
+#[utoipa::path(delete, path = "/api/v1/services/{id}", security(("token" = [])), params(("id" = String, Path)),
+    responses((status = 202, body = Overview), Reads))]
 async fn delete(
-    _: Program,
-    State(console): State<Arc<Console>>,
+    Program(desk): Program,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<Overview>), Problem> {
-    console.want(&id, Wanted::Gone)?;
-    Ok((StatusCode::ACCEPTED, Json(console.overview(&id)?)))
+    desk.want(&id, Wanted::Gone)?;
+    Ok((StatusCode::ACCEPTED, Json(desk.overview(&id)?)))
 }
 
 /// To whom the primary hands over.
@@ -246,30 +216,24 @@ struct Leads {
 
 /// Hands the primary's place to a standby.
 #[utoipa::path(post, path = "/api/v1/services/{id}/hand-over", security(("token" = [])), params(("id" = String, Path)),
-    request_body = To, responses(
-    (status = 200, body = Leads), (status = 400, body = Wrong), (status = 401, body = Wrong),
-    (status = 404, body = Wrong), (status = 409, body = Wrong), (status = 413, body = Wrong),
-    (status = 415, body = Wrong), (status = 422, body = Wrong)))]
+    request_body = To, responses((status = 200, body = Leads), Changes))]
 async fn hand_over(
-    _: Program,
-    State(console): State<Arc<Console>>,
+    Program(desk): Program,
     Path(id): Path<String>,
-    to: Result<Json<To>, JsonRejection>,
+    Body(to): Body<To>,
 ) -> Result<Json<Leads>, Problem> {
-    let Json(to) = to?;
-    let node = console.hand_over(&id, to.node).await?;
+    let node = desk.hand_over(&id, to.node).await?;
     Ok(Json(Leads { node }))
 }
 
 /// What a service's backups hold, the oldest first. The chain is checked.
-#[utoipa::path(get, path = "/api/v1/services/{id}/backups", security(("token" = [])), params(("id" = String, Path)), responses(
-    (status = 200, body = Vec<Backup>), (status = 401, body = Wrong), (status = 404, body = Wrong), (status = 409, body = Wrong)))]
+#[utoipa::path(get, path = "/api/v1/services/{id}/backups", security(("token" = [])), params(("id" = String, Path)),
+    responses((status = 200, body = Vec<Backup>), Reads))]
 async fn backups(
-    _: Program,
-    State(console): State<Arc<Console>>,
+    Program(desk): Program,
     Path(id): Path<String>,
 ) -> Result<Json<Vec<Backup>>, Problem> {
-    Ok(Json(console.backups(&id).await?))
+    Ok(Json(desk.backups(&id).await?))
 }
 
 /// What is to be backed up.
@@ -283,54 +247,82 @@ struct Now {
 
 /// Backs a service up now; what was taken.
 #[utoipa::path(post, path = "/api/v1/services/{id}/backups", security(("token" = [])), params(("id" = String, Path)),
-    request_body = Now, responses(
-    (status = 200, body = Vec<Backup>), (status = 400, body = Wrong), (status = 401, body = Wrong),
-    (status = 404, body = Wrong), (status = 409, body = Wrong), (status = 413, body = Wrong),
-    (status = 415, body = Wrong), (status = 422, body = Wrong)))]
+    request_body = Now, responses((status = 200, body = Vec<Backup>), Changes))]
 async fn back_up(
-    _: Program,
-    State(console): State<Arc<Console>>,
+    Program(desk): Program,
     Path(id): Path<String>,
-    now: Result<Json<Now>, JsonRejection>,
+    Body(now): Body<Now>,
 ) -> Result<Json<Vec<Backup>>, Problem> {
-    let Json(now) = now?;
-    Ok(Json(console.back_up(&id, now.base).await?))
+    Ok(Json(desk.back_up(&id, now.base).await?))
 }
 
 /// Makes a new service of what this one held at a log index or time.
 #[utoipa::path(post, path = "/api/v1/services/{id}/fork", security(("token" = [])), params(("id" = String, Path)),
-    request_body = Wish, responses(
-    (status = 201, body = Forked), (status = 400, body = Wrong), (status = 401, body = Wrong),
-    (status = 404, body = Wrong), (status = 409, body = Wrong), (status = 413, body = Wrong),
-    (status = 415, body = Wrong), (status = 422, body = Wrong)))]
+    request_body = Wish, responses((status = 201, body = Forked), Changes))]
 async fn fork(
-    _: Program,
-    State(console): State<Arc<Console>>,
+    Program(desk): Program,
     Path(id): Path<String>,
-    wish: Result<Json<Wish>, JsonRejection>,
+    Body(wish): Body<Wish>,
 ) -> Result<(StatusCode, Json<Forked>), Problem> {
-    let Json(wish) = wish?;
-    Ok((StatusCode::CREATED, Json(console.fork(&id, wish).await?)))
+    Ok((StatusCode::CREATED, Json(desk.fork(&id, wish).await?)))
 }
 
 /// Which events are told.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Which {
     /// Those of this service alone.
     service: Option<String>,
-    /// How many, at most 1000.
+    /// How many, 1 to 1000; 100 where it is left out.
     #[param(minimum = 1, maximum = 1000)]
     count: Option<u16>,
 }
 
 /// The newest events first.
-#[utoipa::path(get, path = "/api/v1/events", security(("token" = [])), params(Which), responses(
-    (status = 200, body = Vec<Event>), (status = 400), (status = 401, body = Wrong)))]
+#[utoipa::path(get, path = "/api/v1/events", security(("token" = [])), params(Which),
+    responses((status = 200, body = Vec<Event>), (status = 422, body = Wrong), Reads))]
 async fn events(
-    _: Program,
-    State(console): State<Arc<Console>>,
+    Program(desk): Program,
     Query(which): Query<Which>,
 ) -> Result<Json<Vec<Event>>, Problem> {
-    let count = usize::from(which.count.unwrap_or(100)).clamp(1, EVENTS_MAX);
-    Ok(Json(console.events(which.service.as_deref(), count)?))
+    let count = which.count.unwrap_or(100);
+    if !(1..=EVENTS_MAX).contains(&count) {
+        let message = format!("count is {count}; it is 1 to {EVENTS_MAX}");
+        return Err(crate::console::Error::Invalid(message).into());
+    }
+    Ok(Json(desk.events(which.service.as_deref(), count.into())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A route that is added beside the document would be reachable and described nowhere.
+    #[test]
+    fn every_route_is_in_the_document() {
+        let sources = [include_str!("api.rs"), include_str!("members.rs")].concat();
+        let (_, document) = router();
+        let described: usize = document
+            .paths
+            .paths
+            .values()
+            .map(|item| {
+                let all = [&item.get, &item.post, &item.patch, &item.delete, &item.put];
+                all.into_iter().filter(|o| o.is_some()).count()
+            })
+            .sum();
+        let written = sources.matches("#[utoipa::path(").count() - 1;
+        assert_eq!(described, written);
+        // One of them has no description: the document, which the pages' router does not have either.
+        let plain = sources.matches(".route(").count() - 1;
+        assert_eq!(plain, 1, "a route of the API is made by routes!");
+        for (path, item) in &document.paths.paths {
+            let all = [&item.get, &item.post, &item.patch, &item.delete];
+            for operation in all.into_iter().flatten() {
+                assert!(operation.security.is_some(), "{path} needs a token");
+                assert!(operation.responses.responses.contains_key("401"), "{path}");
+            }
+        }
+    }
 }

@@ -1,10 +1,15 @@
 //! The console's HTTP side: pages for people, a REST API for programs, over TLS.
 //!
-//! Always: nothing but the sign-in page and its style is shown without a session or token; a page changes something only by
-//! a form that carries its session's token; what a browser may load comes from here alone.
+//! Always: without a session or token nothing is shown but the sign-in page, its style and its script; a page changes
+//! something only by a form that carries its session's token; what a browser may load comes from here alone.
 
 mod api;
+mod layout;
+mod members;
 mod pages;
+mod problem;
+mod service;
+mod sign_in;
 mod snippets;
 mod user;
 
@@ -14,8 +19,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::{Next, from_fn, map_response};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -24,6 +29,8 @@ use tokio_rustls::server::TlsStream;
 
 use super::Console;
 use crate::base::limits;
+use problem::Problem;
+use user::Peer;
 
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
@@ -40,7 +47,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let app = router(console);
     let listener = Tls::begin(listener, tls)?;
-    axum::serve(listener, app)
+    axum::serve(listener, app.into_make_service_with_connect_info::<Peer>())
         .with_graceful_shutdown(stop)
         .await
 }
@@ -51,10 +58,36 @@ fn router(console: Arc<Console>) -> Router {
         .merge(pages::router())
         .merge(api)
         .merge(api::document(document))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(otherwise)
         .layer(DefaultBodyLimit::max(limits::CONSOLE_BODY_LEN))
         .layer(from_fn(bounded))
-        .layer(map_response(secured))
+        .layer(from_fn(secured))
         .with_state(console)
+}
+
+/// There is nothing at that path.
+async fn nowhere(uri: Uri) -> Response {
+    if Problem::concerns(&uri) {
+        return Problem::no_path(&uri).into_response();
+    }
+    let body = maud::html! {
+        h1 { "There is nothing here" }
+        p { a href="/" { "To the services" } }
+    };
+    (
+        StatusCode::NOT_FOUND,
+        layout::page("Not found", None, &body),
+    )
+        .into_response()
+}
+
+/// The path has other methods.
+async fn otherwise(uri: Uri) -> Response {
+    match Problem::concerns(&uri) {
+        true => Problem::no_method().into_response(),
+        false => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+    }
 }
 
 /// Refuses a request that says itself that it is too long, before its body comes.
@@ -62,14 +95,21 @@ async fn bounded(request: Request, next: Next) -> Response {
     let said = request.headers().get(header::CONTENT_LENGTH);
     let said = said.and_then(|len| len.to_str().ok()?.parse::<usize>().ok());
     if said.is_some_and(|len| len > limits::CONSOLE_BODY_LEN) {
-        return api::Problem::too_long().into_response();
+        return Problem::too_long().into_response();
     }
     next.run(request).await
 }
 
 /// What every answer says to a browser.
-async fn secured(mut response: Response) -> Response {
-    const ALWAYS: [(HeaderName, &str); 5] = [
+async fn secured(request: Request, next: Next) -> Response {
+    // A browser would hold every other server on this machine to TLS.
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|h| h.to_str().ok());
+    let local = host.is_none_or(|h| h.split(':').next() == Some("localhost"));
+    let mut response = next.run(request).await;
+    const ALWAYS: [(HeaderName, &str); 4] = [
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
@@ -78,11 +118,14 @@ async fn secured(mut response: Response) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
-        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
     ];
     let headers = response.headers_mut();
     for (name, value) in ALWAYS {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !local {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
     }
     headers
         .entry(header::CACHE_CONTROL)
@@ -91,7 +134,7 @@ async fn secured(mut response: Response) -> Response {
 }
 
 /// A listener whose handshakes hold up no one else's.
-struct Tls {
+pub struct Tls {
     addr: SocketAddr,
     ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
 }
