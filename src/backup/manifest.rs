@@ -1,6 +1,6 @@
 //! The chain of manifests: what an archive consists of, each entry authenticated and bound to the one before.
 //! Always: numbers go up by one from the first kept, each names the hash of its predecessor, log continues
-//! without a gap from the base, and a timeline never goes back.
+//! without a gap from what is before it, one of the parts is a base, and a timeline never goes back.
 
 use std::collections::BTreeMap;
 
@@ -129,51 +129,69 @@ pub fn read_chain(
     }
     let mut chain: Vec<Manifest> = Vec::new();
     let mut previous_hash = None;
+    // A base may be of a standby that lagged, and what was archived before it reach further.
+    let mut reach: Option<LogPlace> = None;
     for (&number, sealed) in stored {
         let manifest = Manifest::open(key, number, sealed)?;
         let broken = |what| Err(Error::Broken { number, what });
         if manifest.number != number || manifest.cluster != cluster {
             return broken("it is of another place or cluster");
         }
-        match chain.last() {
-            Some(before) => {
-                if number != before.number + 1 {
-                    return Err(Error::Missing(Manifest::name_of(before.number + 1)));
-                }
-                if previous_hash.as_deref() != Some(&manifest.previous[..]) {
-                    return broken("its predecessor is another one than when it was written");
-                }
-                if manifest.timeline < before.timeline {
-                    return broken("its timeline is older");
-                }
-                if let Some(what) = gap(&before.part, &manifest.part) {
-                    return broken(what);
-                }
+        if let Some(before) = chain.last() {
+            if number != before.number + 1 {
+                return Err(Error::Missing(Manifest::name_of(before.number + 1)));
             }
-            None if manifest.part.kind != Kind::Base => {
-                return broken("the chain must begin with a base");
+            if previous_hash.as_deref() != Some(&manifest.previous[..]) {
+                return broken("its predecessor is another one than when it was written");
             }
-            None => {}
+            if manifest.timeline < before.timeline {
+                return broken("its timeline is older");
+            }
+            if let Some(what) = gap(reach.as_ref(), &manifest.part) {
+                return broken(what);
+            }
         }
+        reach = reach.max(Some(manifest.part.last));
         previous_hash = Some(hash(sealed));
         chain.push(manifest);
     }
-    Ok(chain)
+    // What went by its age may leave log before the oldest base, which begins within it.
+    match chain.first() {
+        Some(first) if chain.iter().all(|m| m.part.kind != Kind::Base) => Err(Error::Broken {
+            number: first.number,
+            what: "no base is there",
+        }),
+        _ => Ok(chain),
+    }
 }
 
-/// What is wrong where `part` follows `before`.
-fn gap(before: &Part, part: &Part) -> Option<&'static str> {
+/// The number of the first manifest that is kept where nothing before `from_ms` has to be restored: of the newest base that is
+/// no newer, or of the log that goes on from it. `chain` was checked.
+pub fn first_kept(chain: &[Manifest], from_ms: u64) -> Option<u64> {
+    let bases = chain.iter().filter(|m| m.part.kind == Kind::Base);
+    let base = bases
+        .filter(|m| m.part.last_time_ms <= from_ms)
+        .max_by_key(|m| (m.part.last, m.number))?;
+    let logs = chain.iter().filter(|m| m.part.kind == Kind::Log);
+    let log = logs.filter(|m| m.part.last > base.part.last);
+    log.map(|m| m.number).chain([base.number]).min()
+}
+
+/// What is wrong where `part` follows parts that reach up to `reach`.
+fn gap(reach: Option<&LogPlace>, part: &Part) -> Option<&'static str> {
     if part.last < part.first {
         return Some("its last entry is before its first");
     }
     match part.kind {
         // A base is cut at a standby while log is archived: its place may be anywhere in what is covered.
         Kind::Base => None,
-        Kind::Log if part.first.index > before.last.index + 1 => {
-            Some("entries between them are missing")
-        }
-        Kind::Log if part.last.term < before.last.term => Some("its term is older"),
-        Kind::Log => None,
+        Kind::Log => match reach {
+            Some(reach) if part.first.index > reach.index + 1 => {
+                Some("entries between them are missing")
+            }
+            Some(reach) if part.last.term < reach.term => Some("its term is older"),
+            _ => None,
+        },
     }
 }
 
@@ -253,6 +271,25 @@ mod tests {
             chain.into_iter().map(|m| m.part).collect::<Vec<_>>(),
             sound()
         );
+    }
+
+    #[test]
+    fn a_base_of_a_standby_that_lagged_is_no_gap() {
+        let key = DataKey::fresh();
+        let mut parts = sound();
+        parts.push(part(Kind::Base, 25, 25, b"newer base"));
+        parts.push(part(Kind::Log, 31, 40, b"three"));
+        let stored = chain_of(&key, parts);
+        let chain = read_chain(&key, "c", &stored, 5).unwrap();
+        // The log that the newer base begins within is kept with it.
+        assert_eq!(first_kept(&chain, 25_000), Some(3));
+        assert_eq!(first_kept(&chain, 24_999), Some(1));
+        assert_eq!(first_kept(&chain, 9_999), None);
+        let kept: BTreeMap<u64, Vec<u8>> = stored.into_iter().filter(|(n, _)| *n >= 3).collect();
+        assert_eq!(read_chain(&key, "c", &kept, 5).unwrap().len(), 3);
+        let only_log = kept.into_iter().filter(|(n, _)| *n == 3).collect();
+        let error = read_chain(&key, "c", &only_log, 3).unwrap_err();
+        assert!(error.to_string().contains("no base is there"), "{error}");
     }
 
     #[test]

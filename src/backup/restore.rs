@@ -80,15 +80,7 @@ pub async fn restore(
     let sealed = scratch.path().join("sealed");
     let unpacked = scratch.path().join("base");
 
-    vault.fetch(&base.part, &chain, &sealed).await?;
-    let (key, name) = (vault.key.clone(), base.part.name.clone());
-    let (from, to) = (sealed.clone(), unpacked.clone());
-    let done = tokio::task::spawn_blocking(move || {
-        opened(&key, &name, &from, |plain| {
-            plain::unpack(&mut *plain, &to).map_err(|e| Error::Io(name.clone(), e))
-        })
-    });
-    done.await.map_err(|e| Error::Content(e.to_string()))??;
+    unpack(vault, base, &chain, &sealed, &unpacked).await?;
 
     // Entries go from the archive to the log as they are opened; the log is written on a thread of its own.
     let at = Id {
@@ -175,6 +167,25 @@ pub async fn restore(
     let made = making.await.map_err(|e| Error::Content(e.to_string()))?;
     made.map_err(|e| Error::Content(format!("{e:#}")))?;
     Ok(last)
+}
+
+/// Brings the checkpoint of a base into the folder `to`, by way of the file `sealed`.
+pub(super) async fn unpack(
+    vault: &Vault,
+    base: &Manifest,
+    chain: &[Manifest],
+    sealed: &Path,
+    to: &Path,
+) -> Result<(), Error> {
+    vault.fetch(&base.part, chain, sealed).await?;
+    let (key, name) = (vault.key.clone(), base.part.name.clone());
+    let (from, to) = (sealed.to_path_buf(), to.to_path_buf());
+    let done = tokio::task::spawn_blocking(move || {
+        opened(&key, &name, &from, |plain| {
+            plain::unpack(&mut *plain, &to).map_err(|e| Error::Io(name.clone(), e))
+        })
+    });
+    done.await.map_err(|e| Error::Content(e.to_string()))?
 }
 
 /// Opens a sealed part and gives its plain content to `take`, which reads all of it.

@@ -145,6 +145,51 @@ impl Vault {
         Ok(manifest)
     }
 
+    /// Removes what is not needed to restore any time from `from_ms` (Unix milliseconds) on, and what an attempt that was
+    /// broken off left. How many parts went. Nobody adds to the archive meanwhile.
+    ///
+    /// # Errors
+    /// When the chain is not sound (then nothing is removed), or the store fails.
+    pub async fn prune(&self, seen: u64, from_ms: u64) -> Result<usize, Error> {
+        let chain = self.chain(seen).await?;
+        let keep = manifest::first_kept(&chain, from_ms).unwrap_or(0);
+        // The oldest first: whatever is left is a chain, also where this is broken off.
+        for manifest in chain.iter().filter(|m| m.number < keep) {
+            let at = self.at(&Manifest::name_of(manifest.number));
+            self.store.delete(&at).await?;
+        }
+        let kept = chain.iter().filter(|m| m.number >= keep);
+        let named: Vec<Path> = kept.map(|m| self.at(&m.part.name)).collect();
+        let folder = self.at("part");
+        let found: Vec<_> = self.store.list(Some(&folder)).try_collect().await?;
+        let mut gone = 0;
+        for meta in found.iter().filter(|m| !named.contains(&m.location)) {
+            self.store.delete(&meta.location).await?;
+            gone += 1;
+        }
+        Ok(gone)
+    }
+
+    /// Removes the archive: its key first, so that nothing of the rest can be read from then on.
+    ///
+    /// # Errors
+    /// When the store fails; then it can be done again.
+    pub async fn remove(url: &str, service: &str) -> Result<(), Error> {
+        let (store, base) = store_of(url)?;
+        let root = base.join(service);
+        match store.delete(&root.clone().join("key")).await {
+            Err(error) if !matches!(error, object_store::Error::NotFound { .. }) => {
+                return Err(error.into());
+            }
+            _ => {}
+        }
+        let found: Vec<_> = store.list(Some(&root)).try_collect().await?;
+        for meta in found {
+            store.delete(&meta.location).await?;
+        }
+        Ok(())
+    }
+
     /// Brings a part into `file`, sealed as it is, and holds it against its description. `all` is the whole chain.
     ///
     /// # Errors

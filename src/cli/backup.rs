@@ -68,6 +68,35 @@ enum Action {
         #[command(flatten)]
         of: Of,
     },
+    /// Proves a base: brings it back, loads it, and holds its digest against the one that was recorded
+    #[command(
+        after_help = "Example:\n  pontoon backup prove --store ./archive --master-key master.key --service dev-0123abcd --scratch /var/tmp"
+    )]
+    Prove {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        of: Of,
+        /// The manifest's number [default: the newest base]
+        #[arg(long, value_name = "N")]
+        number: Option<u64>,
+        /// Where it is brought to for as long as it takes
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        scratch: PathBuf,
+    },
+    /// Removes what is not needed any more to restore any time from one on
+    #[command(
+        after_help = "Example:\n  pontoon backup prune --store ./archive --master-key master.key --service dev-0123abcd --before 2026-11-12T00:00:00Z"
+    )]
+    Prune {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        of: Of,
+        /// The earliest time that can be restored afterwards
+        #[arg(long, value_name = "TIME")]
+        before: String,
+    },
     /// Makes a new cluster of one node from an archive, which `pontoon dev --dir` then starts
     #[command(
         after_help = "Example:\n  pontoon backup restore --store ./archive --master-key master.key --service dev-0123abcd --to ./restored --port 6400 --index 12345"
@@ -78,11 +107,14 @@ enum Action {
         #[command(flatten)]
         of: Of,
         /// The new cluster's folder
-        #[arg(long, value_name = "DIR")]
-        to: PathBuf,
+        #[arg(long, value_name = "DIR", requires = "port")]
+        to: Option<PathBuf>,
+        /// The folder of a cluster that is stopped: what it holds is replaced; its URI, password and CA stay, its nodes go
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["to", "port", "plan", "memory"], required_unless_present = "to")]
+        in_place: Option<PathBuf>,
         /// The port of its stable address
         #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-        port: u16,
+        port: Option<u16>,
         /// Its plan, of one node
         #[arg(long, value_enum, default_value_t = Plan::Hobbyist)]
         plan: Plan,
@@ -170,10 +202,41 @@ async fn act(action: Action) -> anyhow::Result<()> {
             let chain = vault.chain(of.seen).await?;
             place.tell(&vault, &chain);
         }
+        Action::Prove {
+            place,
+            of,
+            number,
+            scratch,
+        } => {
+            let vault = place.vault(of.service, false).await?;
+            eprintln!("backup: the base is being brought back and loaded");
+            let (base, keys) = backup::prove(&vault, of.seen, number, &scratch).await?;
+            let (number, index) = (base.number, base.part.last.index);
+            print(
+                place.output,
+                || {
+                    format!(
+                        "base {number} at log index {index} is proven: {keys} keys, its digest is the one that was recorded"
+                    )
+                },
+                || json!({"number": number, "index": index, "keys": keys, "digest": base.part.digest}),
+            );
+        }
+        Action::Prune { place, of, before } => {
+            let before = backup::millis(&before).map_err(|e| anyhow!(e))?;
+            let vault = place.vault(of.service, false).await?;
+            let gone = vault.prune(of.seen, before).await?;
+            print(
+                place.output,
+                || format!("{gone} parts were removed"),
+                || json!({"removed": gone}),
+            );
+        }
         Action::Restore {
             place,
             of,
             to,
+            in_place,
             port,
             plan,
             memory,
@@ -187,12 +250,19 @@ async fn act(action: Action) -> anyhow::Result<()> {
             );
             let target = match (index, time) {
                 (Some(index), _) => Target::Index(index),
-                (_, Some(time)) => Target::Time(millis(&time)?),
+                (_, Some(time)) => Target::Time(backup::millis(&time).map_err(|e| anyhow!(e))?),
                 _ => Target::Newest,
             };
             let vault = place.vault(of.service, false).await?;
             vault.chain(of.seen).await?;
-            let done = into_folder(&vault, target, &to, (plan, port, memory)).await?;
+            let (done, to) = match (to, in_place, port) {
+                (Some(to), None, Some(port)) => (
+                    into_folder(&vault, target, &to, (plan, port, memory)).await?,
+                    to,
+                ),
+                (None, Some(dir), None) => (in_the_place(&vault, target, &dir).await?, dir),
+                _ => bail!("give --to DIR and --port PORT, or --in-place DIR"),
+            };
             let at = stamp(done.time_ms);
             print(
                 place.output,
@@ -255,6 +325,40 @@ async fn into_folder(
             // It was empty before, and half a node is none.
             drop(folder);
             std::fs::remove_dir_all(to).with_context(|| to.display().to_string())?;
+            Err(error.into())
+        }
+    }
+}
+
+/// What a stopped cluster holds is replaced; until the last step it is what it was.
+async fn in_the_place(vault: &Vault, target: Target, dir: &Path) -> anyhow::Result<Restored> {
+    let mut folder = dev::hold(dir)?;
+    let node = folder.beside()?;
+    let own = Member {
+        peer_addr: folder.spec.peer_addr(&node),
+        announced: folder.spec.client_addr(&node),
+        client_addr: folder.spec.client_addr(&node),
+        data: true,
+    };
+    let data = folder.node_dir(node.id).join("data");
+    // What an attempt that was killed left there.
+    match std::fs::remove_dir_all(&data) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(e).with_context(|| data.display().to_string());
+        }
+        _ => {}
+    }
+    let cluster = dev::new_cluster_id();
+    eprintln!("backup: the archive is being read");
+    let done = backup::restore(vault, target, &data, (node.id, own), &cluster).await;
+    match done {
+        Ok(done) => {
+            folder.become_restored(node, &cluster)?;
+            Ok(done)
+        }
+        Err(error) => {
+            let dir = folder.node_dir(node.id);
+            std::fs::remove_dir_all(&dir).with_context(|| dir.display().to_string())?;
             Err(error.into())
         }
     }
@@ -352,12 +456,6 @@ impl Cluster {
         let vault = self.place.vault(Some(spec.cluster_id), true).await?;
         Ok((vault, client))
     }
-}
-
-fn millis(text: &str) -> anyhow::Result<u64> {
-    let time = OffsetDateTime::parse(text, &Rfc3339)
-        .with_context(|| format!("{text:?} is no time: write it like 2026-11-25T14:03:07Z or 2026-11-25T14:03:07.250+01:00"))?;
-    Ok(u64::try_from(time.unix_timestamp_nanos() / 1_000_000)?)
 }
 
 fn stamp(ms: u64) -> String {

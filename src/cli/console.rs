@@ -99,7 +99,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
     let archive = args
         .backup_store
         .unwrap_or_else(|| dir.join("archive").display().to_string());
-    let archives = Archives::open(archive, key)?;
+    let archives = Archives::open(archive, key, dir.join("scratch"))?;
     super::runtime(2)?.block_on(async {
         let _renewal = files::watch(&certificate, RENEWAL);
         let listener = tokio::net::TcpListener::bind(args.listen)

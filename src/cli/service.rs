@@ -86,6 +86,51 @@ enum Action {
         #[arg(long, value_name = "ID")]
         node: Option<u64>,
     },
+    /// Gives a service another plan, while it serves; its nodes follow one by one
+    #[command(
+        after_help = "Example:\n  pontoon service plan s-0123456789 --to premium --wait --dir ./console"
+    )]
+    Plan {
+        #[command(flatten)]
+        one: One,
+        /// The plan's id in the catalog: hobbyist, startup, business, premium
+        #[arg(long, value_name = "PLAN")]
+        to: String,
+        /// Waits until all nodes are as the plan has it
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Begins a node anew; a primary hands over first where it can
+    #[command(
+        after_help = "Example:\n  pontoon service restart-node s-0123456789 --node 2 --dir ./console"
+    )]
+    RestartNode {
+        #[command(flatten)]
+        one: One,
+        /// The node's id
+        #[arg(long, value_name = "ID")]
+        node: u64,
+    },
+    /// Replaces what a service holds by what it held at a log index or time; its URI stays
+    #[command(
+        after_help = "Example:\n  pontoon service restore s-0123456789 --time 2026-11-25T14:03:07Z --yes --wait --dir ./console"
+    )]
+    Restore {
+        #[command(flatten)]
+        one: One,
+        /// Up to that log index
+        #[arg(long, value_name = "N", conflicts_with = "time")]
+        index: Option<u64>,
+        /// Up to that time [default: the newest]
+        #[arg(long, value_name = "TIME")]
+        time: Option<String>,
+        /// That what was written since goes is meant
+        #[arg(long)]
+        yes: bool,
+        /// Waits until it serves
+        #[arg(long)]
+        wait: bool,
+    },
     /// Deletes a service with its data
     #[command(after_help = "Example:\n  pontoon service delete s-0123456789 --yes --dir ./console")]
     Delete {
@@ -119,7 +164,7 @@ enum Action {
         /// The new service's name
         #[arg(long)]
         name: String,
-        /// Its plan: hobbyist or startup
+        /// Its plan: hobbyist, startup, business or premium
         #[arg(long)]
         plan: String,
         /// Up to that log index
@@ -197,7 +242,7 @@ async fn act(action: Action) -> anyhow::Result<Answer> {
                 .ask(Method::GET, &format!("services/{id}"), None)
                 .await?;
             print(place.output, || text_of(&seen), || seen.clone());
-            let serves = ["running", "degraded"].contains(&word(&seen, "health"));
+            let serves = ["running", "changing", "degraded"].contains(&word(&seen, "health"));
             return Ok(if serves { Answer::Yes } else { Answer::No });
         }
         Action::Create {
@@ -251,6 +296,46 @@ async fn act(action: Action) -> anyhow::Result<Answer> {
                 || format!("{} is being deleted", one.id),
                 || seen.clone(),
             );
+        }
+        Action::Plan { one, to, wait } => {
+            one.change(json!({ "plan": to })).await?;
+            if wait {
+                serving(&one.place, &one.id).await?;
+            }
+        }
+        Action::RestartNode { one, node } => {
+            let path = format!("services/{}/nodes/{node}/restart", one.id);
+            let done = one.place.ask(Method::POST, &path, None).await?;
+            let text = || format!("node {node} was begun anew");
+            print(one.place.output, text, || done.clone());
+        }
+        Action::Restore {
+            one,
+            index,
+            time,
+            yes,
+            wait,
+        } => {
+            if !yes {
+                bail!(
+                    "what {} holds now would be replaced: say --yes if that is meant",
+                    one.id
+                );
+            }
+            let path = format!("services/{}/restore", one.id);
+            let to = json!({ "index": index, "time": time });
+            let mut seen = one.place.ask(Method::POST, &path, Some(to)).await?;
+            if wait {
+                seen = serving(&one.place, &one.id).await?;
+            }
+            let text = || {
+                format!(
+                    "{} is {}; `pontoon service events {0}` says to what",
+                    one.id,
+                    if wait { "restored" } else { "being restored" }
+                )
+            };
+            print(one.place.output, text, || seen.clone());
         }
         Action::Backups(One { id, place }) => {
             let all = place
@@ -339,10 +424,13 @@ impl Where {
             anyhow!("the console at {} does not answer: {e}", self.url)
         })?;
         let status = response.status();
-        let answer: Json = response
-            .json()
-            .await
-            .with_context(|| format!("{url} answered {status} and no JSON: is that a console?"))?;
+        let body = response.bytes().await?;
+        let answer: Json = match body.is_empty() {
+            true => Json::Null,
+            false => serde_json::from_slice(&body).with_context(|| {
+                format!("{url} answered {status} and no JSON: is that a console?")
+            })?,
+        };
         if !status.is_success() {
             bail!("{}", answer["message"].as_str().unwrap_or(status.as_str()));
         }
@@ -373,7 +461,7 @@ async fn serving(place: &Where, id: &str) -> anyhow::Result<Json> {
         let seen = place
             .ask(Method::GET, &format!("services/{id}"), None)
             .await?;
-        if word(&seen, "health") == "running" {
+        if word(&seen, "health") == "running" && word(&seen["service"], "restore").is_empty() {
             return Ok(seen);
         }
         if began.elapsed() > START {
@@ -482,6 +570,7 @@ fn events_of(all: &Json) -> String {
                 word(e, "service").into(),
                 word(e, "kind").into(),
                 word(e, "text").into(),
+                word(e, "by").into(),
             ]
         })
         .collect();

@@ -90,7 +90,7 @@ keys! {
     /// The memory of the plan, MiB. The most clients are max(10000, 4 x this).
     memory_mib: u64, Number, 1024, "";
     /// The share of memory_mib that is maxmemory, %. The rest is for buffers, RocksDB and the log.
-    maxmemory_percent: u64, Number, 70, "";
+    maxmemory_percent: u64, Number, MAXMEMORY_PERCENT, "";
     /// What goes when maxmemory is reached: noeviction, allkeys-lru, allkeys-lfu, allkeys-random, volatile-lru,
     /// volatile-lfu, volatile-random or volatile-ttl.
     maxmemory_policy: Eviction, Text, Eviction::Noeviction, "";
@@ -180,7 +180,7 @@ impl Node {
     /// The most memory that the data set may use, bytes: a share of the plan's memory.
     #[must_use]
     pub fn maxmemory(&self) -> u64 {
-        (self.memory_mib << 20) / 100 * self.maxmemory_percent
+        maxmemory(self.memory_mib, self.maxmemory_percent)
     }
 
     /// host:port that clients are told.
@@ -223,6 +223,14 @@ impl Node {
     pub fn restricts(&self, name: &str) -> bool {
         !self.unrestricted && self.restricted_commands.iter().any(|c| c == name)
     }
+}
+
+/// The share of a plan's memory that is maxmemory unless it is said, %.
+pub const MAXMEMORY_PERCENT: u64 = 70;
+
+/// The bytes that data may take of a plan's memory.
+pub fn maxmemory(memory_mib: u64, percent: u64) -> u64 {
+    (memory_mib << 20) / 100 * percent
 }
 
 /// The most clients of a service whose data node has `memory_mib` MiB (requirement A7).

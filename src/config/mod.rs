@@ -16,7 +16,7 @@ mod types;
 pub use check::check_cluster_id;
 pub(crate) use check::is_host_port;
 pub use files::{ensure_open_files, open_files_limit};
-pub use keys::{KEYS, Node, RESTRICTED, maxclients};
+pub use keys::{KEYS, MAXMEMORY_PERCENT, Node, RESTRICTED, maxclients, maxmemory};
 pub use load::{Error, Problem};
 pub use print::documented;
 pub use types::{Eviction, Key, Kind, Member, Role, Secret, StandbyReads};

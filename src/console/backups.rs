@@ -1,6 +1,8 @@
-//! Backups of the console's services: taken by a schedule and when asked for, and new services from them.
+//! Backups of the console's services: taken by a schedule and when asked for, proven, kept for as long as the plan says, and
+//! services restored or made from them.
 //!
-//! Always: one at a time of a service; taken from a standby where one answers. A service's data path never waits for it.
+//! Always: one is taken at a time, from a standby where one answers; a service's data path never waits for it. Each name that
+//! a service's cluster had is a timeline with an archive of its own: a restore begins one, and none is ever continued.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::model::{Create, Service, Wanted};
+use super::program::ours;
 use super::provider::{Fork, Place};
 use super::{Console, Error, checked_name, keeper, now_ms};
 use crate::backup::key::MasterKey;
@@ -22,7 +25,12 @@ const LOOK: Duration = Duration::from_secs(10);
 /// The log is archived when it was not for this long, milliseconds.
 const LOG_EVERY_MS: i64 = 5 * 60 * 1000;
 /// A base is taken when the newest is this old, milliseconds.
-const BASE_EVERY_MS: i64 = 24 * 3600 * 1000;
+const BASE_EVERY_MS: i64 = DAY_MS;
+const DAY_MS: i64 = 24 * 3600 * 1000;
+/// How long the backups of a deleted service are kept, milliseconds.
+pub const GRACE_MS: i64 = 7 * DAY_MS;
+/// How long a proof may take.
+const PROOF: Duration = Duration::from_secs(6 * 3600);
 /// The file of the master key.
 pub const MASTER_KEY: &str = "master.key";
 
@@ -31,24 +39,40 @@ pub struct Archives {
     url: String,
     key_file: PathBuf,
     key: MasterKey,
+    /// Where proofs are made.
+    scratch: PathBuf,
 }
 
 impl Archives {
-    /// Those at `url`, with the key in that file.
+    /// Those at `url`, with the key in that file; proofs are made below `scratch`.
     ///
     /// # Errors
     /// When the key cannot be read.
-    pub fn open(url: String, key_file: PathBuf) -> anyhow::Result<Archives> {
+    pub fn open(url: String, key_file: PathBuf, scratch: PathBuf) -> anyhow::Result<Archives> {
         let path = key_file.display().to_string();
         let text = std::fs::read_to_string(&key_file).with_context(|| path.clone())?;
         let key = MasterKey::parse(&text).context(path)?;
-        Ok(Archives { url, key_file, key })
+        // What a console that was killed left.
+        match std::fs::remove_dir_all(&scratch) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(e).with_context(|| scratch.display().to_string());
+            }
+            _ => {}
+        }
+        Ok(Archives {
+            url,
+            key_file,
+            key,
+            scratch,
+        })
     }
 }
 
 /// What a part of a service's backup holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Backup {
+    /// The timeline that it belongs to: the name of the service's cluster then.
+    pub timeline: String,
     /// Its place in the chain.
     pub number: u64,
     /// base or log.
@@ -66,6 +90,7 @@ pub struct Backup {
 impl From<&Manifest> for Backup {
     fn from(m: &Manifest) -> Backup {
         Backup {
+            timeline: m.cluster.clone(),
             number: m.number,
             kind: match m.part.kind {
                 Kind::Base => "base".into(),
@@ -79,13 +104,60 @@ impl From<&Manifest> for Backup {
     }
 }
 
+/// A moment in the history of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moment {
+    /// All that there is.
+    Newest,
+    /// Up to that log index.
+    Index(u64),
+    /// Up to that time, as it was written, and in Unix milliseconds.
+    Time(String, u64),
+}
+
+impl Moment {
+    /// What was asked for.
+    ///
+    /// # Errors
+    /// When the time is none, or both are given.
+    pub fn of(index: Option<u64>, time: Option<&str>) -> Result<Moment, Error> {
+        match (index, time) {
+            (None, None) => Ok(Moment::Newest),
+            (Some(index), None) => Ok(Moment::Index(index)),
+            (None, Some(time)) => {
+                let ms = backup::millis(time).map_err(Error::Invalid)?;
+                Ok(Moment::Time(time.to_string(), ms))
+            }
+            _ => Err(Error::Invalid("give an index or a time, not both".into())),
+        }
+    }
+
+    /// As it is stored and as an argument has it.
+    fn name(&self) -> String {
+        match self {
+            Moment::Newest => "newest".into(),
+            Moment::Index(index) => format!("index={index}"),
+            Moment::Time(text, _) => format!("time={text}"),
+        }
+    }
+
+    /// The reverse of [`Moment::name`].
+    fn named(name: &str) -> Result<Moment, Error> {
+        match name.split_once('=') {
+            Some(("index", n)) => Moment::of(n.parse().ok(), None),
+            Some(("time", text)) => Moment::of(None, Some(text)),
+            _ => Ok(Moment::Newest),
+        }
+    }
+}
+
 /// What is asked for in a fork.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Wish {
     /// The new service's name.
     pub name: String,
-    /// Its plan: one of a single node.
+    /// Its plan.
     pub plan: String,
     /// Up to that log index; the newest where neither is given.
     pub index: Option<u64>,
@@ -105,20 +177,126 @@ pub struct Forked {
 }
 
 impl Console {
-    /// What there is of a service's backups, the oldest first; the chain is checked.
+    /// What there is of a service's backups, the oldest first; the chains are checked.
     ///
     /// # Errors
-    /// When the archive cannot be read or is not what was written.
+    /// When an archive cannot be read or is not what was written.
     pub(super) async fn backups(&self, id: &str) -> Result<Vec<Backup>, Error> {
-        match self.vault(&self.cluster(id)?, false).await {
-            Ok(vault) => {
-                let chain = vault.chain(self.seen(id)?).await.map_err(failed)?;
-                Ok(chain.iter().map(Backup::from).collect())
-            }
-            // Nothing was taken yet.
-            Err(backup::Error::Reach(_)) => Ok(Vec::new()),
-            Err(error) => Err(failed(error)),
+        let mut all = Vec::new();
+        for (cluster, seen) in self.store.timelines(id)?.into_iter().rev() {
+            let chain = self.chain(&cluster, seen).await?;
+            all.extend(chain.iter().map(Backup::from));
         }
+        Ok(all)
+    }
+
+    async fn chain(&self, cluster: &str, seen: u64) -> Result<Vec<Manifest>, Error> {
+        let vault = self.vault(cluster, false).await.map_err(failed)?;
+        vault.chain(seen).await.map_err(failed)
+    }
+
+    /// The timeline in which a moment lies: the newest that reaches back to it.
+    async fn timeline(&self, id: &str, moment: &Moment) -> Result<(String, u64), Error> {
+        let all = self.store.timelines(id)?;
+        let mut oldest = None;
+        for (cluster, seen) in all {
+            let chain = self.chain(&cluster, seen).await?;
+            let bases = chain.iter().filter(|m| m.part.kind == Kind::Base);
+            let Some(base) = bases.min_by_key(|m| m.part.last) else {
+                continue;
+            };
+            let reached = match moment {
+                Moment::Newest => true,
+                Moment::Index(index) => base.part.last.index <= *index,
+                Moment::Time(_, ms) => base.part.last_time_ms <= *ms,
+            };
+            if reached {
+                return Ok((cluster, seen));
+            }
+            oldest = Some((base.part.last.index, base.part.last_time_ms));
+        }
+        Err(Error::Conflict(match oldest {
+            Some((index, ms)) => format!(
+                "its backups reach back to log index {index} and {}: nothing before that can be restored",
+                stamp(ms)
+            ),
+            None => "nothing of it is archived yet".into(),
+        }))
+    }
+
+    /// What `pontoon backup restore` is told about the archive.
+    fn restore_args(&self, (cluster, seen): &(String, u64), moment: &Moment) -> Vec<String> {
+        let mut args = vec![
+            format!("--store={}", self.archives.url),
+            format!("--master-key={}", self.archives.key_file.display()),
+            format!("--service={cluster}"),
+            format!("--seen={seen}"),
+        ];
+        if *moment != Moment::Newest {
+            args.push(format!("--{}", moment.name()));
+        }
+        args
+    }
+
+    /// What may be asked of a service's backups by its plan.
+    fn offered(&self, service: &Service, moment: &Moment) -> Result<(), Error> {
+        let days = |plan: &str| self.catalog.plan(plan).map_or(0, |p| p.history_days);
+        if *moment == Moment::Newest || days(&service.plan) > 0 {
+            return Ok(());
+        }
+        let plans = self.catalog.plans.iter().filter(|p| p.history_days > 0);
+        let plans: Vec<String> = plans
+            .map(|p| format!("{} ({})", p.name, p.history))
+            .collect();
+        Err(Error::Invalid(format!(
+            "the backups of its plan keep the newest state alone; a moment can be chosen with {}",
+            plans.join(", ")
+        )))
+    }
+
+    /// Notes that a service is to be restored in place; the keeper does it.
+    ///
+    /// # Errors
+    /// When no backup reaches the moment, or the plan does not offer it.
+    pub(super) async fn restore(&self, service: &Service, moment: &Moment) -> Result<(), Error> {
+        let id = service.id.as_str();
+        self.offered(service, moment)?;
+        if service.wanted != Wanted::On {
+            return Err(Error::Conflict(format!(
+                "{} is not powered on",
+                service.name
+            )));
+        }
+        // What it holds now can be asked for afterwards.
+        if let Err(error) = self.back_up(id, false).await {
+            let text = format!("its newest log could not be archived before a restore: {error}");
+            self.note(Some(id), "problem", &text);
+        }
+        self.timeline(id, moment).await?;
+        self.store.set_restore(id, &moment.name())?;
+        self.board.ring(id);
+        Ok(())
+    }
+
+    /// Replaces what a stopped service holds by what was asked for, or by the newest; what was done, for people.
+    ///
+    /// # Errors
+    /// When it cannot be; then it holds what it held.
+    pub(super) async fn restore_now(&self, service: &Service) -> anyhow::Result<String> {
+        let id = service.id.as_str();
+        let moment = Moment::named(&service.restore)?;
+        let timeline = self.timeline(id, &moment).await?;
+        let args = self.restore_args(&timeline, &moment);
+        let done = self.provider.restore_in_place(id, &args).await?;
+        // Its new timeline begins with a base of its own.
+        for what in ["base", "archived"] {
+            self.store.set(&format!("{what}/{id}"), "0")?;
+        }
+        Ok(format!(
+            "it holds what it held at log index {}, {}; what was written after that is not there",
+            done.index,
+            stamp(done.time_ms)
+        ))
     }
 
     /// Archives the log of a service now, and takes a base first where there is none or `base` asks for one.
@@ -136,7 +314,12 @@ impl Console {
         }
         let place = self.placed(id)?;
         let vault = self.vault(&place.cluster, true).await.map_err(failed)?;
-        let chain = vault.chain(self.seen(id)?).await.map_err(failed)?;
+        let timelines = self.store.timelines(id)?;
+        let seen = timelines.iter().find(|(c, _)| *c == place.cluster);
+        let chain = vault
+            .chain(seen.map_or(0, |(_, seen)| *seen))
+            .await
+            .map_err(failed)?;
         let mut made = Vec::new();
         let none = !chain.iter().any(|m| m.part.kind == Kind::Base);
         if !base && !none {
@@ -165,10 +348,7 @@ impl Console {
                     part.first.index, part.last.index
                 ),
             };
-            self.store
-                .set(&format!("seen/{id}"), &newest.number.to_string())?;
-            // Known also when nothing of the service is left.
-            self.store.set(&format!("cluster/{id}"), &place.cluster)?;
+            self.store.archived(id, &place.cluster, newest.number)?;
             self.note(Some(id), "backup", &text);
         }
         Ok(made.iter().map(Backup::from).collect())
@@ -191,19 +371,11 @@ impl Console {
     ) -> Result<Forked, Error> {
         let id = source.id.as_str();
         let name = checked_name(&wish.name)?;
-        let plan = self
-            .catalog
-            .plan(&wish.plan)
-            .filter(|p| ["hobbyist", "startup"].contains(&p.id.as_str()));
-        let Some(plan) = plan else {
-            return Err(Error::Invalid(format!(
-                "a fork has one node: its plan is hobbyist or startup, not {:?}",
-                wish.plan
-            )));
+        let Some(plan) = self.catalog.plan(&wish.plan) else {
+            return Err(super::desk::no_plan(self, &wish.plan));
         };
-        if wish.index.is_some() && wish.time.is_some() {
-            return Err(Error::Invalid("give an index or a time, not both".into()));
-        }
+        let moment = Moment::of(wish.index, wish.time.as_deref())?;
+        self.offered(source, &moment)?;
         // All that there is now can be asked for. Where no node answers any more, what was archived is what there is.
         if source.wanted == Wanted::On
             && let Err(error) = self.back_up(id, false).await
@@ -214,16 +386,11 @@ impl Console {
         let new = super::new_id();
         let taken: Vec<u16> = self.store.services()?.iter().map(|s| s.port).collect();
         let port = self.provider.port(&taken)?;
-        let mut args = vec![
-            format!("--store={}", self.archives.url),
-            format!("--master-key={}", self.archives.key_file.display()),
-            format!("--service={}", self.cluster(id)?),
-            format!("--seen={}", self.seen(id)?),
-            format!("--plan={}", plan.id),
-            format!("--memory={}", plan.memory_mib),
-        ];
-        args.extend(wish.index.map(|index| format!("--index={index}")));
-        args.extend(wish.time.map(|time| format!("--time={time}")));
+        let timeline = self.timeline(id, &moment).await?;
+        let mut args = self.restore_args(&timeline, &moment);
+        // It begins with one node; its plan's others join.
+        args.push("--plan=startup".into());
+        args.push(format!("--memory={}", plan.memory_mib));
         let made = self.provider.restore(&new, port, &args).await;
         let Fork { index, time_ms } = made.map_err(|e| Error::Conflict(format!("{e:#}")))?;
         let create = Create {
@@ -232,9 +399,14 @@ impl Console {
             region: source.region.clone(),
             plan: plan.id.clone(),
         };
-        let service = self
-            .store
-            .create(&new, &source.org, &create, now_ms(), |_| Ok(port))?;
+        let service = self.store.create(
+            &new,
+            &source.org,
+            &create,
+            plan.memory_mib,
+            now_ms(),
+            |_| Ok(port),
+        )?;
         keeper::keep(self.clone(), service.clone());
         Ok(Forked {
             service,
@@ -249,23 +421,66 @@ impl Console {
         place.ok_or_else(|| Error::Conflict("it has not served yet".into()))
     }
 
-    /// The name of a service's archive.
-    fn cluster(&self, id: &str) -> Result<String, Error> {
-        match self.placed(id) {
-            Ok(place) => Ok(place.cluster),
-            Err(error) => self.store.setting(&format!("cluster/{id}"))?.ok_or(error),
-        }
-    }
-
     async fn vault(&self, cluster: &str, make: bool) -> Result<Vault, backup::Error> {
         let archives = &self.archives;
         Vault::open(&archives.url, &archives.key, cluster, make).await
     }
 
-    /// The newest manifest that this console saw written: kept here, so that an archive that was rolled back is noticed.
-    fn seen(&self, id: &str) -> Result<u64, Error> {
-        let seen = self.store.setting(&format!("seen/{id}"))?;
-        Ok(seen.and_then(|n| n.parse().ok()).unwrap_or(0))
+    /// Removes what is older than the plan keeps, and timelines that ended before that.
+    async fn prune(&self, service: &Service) -> Result<(), Error> {
+        let id = service.id.as_str();
+        let days = self
+            .catalog
+            .plan(&service.plan)
+            .map_or(0, |p| p.history_days);
+        let from = now_ms() - i64::from(days) * DAY_MS;
+        let from = u64::try_from(from).unwrap_or(0);
+        let _one = self.backing_up.lock().await;
+        let mut newest = true;
+        for (cluster, seen) in self.store.timelines(id)? {
+            let vault = self.vault(&cluster, false).await.map_err(failed)?;
+            let chain = vault.chain(seen).await.map_err(failed)?;
+            let end = chain.iter().map(|m| m.part.last_time_ms).max().unwrap_or(0);
+            if !newest && end < from {
+                Vault::remove(&self.archives.url, &cluster)
+                    .await
+                    .map_err(failed)?;
+                self.store.forget_timeline(id, &cluster)?;
+                let text = format!("the backups from before {} went by their age", stamp(end));
+                self.note(Some(id), "backup", &text);
+            } else if vault.prune(seen, from).await.map_err(failed)? > 0 {
+                let text = format!(
+                    "backups that are not needed from {} on went by their age",
+                    stamp(from)
+                );
+                self.note(Some(id), "backup", &text);
+            }
+            newest = false;
+        }
+        Ok(())
+    }
+
+    /// Proves the newest base of a service, as a process of its own.
+    async fn prove(&self, id: &str) -> Result<(), Error> {
+        let Some(timeline) = self.store.timelines(id)?.into_iter().next() else {
+            return Ok(());
+        };
+        let mut args = vec!["backup".into(), "prove".into(), "--output=json".into()];
+        args.extend(self.restore_args(&timeline, &Moment::Newest));
+        args.push(format!("--scratch={}", self.archives.scratch.display()));
+        #[derive(Deserialize)]
+        struct Proof {
+            index: u64,
+            keys: u64,
+        }
+        let said = ours(&args, PROOF).await?;
+        let proof: Proof = serde_json::from_slice(&said).context("what the proof said")?;
+        let text = format!(
+            "the base at log index {} was brought back and loaded: {} keys, and the digest that was recorded",
+            proof.index, proof.keys
+        );
+        self.note(Some(id), "proof", &text);
+        Ok(())
     }
 
     /// A node to take a backup from: a standby that answers, else the primary.
@@ -291,13 +506,16 @@ pub async fn schedule(console: Arc<Console>) {
     let mut complained = std::collections::BTreeMap::<String, String>::new();
     loop {
         tokio::time::sleep(LOOK).await;
+        if let Err(error) = bury(&console).await {
+            tracing::error!("archives of deleted services cannot be removed: {error}");
+        }
         let services = console.store.services().unwrap_or_default();
         for service in services.iter().filter(|s| s.wanted == Wanted::On) {
             let serves = console.board.overview(&service.id);
             if serves.is_none_or(|s| s.nodes.iter().all(|n| n.role != "primary")) {
                 continue;
             }
-            match by_schedule(&console, &service.id).await {
+            match by_schedule(&console, service).await {
                 Ok(()) => drop(complained.remove(&service.id)),
                 Err(error) => {
                     let why = format!("a backup failed: {error}");
@@ -311,7 +529,8 @@ pub async fn schedule(console: Arc<Console>) {
     }
 }
 
-async fn by_schedule(console: &Console, id: &str) -> Result<(), Error> {
+async fn by_schedule(console: &Console, service: &Service) -> Result<(), Error> {
+    let id = service.id.as_str();
     // When this console last looked at its archive, and when it took the last base.
     let at = |name: &str| -> Result<i64, Error> {
         let text = console.store.setting(&format!("{name}/{id}"))?;
@@ -323,11 +542,36 @@ async fn by_schedule(console: &Console, id: &str) -> Result<(), Error> {
         return Ok(());
     }
     console.back_up(id, base).await?;
+    let done = |what: &str| console.store.set(&format!("{what}/{id}"), &now.to_string());
+    done("archived")?;
     if base {
-        console.store.set(&format!("base/{id}"), &now.to_string())?;
+        done("base")?;
+        console.prove(id).await?;
+        console.prune(service).await?;
     }
-    console
-        .store
-        .set(&format!("archived/{id}"), &now.to_string())?;
     Ok(())
+}
+
+/// Removes the archives of services that are gone for long enough.
+async fn bury(console: &Console) -> Result<(), Error> {
+    for id in console.store.graves(now_ms())? {
+        for (cluster, _) in console.store.timelines(&id)? {
+            let url = &console.archives.url;
+            Vault::remove(url, &cluster).await.map_err(failed)?;
+            console.store.forget_timeline(&id, &cluster)?;
+        }
+        console.store.forget_grave(&id)?;
+        let text = format!("the backups of {id}, which was deleted, are gone");
+        console.note(None, "backup", &text);
+    }
+    Ok(())
+}
+
+/// For people.
+fn stamp(ms: u64) -> String {
+    use time::format_description::well_known::Rfc3339;
+    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_default()
 }

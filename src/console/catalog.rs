@@ -36,9 +36,12 @@ pub struct Plan {
     /// Its nodes, for people.
     pub nodes: String,
     /// The memory of one data node, MiB.
-    pub memory_mib: u64,
+    pub memory_mib: u32,
     /// How far back its backups reach, for people.
     pub history: String,
+    /// The same in days; 0 is the newest state alone.
+    #[serde(default)]
+    pub history_days: u32,
     /// What it costs, for people.
     pub price: String,
 }
@@ -91,6 +94,13 @@ impl Catalog {
                 path.display(),
                 plan.id,
                 plan.memory_mib
+            );
+            ensure!(
+                plan.history_days <= 3650,
+                "{}: plan {} has history_days = {}; it is at most 3650",
+                path.display(),
+                plan.id,
+                plan.history_days
             );
         }
         ensure!(

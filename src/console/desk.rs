@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::backups::{Backup, Forked, Wish};
+use super::backups::{Backup, Forked, Moment, Wish};
 use super::model::{
     Create, Event, Member, Organization, Overview, Role, Service, Token, Wanted, Who,
 };
 use super::store::{Denied, Note};
 use super::{Console, Error, auth, checked_name, keeper, new_id, now_ms};
 use crate::base::secret;
+use crate::config;
 use crate::proto::NodeRequest;
 
 /// The longest life of a token that has one, days.
@@ -81,9 +82,9 @@ impl Desk {
         self.may(Role::Operator)?;
         let console = &self.console;
         let name = checked_name(&wish.name)?;
-        if console.catalog.plan(&wish.plan).is_none() {
+        let Some(plan) = console.catalog.plan(&wish.plan) else {
             return Err(no_plan(console, &wish.plan));
-        }
+        };
         if console.catalog.region(&wish.cloud, &wish.region).is_none() {
             return Err(Error::Invalid(format!(
                 "there is no region {:?} of a cloud {:?} in the catalog",
@@ -95,9 +96,9 @@ impl Desk {
             ..wish.clone()
         };
         let port = |taken: &[u16]| console.provider.port(taken);
-        let service = console
-            .store
-            .create(&new_id(), &self.who.org, &wish, now_ms(), port)?;
+        let memory = plan.memory_mib;
+        let (store, org) = (&console.store, &self.who.org);
+        let service = store.create(&new_id(), org, &wish, memory, now_ms(), port)?;
         let (cloud, region) = (&service.cloud, &service.region);
         let text = format!(
             "{} was created: {} at {cloud}, {region}",
@@ -170,6 +171,96 @@ impl Desk {
             self.note(Some(id), "rename", &text);
             self.console.board.ring(id);
         }
+        Ok(())
+    }
+
+    /// Gives a service another plan, while it serves: its nodes follow one by one.
+    ///
+    /// # Errors
+    /// Where there is no such plan, or what it holds does not fit.
+    pub fn change_plan(&self, id: &str, plan: &str) -> Result<(), Error> {
+        let service = self.changing(id)?;
+        let Some(new) = self.console.catalog.plan(plan) else {
+            return Err(no_plan(&self.console, plan));
+        };
+        if service.wanted == Wanted::Gone {
+            return Err(Error::Conflict(format!(
+                "{} is being deleted",
+                service.name
+            )));
+        }
+        if (service.plan.as_str(), service.memory_mib) == (plan, new.memory_mib) {
+            return Ok(());
+        }
+        let seen = self.console.overview(id)?;
+        let used = seen.nodes.iter().map(|n| n.used_memory).max().unwrap_or(0);
+        let fits = config::maxmemory(new.memory_mib.into(), config::MAXMEMORY_PERCENT);
+        if used > fits {
+            return Err(Error::Conflict(format!(
+                "it holds {} MiB and the plan {} has room for {}: delete something first",
+                used >> 20,
+                new.name,
+                fits >> 20
+            )));
+        }
+        self.console.store.set_plan(id, plan, new.memory_mib)?;
+        let text = format!(
+            "from {} to {plan} with {} MiB",
+            service.plan, new.memory_mib
+        );
+        self.note(Some(id), "plan", &text);
+        self.console.board.ring(id);
+        Ok(())
+    }
+
+    /// Begins a node anew; a primary hands over first where it can.
+    ///
+    /// # Errors
+    /// Where there is no such node, or too few others answer.
+    pub async fn restart_node(&self, id: &str, node: u64) -> Result<(), Error> {
+        self.changing(id)?;
+        let seen = self.console.overview(id)?;
+        let Some(found) = seen.nodes.iter().find(|n| n.id == node) else {
+            return Err(Error::Missing(format!("it has no node {node}")));
+        };
+        let others = || seen.nodes.iter().filter(|n| n.id != node && n.voter);
+        if found.voter && others().any(|n| !n.answers) {
+            return Err(Error::Conflict(
+                "another node does not answer: without this one too few would".into(),
+            ));
+        }
+        if found.role == "primary" && others().any(|n| n.role == "standby") {
+            self.hand_over(id, None).await?;
+        }
+        self.console.provider.restart_node(id, node).await?;
+        self.note(Some(id), "restart", &format!("node {node} was begun anew"));
+        self.console.board.ring(id);
+        Ok(())
+    }
+
+    /// Replaces what a service holds by what it held at a moment; it does not serve meanwhile.
+    ///
+    /// # Errors
+    /// When no backup reaches the moment, or the plan does not offer it.
+    pub async fn restore(
+        &self,
+        id: &str,
+        index: Option<u64>,
+        time: Option<&str>,
+    ) -> Result<(), Error> {
+        let service = self.changing(id)?;
+        let moment = Moment::of(index, time)?;
+        self.console.restore(&service, &moment).await?;
+        let to = match &moment {
+            Moment::Newest => "its newest backup".to_string(),
+            Moment::Index(index) => format!("log index {index}"),
+            Moment::Time(text, _) => text.clone(),
+        };
+        self.note(
+            Some(id),
+            "restore",
+            &format!("a restore to {to} was asked for"),
+        );
         Ok(())
     }
 

@@ -11,12 +11,13 @@ use anyhow::Context;
 use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
-use super::Console;
+use super::backups::GRACE_MS;
 use super::model::{Health, Node, Overview, Service, Wanted};
-use super::planner::{self, Action, Observed, Seen};
+use super::planner::{self, Action, Observed, Seen, Wish};
 use super::provider::Place;
+use super::{Console, now_ms};
 use crate::gateway::{View, Watch, operator};
-use crate::proto::{AddRequest, NodeRequest, ReplaceRequest, StatusReply};
+use crate::proto::{AddRequest, Empty, NodeRequest, PromoteRequest, ReplaceRequest, StatusReply};
 use crate::tls::peer::Credentials;
 
 /// How often a service is looked at, besides each change that its nodes report.
@@ -135,10 +136,18 @@ impl Keeper {
         self.follow(place.as_ref())?;
         let view = self.watch.as_ref().map(|(_, w)| w.view().borrow().clone());
         let view = view.unwrap_or_default();
-        let observed = observe(place.as_ref(), &view);
+        let mut observed = observe(&self.service, place.as_ref(), &view);
+        observed.archived = !self.console.store.timelines(&id)?.is_empty();
         self.note_primary(&observed);
-        let mut action = planner::next(self.service.wanted, &observed);
-        if matches!(action, Some(Action::AddNode(_)))
+        let (data, witnesses) = planner::shape_of(&self.service.plan);
+        let wish = Wish {
+            wanted: self.service.wanted,
+            data,
+            witnesses,
+            restore: !self.service.restore.is_empty(),
+        };
+        let mut action = planner::next(&wish, &observed);
+        if matches!(action, Some(Action::AddNode { lost: Some(_), .. }))
             && self.replaced.is_some_and(|at| at.elapsed() < CALM)
         {
             action = None;
@@ -192,11 +201,7 @@ impl Keeper {
         let provider = &console.provider;
         match action {
             Action::Start => {
-                let plan = console.catalog.plan(&self.service.plan);
-                let plan = plan.with_context(|| {
-                    format!("the catalog has no plan {} any more", self.service.plan)
-                })?;
-                provider.start(&self.service, plan).await?;
+                provider.start(&self.service).await?;
                 self.note("start", "its processes were started".into());
             }
             Action::Stop => {
@@ -207,11 +212,13 @@ impl Keeper {
             }
             Action::Delete => {
                 provider.delete(&id).await?;
-                self.note(
-                    "delete",
-                    format!("{} and its data are deleted", self.service.name),
-                );
-                console.store.forget(&id)?;
+                let kept = match console.store.timelines(&id)?.is_empty() {
+                    true => "",
+                    false => "; its backups are kept for seven days",
+                };
+                let name = &self.service.name;
+                self.note("delete", format!("{name} and its data are deleted{kept}"));
+                console.store.forget(&id, now_ms() + GRACE_MS)?;
             }
             Action::HandOver(to) => {
                 let mut leader = self.leader(view).await?;
@@ -220,27 +227,52 @@ impl Keeper {
                     .await
                     .map_err(refused)?;
             }
-            Action::AddNode(old) => {
+            Action::Restore => {
+                provider.stop(&id).await?;
+                (self.watch, self.primary) = (None, None);
+                let restored = console.restore_now(&self.service).await;
+                // What cannot be restored is not tried for ever: it goes on with what it has.
+                console.store.set_restore(&id, "")?;
+                self.note("restore", restored?);
+            }
+            Action::SetPlan => {
+                provider.set_plan(&self.service).await?;
+                let (plan, memory) = (&self.service.plan, self.service.memory_mib);
+                let text = format!("new nodes are begun as {plan} with {memory} MiB");
+                self.note("plan", text);
+            }
+            Action::AddNode { witness, lost } => {
+                let what = if witness { "a witness" } else { "a node" };
+                match lost {
+                    Some(old) => self.note(
+                        "replacement",
+                        format!("the disk of node {old} is gone: {what} takes its place"),
+                    ),
+                    None => self.note("plan", format!("{what} is added")),
+                }
+                provider.add_node(&id, witness).await?;
+                self.replaced = lost.map(|_| Instant::now()).or(self.replaced);
+            }
+            Action::Join(new) => self.join(new, view, place).await?,
+            Action::Restart(node) => {
+                provider.restart_node(&id, node).await?;
+                let memory = self.service.memory_mib;
                 self.note(
-                    "replacement",
-                    format!("the disk of node {old} is gone: another node takes its place"),
+                    "plan",
+                    format!("node {node} was begun anew with {memory} MiB"),
                 );
-                provider.add_node(&id).await?;
-                self.replaced = Some(Instant::now());
+            }
+            Action::Leave(node) => {
+                let mut leader = self.leader(view).await?;
+                leader
+                    .remove(NodeRequest { id: node })
+                    .await
+                    .map_err(refused)?;
+                provider.remove_node(&id, node).await?;
+                self.note("plan", format!("node {node} was taken out"));
             }
             Action::Replace { old, new } => {
-                let placed = place.and_then(|p| p.nodes.iter().find(|n| n.id == new));
-                let address = placed
-                    .context("the new node is not there yet")?
-                    .address
-                    .clone();
-                let node = AddRequest {
-                    id: new,
-                    peer_addr: address.peer,
-                    announced: address.client.clone(),
-                    client_addr: address.client,
-                    witness: false,
-                };
+                let node = self.request_for(new, place)?;
                 let mut leader = self.leader(view).await?;
                 let request = ReplaceRequest {
                     old_id: old,
@@ -262,6 +294,39 @@ impl Keeper {
                 );
             }
             Action::Alarm(why) => self.complain(why),
+        }
+        Ok(())
+    }
+
+    /// How a node is named to the primary.
+    fn request_for(&self, node: u64, place: Option<&Place>) -> anyhow::Result<AddRequest> {
+        let placed = place.and_then(|p| p.nodes.iter().find(|n| n.id == node));
+        let placed = placed.context("the new node is not there yet")?;
+        let address = placed.address.clone();
+        Ok(AddRequest {
+            id: node,
+            peer_addr: address.peer,
+            announced: address.client.clone(),
+            client_addr: address.client,
+            witness: placed.witness,
+        })
+    }
+
+    /// Makes a node a learner, and a voter once it has caught up: the next look tries again where it has not.
+    async fn join(&self, new: u64, view: &View, place: Option<&Place>) -> anyhow::Result<()> {
+        let mut leader = self.leader(view).await?;
+        let status = leader.status(Empty {}).await.map_err(refused)?.into_inner();
+        if status.members.iter().all(|m| m.id != new) {
+            let request = self.request_for(new, place)?;
+            leader.add_learner(request).await.map_err(refused)?;
+        }
+        let promote = PromoteRequest {
+            id: new,
+            lag_max: 0,
+        };
+        match leader.promote(promote).await {
+            Ok(_) => self.note("plan", format!("node {new} has caught up and votes")),
+            Err(why) => tracing::debug!("node {new} is not promoted yet: {}", why.message()),
         }
         Ok(())
     }
@@ -292,14 +357,18 @@ impl Keeper {
         observed: &Observed,
         action: Option<&Action>,
     ) {
-        let whole = observed
-            .nodes
-            .iter()
-            .all(|n| n.answers && n.voter && !n.lost);
+        let (data, witnesses) = planner::shape_of(&self.service.plan);
+        let sound = observed.nodes.iter().all(|n| n.answers && !n.lost);
+        let whole = observed.planned
+            && observed.nodes.iter().filter(|n| !n.witness).count() == data
+            && observed.nodes.iter().filter(|n| n.witness).count() == witnesses
+            && observed.nodes.iter().all(|n| n.voter && !n.outdated);
         let health = match (self.service.wanted, observed.primary) {
             (Wanted::Gone, _) => Health::Deleting,
             (Wanted::Off, _) => Health::Off,
-            (Wanted::On, Some(_)) if whole => Health::Running,
+            (Wanted::On, Some(_)) if sound && whole => Health::Running,
+            // A node that is being added does not answer yet.
+            (Wanted::On, Some(_)) if sound || planned_work(action) => Health::Changing,
             (Wanted::On, Some(_)) => Health::Degraded,
             (Wanted::On, None) if self.served => Health::Down,
             (Wanted::On, None) => Health::Starting,
@@ -339,6 +408,20 @@ impl Keeper {
     }
 }
 
+/// Whether a step brings a sound service to what its plan has.
+fn planned_work(action: Option<&Action>) -> bool {
+    matches!(
+        action,
+        Some(
+            Action::SetPlan
+                | Action::AddNode { lost: None, .. }
+                | Action::Join(_)
+                | Action::Restart(_)
+                | Action::Leave(_)
+        )
+    )
+}
+
 fn refused(status: tonic::Status) -> anyhow::Error {
     anyhow::anyhow!("the primary refused: {}", status.message())
 }
@@ -368,15 +451,22 @@ fn node_of(
         answers: seen.is_some_and(|s| s.answers),
         voter: seen.is_some_and(|s| s.voter),
         lost: placed.lost,
-        lag: committed.saturating_sub(said.applied.max(said.committed)),
+        lag: lag_of(committed, said),
         keys: said.keys,
         used_memory: said.used_memory,
+        memory_mib: placed.memory_mib,
+        version: said.version.clone(),
         client_addr: placed.address.client.clone(),
     }
 }
 
+/// Entries that were committed and that a node has not; a witness applies none.
+fn lag_of(committed: u64, said: &StatusReply) -> u64 {
+    committed.saturating_sub(said.applied.max(said.committed))
+}
+
 /// What the planner is told.
-fn observe(place: Option<&Place>, view: &View) -> Observed {
+fn observe(service: &Service, place: Option<&Place>, view: &View) -> Observed {
     let Some(place) = place else {
         return Observed::default();
     };
@@ -385,20 +475,26 @@ fn observe(place: Option<&Place>, view: &View) -> Observed {
         .and_then(|p| view.nodes.get(&p)?.status.as_ref())
         .map_or(&[][..], |s| &s.members);
     let now = Instant::now();
+    let status = |id: u64| view.nodes.get(&id)?.status.as_ref();
+    let committed = primary.and_then(status).map_or(0, |s| s.committed);
     let nodes = place.nodes.iter().map(|n| {
         let member = members.iter().find(|m| m.id == n.id);
         Seen {
             id: n.id,
             member: member.is_some(),
             voter: member.is_some_and(|m| m.voter),
-            witness: member.is_some_and(|m| m.role == "witness"),
+            witness: n.witness,
             answers: view.nodes.get(&n.id).is_some_and(|o| o.answers(now)),
             lost: n.lost,
+            outdated: !n.witness && n.memory_mib != u64::from(service.memory_mib),
+            lag: status(n.id).map_or(0, |s| lag_of(committed, s)),
         }
     });
     Observed {
         exists: true,
         supervised: place.supervised,
+        planned: place.plan == service.plan && place.memory_mib == u64::from(service.memory_mib),
+        archived: false,
         primary: primary.filter(|_| !members.is_empty()),
         nodes: nodes.collect(),
     }
@@ -411,7 +507,15 @@ fn doing(action: &Action) -> String {
         Action::Stop => "its processes are being stopped".into(),
         Action::Delete => "its data is being deleted".into(),
         Action::HandOver(to) => format!("node {to} takes the primary's place"),
-        Action::AddNode(old) => format!("a node is being added for node {old}, whose disk is gone"),
+        Action::Restore => "it is being restored from a backup".into(),
+        Action::SetPlan => "its plan is being changed".into(),
+        Action::AddNode { lost, .. } => match lost {
+            Some(old) => format!("a node is being added for node {old}, whose disk is gone"),
+            None => "a node is being added".into(),
+        },
+        Action::Join(new) => format!("node {new} catches up"),
+        Action::Restart(node) => format!("node {node} is begun anew"),
+        Action::Leave(node) => format!("node {node} is being taken out"),
         Action::Replace { old, new } => {
             format!("node {new} catches up and takes the place of node {old}")
         }

@@ -13,6 +13,7 @@ pub mod desk;
 mod keeper;
 pub mod model;
 pub mod planner;
+mod program;
 pub mod provider;
 pub mod store;
 pub mod web;
@@ -85,7 +86,15 @@ impl Console {
             archives,
             backing_up: Default::default(),
         });
-        for service in console.store.services()? {
+        for mut service in console.store.services()? {
+            // Made before a service had a memory of its own.
+            if service.memory_mib == 0
+                && let Some(plan) = console.catalog.plan(&service.plan)
+            {
+                service.memory_mib = plan.memory_mib;
+                let (id, memory) = (&service.id, plan.memory_mib);
+                console.store.set_plan(id, &service.plan, memory)?;
+            }
             keeper::keep(console.clone(), service);
         }
         tokio::spawn(backups::schedule(console.clone()));
@@ -115,14 +124,21 @@ impl Console {
     /// As on the board; what is wanted is the store's word.
     fn as_seen(&self, service: Service) -> Overview {
         match self.board.overview(&service.id) {
-            Some(seen) => Overview {
-                health: match service.wanted {
-                    Wanted::Gone => Health::Deleting,
-                    Wanted::Off | Wanted::On => seen.health,
-                },
-                service,
-                ..seen
-            },
+            Some(seen) => {
+                // What is wanted anew the keeper has not looked at yet.
+                let (before, now) = (&seen.service, &service);
+                let anew = (&before.plan, before.memory_mib, &before.restore)
+                    != (&now.plan, now.memory_mib, &now.restore);
+                Overview {
+                    health: match (service.wanted, seen.health) {
+                        (Wanted::Gone, _) => Health::Deleting,
+                        (_, Health::Running) if anew => Health::Changing,
+                        (_, health) => health,
+                    },
+                    service,
+                    ..seen
+                }
+            }
             None => Overview {
                 service,
                 health: Health::Starting,

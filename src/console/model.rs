@@ -67,6 +67,10 @@ pub struct Service {
     pub created_ms: i64,
     /// The id of the organization that it belongs to.
     pub org: String,
+    /// The memory of a node with data, MiB.
+    pub memory_mib: u32,
+    /// What it is being restored to; empty where it is not.
+    pub restore: String,
 }
 
 /// A node as it was last observed.
@@ -90,6 +94,10 @@ pub struct Node {
     pub keys: u64,
     /// Memory that they take, bytes.
     pub used_memory: u64,
+    /// The memory of the plan that it runs with, MiB.
+    pub memory_mib: u64,
+    /// The version that it runs.
+    pub version: String,
     /// Where clients reach it.
     pub client_addr: String,
 }
@@ -102,6 +110,8 @@ pub enum Health {
     Starting,
     /// It serves with all its nodes.
     Running,
+    /// It serves, and its nodes are being brought to what its plan has.
+    Changing,
     /// It serves, and a node is missing or behind.
     Degraded,
     /// No primary serves.
@@ -118,6 +128,7 @@ impl Health {
         match self {
             Health::Starting => "starting",
             Health::Running => "running",
+            Health::Changing => "changing",
             Health::Degraded => "degraded",
             Health::Down => "down",
             Health::Off => "off",

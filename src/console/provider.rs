@@ -11,7 +11,6 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-use super::catalog::Plan;
 use super::model::{Connection, Service};
 use crate::gateway::Address;
 use crate::tls::peer::Files;
@@ -21,17 +20,17 @@ pub use local::Local;
 /// A place where services run.
 pub trait Provider: Send + Sync {
     /// Begins all processes of a service, or takes over those that run.
-    fn start<'a>(
-        &'a self,
-        service: &'a Service,
-        plan: &'a Plan,
-    ) -> BoxFuture<'a, anyhow::Result<()>>;
+    fn start<'a>(&'a self, service: &'a Service) -> BoxFuture<'a, anyhow::Result<()>>;
     /// Ends all of them; its data stays.
     fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;
     /// Removes all that it has. It does not run.
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;
-    /// Begins an empty data node.
-    fn add_node<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Begins an empty node, a witness or one with data.
+    fn add_node<'a>(&'a self, id: &'a str, witness: bool) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// What nodes are begun with from now on; those that run go on as they are.
+    fn set_plan<'a>(&'a self, service: &'a Service) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Begins a node anew, as the plan has it.
+    fn restart_node<'a>(&'a self, id: &'a str, node: u64) -> BoxFuture<'a, anyhow::Result<()>>;
     /// Ends a node that is no member and removes what it has.
     fn remove_node<'a>(&'a self, id: &'a str, node: u64) -> BoxFuture<'a, anyhow::Result<()>>;
     /// What is there of a service; none where nothing is.
@@ -41,6 +40,13 @@ pub trait Provider: Send + Sync {
         &'a self,
         id: &'a str,
         port: u16,
+        args: &'a [String],
+    ) -> BoxFuture<'a, anyhow::Result<Fork>>;
+    /// Replaces what a service holds by what a backup has; it has one node then, under another cluster's name and the same
+    /// address and password. Its processes have ended and are not begun.
+    fn restore_in_place<'a>(
+        &'a self,
+        id: &'a str,
         args: &'a [String],
     ) -> BoxFuture<'a, anyhow::Result<Fork>>;
     /// A port for a new service's stable address, beside those `taken`.
@@ -65,6 +71,10 @@ pub struct Place {
     pub operator: Files,
     /// Whether its processes are kept running.
     pub supervised: bool,
+    /// The plan that it was last given.
+    pub plan: String,
+    /// And a node's memory, MiB.
+    pub memory_mib: u64,
     /// Its nodes there.
     pub nodes: Vec<Placed>,
     /// How clients connect, once that is known.
@@ -82,6 +92,10 @@ pub struct Placed {
     pub running: bool,
     /// Whether the disk that it once had is gone.
     pub lost: bool,
+    /// Whether it keeps the log alone.
+    pub witness: bool,
+    /// The memory that it runs with, MiB.
+    pub memory_mib: u64,
 }
 
 /// The provider of this machine's processes, in `dir`.

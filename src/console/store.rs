@@ -69,6 +69,20 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE sessions (
         hash TEXT PRIMARY KEY, csrf TEXT NOT NULL, member TEXT NOT NULL, expires_ms INTEGER NOT NULL
     ) STRICT;
+",
+    // Plans change, and a service may be restored. A memory of 0 is the catalog's.
+    "
+    ALTER TABLE services ADD COLUMN memory_mib INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE services ADD COLUMN restore TEXT NOT NULL DEFAULT '';
+    CREATE TABLE timelines (
+        service TEXT NOT NULL, number INTEGER NOT NULL, cluster TEXT NOT NULL, seen INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (service, number)
+    ) STRICT;
+    INSERT INTO timelines SELECT substr(name, 9), 1, value,
+        COALESCE((SELECT CAST(s.value AS INTEGER) FROM settings s WHERE s.name = 'seen/' || substr(settings.name, 9)), 0)
+        FROM settings WHERE name LIKE 'cluster/%';
+    DELETE FROM settings WHERE name LIKE 'cluster/%' OR name LIKE 'seen/%';
+    CREATE TABLE graves (service TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) STRICT;
 "];
 
 /// The open file.
@@ -106,6 +120,7 @@ impl Store {
         id: &str,
         org: &str,
         create: &Create,
+        memory_mib: u32,
         now_ms: i64,
         port: impl FnOnce(&[u16]) -> anyhow::Result<u16>,
     ) -> anyhow::Result<Service> {
@@ -122,8 +137,8 @@ impl Store {
         );
         let port = port(&taken)?;
         step.execute(
-            "INSERT INTO services (id, name, cloud, region, plan, port, wanted, created_ms, org)
-             VALUES (?, ?, ?, ?, ?, ?, 'on', ?, ?)",
+            "INSERT INTO services (id, name, cloud, region, plan, port, wanted, created_ms, org, memory_mib)
+             VALUES (?, ?, ?, ?, ?, ?, 'on', ?, ?, ?)",
             params![
                 id,
                 create.name,
@@ -132,7 +147,8 @@ impl Store {
                 create.plan,
                 port,
                 now_ms,
-                org
+                org,
+                memory_mib
             ],
         )?;
         step.commit()?;
@@ -168,9 +184,79 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a service that is gone.
-    pub fn forget(&self, id: &str) -> anyhow::Result<()> {
+    /// Gives a service another plan.
+    pub fn set_plan(&self, id: &str, plan: &str, memory_mib: u32) -> anyhow::Result<()> {
+        let sql = "UPDATE services SET plan = ?2, memory_mib = ?3 WHERE id = ?1";
+        self.0.lock().execute(sql, params![id, plan, memory_mib])?;
+        Ok(())
+    }
+
+    /// What a service is to be restored to; empty where it is not.
+    pub fn set_restore(&self, id: &str, to: &str) -> anyhow::Result<()> {
+        let sql = "UPDATE services SET restore = ?2 WHERE id = ?1";
+        self.0.lock().execute(sql, [id, to])?;
+        Ok(())
+    }
+
+    /// The names that a service's cluster had, the newest first, each with the newest manifest of its archive that was
+    /// seen written: kept here, so that an archive that was rolled back is noticed.
+    pub fn timelines(&self, id: &str) -> anyhow::Result<Vec<(String, u64)>> {
+        let db = self.0.lock();
+        let sql = "SELECT cluster, seen FROM timelines WHERE service = ? ORDER BY number DESC";
+        let mut all = db.prepare(sql)?;
+        let all = all.query_map([id], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
+        })?;
+        Ok(all.collect::<Result<_, _>>()?)
+    }
+
+    /// Notes that a manifest of a cluster's archive was written; a cluster of another name begins a timeline.
+    pub fn archived(&self, id: &str, cluster: &str, manifest: u64) -> anyhow::Result<()> {
+        let mut db = self.0.lock();
+        let step = db.transaction()?;
+        let manifest = i64::try_from(manifest)?;
+        let sql = "UPDATE timelines SET seen = max(seen, ?3) WHERE service = ?1 AND cluster = ?2";
+        if step.execute(sql, params![id, cluster, manifest])? == 0 {
+            step.execute(
+                "INSERT INTO timelines VALUES
+                 (?1, (SELECT 1 + COALESCE(max(number), 0) FROM timelines WHERE service = ?1), ?2, ?3)",
+                params![id, cluster, manifest],
+            )?;
+        }
+        Ok(step.commit()?)
+    }
+
+    /// Forgets a timeline, whose archive is gone.
+    pub fn forget_timeline(&self, id: &str, cluster: &str) -> anyhow::Result<()> {
+        let sql = "DELETE FROM timelines WHERE service = ? AND cluster = ?";
+        self.0.lock().execute(sql, [id, cluster])?;
+        Ok(())
+    }
+
+    /// Forgets a service that is gone; what is archived of it stays until `until_ms`.
+    pub fn forget(&self, id: &str, until_ms: i64) -> anyhow::Result<()> {
+        let mut db = self.0.lock();
+        let step = db.transaction()?;
         let sql = "DELETE FROM services WHERE id = ? AND wanted = 'gone'";
+        if step.execute(sql, [id])? > 0 {
+            let sql = "INSERT OR REPLACE INTO graves VALUES (?, ?)";
+            step.execute(sql, params![id, until_ms])?;
+            step.execute("DELETE FROM settings WHERE name LIKE '%/' || ?", [id])?;
+        }
+        Ok(step.commit()?)
+    }
+
+    /// The services that are gone and whose archives are kept no longer than `now_ms`.
+    pub fn graves(&self, now_ms: i64) -> anyhow::Result<Vec<String>> {
+        let db = self.0.lock();
+        let mut all = db.prepare("SELECT service FROM graves WHERE until_ms <= ?")?;
+        let all = all.query_map([now_ms], |row| row.get(0))?;
+        Ok(all.collect::<Result<_, _>>()?)
+    }
+
+    /// Nothing of that service is left.
+    pub fn forget_grave(&self, id: &str) -> anyhow::Result<()> {
+        let sql = "DELETE FROM graves WHERE service = ?";
         self.0.lock().execute(sql, [id])?;
         Ok(())
     }
@@ -238,6 +324,8 @@ fn service(row: &Row<'_>) -> rusqlite::Result<Service> {
         wanted: Wanted::of(&wanted).unwrap_or(Wanted::Off),
         created_ms: row.get("created_ms")?,
         org: row.get("org")?,
+        memory_mib: row.get("memory_mib")?,
+        restore: row.get("restore")?,
     })
 }
 
@@ -259,14 +347,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("console.db");
         let store = Store::open(&path).unwrap();
-        let made = store.create("a1", "main", &create(), 7, |taken| {
+        let made = store.create("a1", "main", &create(), 1024, 7, |taken| {
             assert!(taken.is_empty());
             Ok(7000)
         });
         assert_eq!(made.unwrap().port, 7000);
         assert!(
             store
-                .create("a2", "main", &create(), 8, |_| Ok(7000))
+                .create("a2", "main", &create(), 1024, 8, |_| Ok(7000))
                 .is_err(),
             "one port, one service"
         );
@@ -275,7 +363,7 @@ mod tests {
         drop(store);
         let store = Store::open(&path).unwrap();
         assert_eq!(store.service("a1").unwrap().unwrap().wanted, Wanted::Off);
-        store.forget("a1").unwrap();
+        store.forget("a1", 5).unwrap();
         assert_eq!(
             store.services().unwrap().len(),
             1,
@@ -283,8 +371,12 @@ mod tests {
         );
         assert!(store.want("a1", Wanted::Gone).unwrap());
         assert!(!store.want("a1", Wanted::On).unwrap());
-        store.forget("a1").unwrap();
+        store.forget("a1", 5).unwrap();
         assert!(store.service("a1").unwrap().is_none());
+        assert!(store.graves(4).unwrap().is_empty());
+        assert_eq!(store.graves(5).unwrap(), ["a1"]);
+        store.forget_grave("a1").unwrap();
+        assert!(store.graves(5).unwrap().is_empty());
     }
 
     #[test]
@@ -303,7 +395,7 @@ mod tests {
             store.note(at_ms, note).unwrap();
         };
         store
-            .create("a1", "main", &create(), 7, |_| Ok(7000))
+            .create("a1", "main", &create(), 1024, 7, |_| Ok(7000))
             .unwrap();
         for n in 0..5 {
             note(n, (n % 2 == 0).then_some("a1"), "main");
@@ -319,6 +411,20 @@ mod tests {
         assert_eq!(texts("main", Some("a1")), ["5", "4", "2"]);
         assert_eq!(texts("other", None), ["6"]);
         assert!(texts("other", Some("a1")).is_empty());
+    }
+
+    #[test]
+    fn each_name_of_a_cluster_is_a_timeline_and_seen_never_goes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("console.db")).unwrap();
+        store.archived("a1", "c-one", 4).unwrap();
+        store.archived("a1", "c-one", 3).unwrap();
+        store.archived("a1", "c-two", 1).unwrap();
+        store.archived("b", "c-three", 1).unwrap();
+        let all = [("c-two".to_string(), 1), ("c-one".to_string(), 4)];
+        assert_eq!(store.timelines("a1").unwrap(), all);
+        store.forget_timeline("a1", "c-one").unwrap();
+        assert_eq!(store.timelines("a1").unwrap(), all[..1]);
     }
 
     #[test]

@@ -115,28 +115,9 @@ impl StateMachine {
                 self.databases
             );
         }
-        let cuts = self.store.cuts()?;
-        let parts: Vec<parking_lot::Mutex<Part>> =
-            (0..=cuts.len()).map(|_| Default::default()).collect();
-        self.store
-            .load(self.load_threads, &cuts, |part, key, value| {
-                parts[part]
-                    .lock()
-                    .row(key, value, 0)
-                    .map_err(|e| e.to_string())
-            })?;
-        let parts = parts
-            .into_iter()
-            .map(parking_lot::Mutex::into_inner)
-            .collect();
-        let recorded = Recorded {
-            databases: self.databases,
-            seed: crate::data::Seed::new(extra.seed[0], extra.seed[1]),
-            next_gen: extra.next_gen,
-            digest: at.digest,
-        };
         let limits = self.engine.lock().ks.limits;
-        let ks = load::build(parts, &recorded, limits)?;
+        let how = (self.databases, self.load_threads, limits);
+        let ks = load_data(&self.store, &at, &extra, how)?;
         self.membership = if at.membership.is_empty() {
             Default::default()
         } else {
@@ -365,4 +346,48 @@ pub fn role_name(role: Role, voter: bool) -> &'static str {
         Role::Standby if voter => "standby",
         Role::Standby => "learner",
     }
+}
+/// Loads all rows of a store at `at`, with that many databases and threads. What is loaded has the digest that was recorded.
+fn load_data(
+    store: &Store,
+    at: &Position,
+    extra: &Extra,
+    (databases, threads, limits): (u32, usize, crate::data::Limits),
+) -> anyhow::Result<Keyspace> {
+    let cuts = store.cuts()?;
+    let parts: Vec<parking_lot::Mutex<Part>> =
+        (0..=cuts.len()).map(|_| Default::default()).collect();
+    store.load(threads, &cuts, |part, key, value| {
+        parts[part]
+            .lock()
+            .row(key, value, 0)
+            .map_err(|e| e.to_string())
+    })?;
+    let parts = parts
+        .into_iter()
+        .map(parking_lot::Mutex::into_inner)
+        .collect();
+    let recorded = Recorded {
+        databases,
+        seed: crate::data::Seed::new(extra.seed[0], extra.seed[1]),
+        next_gen: extra.next_gen,
+        digest: at.digest,
+    };
+    Ok(load::build(parts, &recorded, limits)?)
+}
+
+/// Loads a checkpoint as a node would, in the new folder `dir`, and answers its digest and how many keys it has. Blocks.
+///
+/// # Errors
+/// When it is damaged, or what is loaded has not the digest that was recorded with it.
+pub fn prove(dir: &std::path::Path, checkpoint: &std::path::Path) -> anyhow::Result<(u128, u64)> {
+    let options = crate::store::Options::new(dir.join("store"));
+    let (store, _) = Store::open(options, Box::new(|_| ()))?;
+    let at = store.install_blocking(checkpoint)?;
+    anyhow::ensure!(!at.extra.is_empty(), "it is a witness's and holds no data");
+    let extra: Extra = serde_json::from_slice(&at.extra)?;
+    let how = (extra.databases, 1, crate::data::Limits::default());
+    let ks = load_data(&store, &at, &extra, how)?;
+    store.close()?;
+    Ok((ks.digest(), ks.len() as u64))
 }

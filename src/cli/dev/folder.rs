@@ -70,6 +70,19 @@ pub struct Node {
     /// Whether it was a member once: what it voted and wrote is on its disk, and without that disk it must not come back.
     #[serde(default)]
     pub began: bool,
+    /// Whether it is a witness. Where it is not said, the plan says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    witness: Option<bool>,
+    /// The memory that it runs with, MiB, where that is not the plan's yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    memory_mib: Option<u64>,
+    /// How often it was told to begin anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// The version of `cluster.json`.
@@ -95,6 +108,35 @@ impl Spec {
         } else {
             self.bind
         }
+    }
+
+    /// Whether a node keeps the log alone.
+    pub fn is_witness(&self, node: &Node) -> bool {
+        node.witness.unwrap_or(self.plan.is_witness(node.id))
+    }
+
+    /// The memory that a node runs with, MiB.
+    pub fn memory_of(&self, node: &Node) -> u64 {
+        node.memory_mib.unwrap_or(self.memory_mib)
+    }
+
+    /// A node that is not there yet, with an id that none had.
+    fn new_node(&mut self, witness: bool) -> anyhow::Result<Node> {
+        let highest = self.nodes.iter().map(|n| n.id).max().unwrap_or(0);
+        let id = self.next_id.max(highest + 1);
+        let ports = |n: &Node| [n.client_port, n.peer_port];
+        let mut taken: Vec<u16> = self.nodes.iter().flat_map(ports).collect();
+        let node = Node {
+            id,
+            client_port: free_port(self.bind, &mut taken)?,
+            peer_port: free_port(self.bind, &mut taken)?,
+            began: false,
+            witness: Some(witness),
+            memory_mib: None,
+            restarts: 0,
+        };
+        self.next_id = id + 1;
+        Ok(node)
     }
 
     /// `host:port` of a node's listener for clients.
@@ -218,10 +260,44 @@ impl Folder {
     /// # Errors
     /// When a file cannot be written; then it can be done again.
     pub fn become_one(mut self, id: u64, cluster: &str) -> anyhow::Result<()> {
-        self.spec.cluster_id = cluster.to_string();
         self.spec.nodes.retain(|n| n.id == id);
+        self.rename(cluster)
+    }
+
+    /// A node beside those that there are, for [`Folder::become_restored`].
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn beside(&mut self) -> anyhow::Result<Node> {
+        self.spec.new_node(false)
+    }
+
+    /// The cluster is `node` alone from now on, whose disk was restored, under another name. The other nodes' folders go.
+    ///
+    /// # Errors
+    /// When a file cannot be written; then it can be done again.
+    pub fn become_restored(mut self, mut node: Node, cluster: &str) -> anyhow::Result<()> {
+        node.began = true;
+        let old = std::mem::replace(&mut self.spec.nodes, vec![node]);
+        self.spec.formed = true;
+        let dir = self.dir.clone();
+        self.rename(cluster)?;
+        for node in old {
+            let dir = dir.join(format!("node-{}", node.id));
+            if let Err(error) = std::fs::remove_dir_all(&dir)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, "the folder {} stays behind", dir.display());
+            }
+        }
+        Ok(())
+    }
+
+    fn rename(mut self, cluster: &str) -> anyhow::Result<()> {
+        self.spec.cluster_id = cluster.to_string();
         let spec = self.spec.clone();
-        for name in ["admin".to_string(), format!("node-{id}")] {
+        let nodes = spec.nodes.iter().map(|n| format!("node-{}", n.id));
+        for name in nodes.chain(["admin".to_string()]) {
             for end in ["pem", "key"] {
                 let path = self.dir.join(format!("{name}.{end}"));
                 match std::fs::remove_file(&path) {
@@ -291,13 +367,13 @@ impl Folder {
                 peer_addr: self.spec.peer_addr(n),
                 client_addr: self.spec.client_addr(n),
                 announced: String::new(),
-                data: !self.spec.plan.is_witness(n.id),
+                data: !self.spec.is_witness(n),
             })
             .collect();
         let mut t = toml::Table::new();
         let number = |n: u64| i64::try_from(n).map(toml::Value::Integer);
         t.insert("node_id".into(), number(node.id)?);
-        if self.spec.plan.is_witness(node.id) {
+        if self.spec.is_witness(node) {
             t.insert("role".into(), "witness".into());
         }
         t.insert("cluster_id".into(), self.spec.cluster_id.clone().into());
@@ -329,7 +405,7 @@ impl Folder {
         );
         t.insert("peer_ca".into(), path("ca.pem").into());
         t.insert("password_file".into(), path(certs::PASSWORD).into());
-        t.insert("memory_mib".into(), number(self.spec.memory_mib)?);
+        t.insert("memory_mib".into(), number(self.spec.memory_of(node))?);
         let first = self.spec.nodes.first().map(|n| n.id);
         t.insert(
             "bootstrap".into(),
@@ -429,11 +505,11 @@ fn edit<T>(dir: &Path, f: impl FnOnce(&mut Spec) -> anyhow::Result<T>) -> anyhow
     })
 }
 
-/// Adds a data node, which the supervisor begins: it is empty, and no member until it is added as a learner.
+/// Adds a node, which the supervisor begins: it is empty, and no member until it is added as a learner.
 ///
 /// # Errors
 /// Where there is no cluster, or none that was formed.
-pub fn add_node(dir: &Path) -> anyhow::Result<(Spec, Node)> {
+pub fn add_node(dir: &Path, witness: bool) -> anyhow::Result<(Spec, Node)> {
     edit(dir, |spec| {
         ensure!(
             spec.formed,
@@ -445,19 +521,44 @@ pub fn add_node(dir: &Path) -> anyhow::Result<(Spec, Node)> {
             "the cluster has {} nodes, and no more are taken",
             spec.nodes.len()
         );
-        let highest = spec.nodes.iter().map(|n| n.id).max().unwrap_or(0);
-        let id = spec.next_id.max(highest + 1);
-        let ports = |n: &Node| [n.client_port, n.peer_port];
-        let mut taken: Vec<u16> = spec.nodes.iter().flat_map(ports).collect();
-        let node = Node {
-            id,
-            client_port: free_port(spec.bind, &mut taken)?,
-            peer_port: free_port(spec.bind, &mut taken)?,
-            began: false,
-        };
-        spec.next_id = id + 1;
+        let node = spec.new_node(witness)?;
         spec.nodes.push(node.clone());
         Ok((spec.clone(), node))
+    })
+}
+
+/// Gives the cluster another plan and memory. Nodes that there are go on as they are, until each is told to begin anew.
+///
+/// # Errors
+/// Where there is no cluster.
+pub fn set_plan(dir: &Path, plan: Plan, memory_mib: u64) -> anyhow::Result<()> {
+    edit(dir, |spec| {
+        for i in 0..spec.nodes.len() {
+            let (memory, witness) = (
+                spec.memory_of(&spec.nodes[i]),
+                spec.is_witness(&spec.nodes[i]),
+            );
+            let node = &mut spec.nodes[i];
+            node.memory_mib = (memory != memory_mib).then_some(memory);
+            node.witness = Some(witness);
+        }
+        (spec.plan, spec.memory_mib) = (plan, memory_mib);
+        Ok(())
+    })
+}
+
+/// Has a node begun anew, with the plan's memory.
+///
+/// # Errors
+/// Where there is none of that id.
+pub fn restart_node(dir: &Path, id: u64) -> anyhow::Result<()> {
+    edit(dir, |spec| {
+        let node = spec.nodes.iter_mut().find(|n| n.id == id);
+        let node =
+            node.with_context(|| format!("the cluster of {} has no node {id}", dir.display()))?;
+        node.restarts += 1;
+        node.memory_mib = None;
+        Ok(())
     })
 }
 
@@ -521,6 +622,11 @@ fn resume(mut spec: Spec, wanted: &Wanted, dir: &Path) -> anyhow::Result<Spec> {
     Ok(spec)
 }
 
+/// A name that no cluster had.
+pub fn new_cluster_id() -> String {
+    format!("dev-{:08x}", rand::rng().random::<u32>())
+}
+
 fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
     let plan = wanted.plan.unwrap_or(Plan::Premium);
     let bind = wanted.bind.unwrap_or(Ipv4Addr::LOCALHOST.into());
@@ -540,12 +646,15 @@ fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
                 client_port: free()?,
                 peer_port: free()?,
                 began: false,
+                witness: None,
+                memory_mib: None,
+                restarts: 0,
             })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     Ok(Spec {
         version: VERSION,
-        cluster_id: format!("dev-{:08x}", rand::rng().random::<u32>()),
+        cluster_id: new_cluster_id(),
         plan,
         bind,
         port,
@@ -743,11 +852,11 @@ mod tests {
     fn nodes_come_and_go_and_no_id_comes_twice() {
         let dir = tempfile::tempdir().unwrap();
         let mut folder = Folder::open(dir.path(), &wanted()).unwrap();
-        let early = add_node(dir.path()).unwrap_err().to_string();
+        let early = add_node(dir.path(), false).unwrap_err().to_string();
         assert!(early.contains("has not served yet"), "{early}");
         folder.set_formed(&[1, 2, 3]).unwrap();
         assert!(!folder.reload().unwrap());
-        let (_, node) = add_node(dir.path()).unwrap();
+        let (_, node) = add_node(dir.path(), false).unwrap();
         assert_eq!((node.id, node.began), (4, false));
         assert!(folder.reload().unwrap() && folder.config_path(4).exists());
         remove_node(dir.path(), 4).unwrap();
@@ -755,8 +864,34 @@ mod tests {
         folder.set_formed(&[1, 2, 3, 4]).unwrap();
         assert_eq!(folder.spec.nodes.len(), 3);
         assert!(folder.spec.nodes.iter().all(|n| n.began));
-        assert_eq!(add_node(dir.path()).unwrap().1.id, 5);
+        assert_eq!(add_node(dir.path(), false).unwrap().1.id, 5);
         assert!(remove_node(dir.path(), 4).is_err());
+    }
+
+    #[test]
+    fn a_plan_changes_and_nodes_follow_one_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut folder = Folder::open(dir.path(), &wanted()).unwrap();
+        folder.set_formed(&[1, 2, 3]).unwrap();
+        set_plan(dir.path(), Plan::Business, 2048).unwrap();
+        folder.reload().unwrap();
+        let memory = |folder: &Folder| -> Vec<u64> {
+            let spec = &folder.spec;
+            spec.nodes.iter().map(|n| spec.memory_of(n)).collect()
+        };
+        assert_eq!(memory(&folder), [1024; 3]);
+        let witnesses = |f: &Folder| f.spec.nodes.iter().filter(|n| f.spec.is_witness(n)).count();
+        assert_eq!(witnesses(&folder), 0, "no data node becomes a witness");
+        restart_node(dir.path(), 2).unwrap();
+        add_node(dir.path(), true).unwrap();
+        folder.reload().unwrap();
+        assert_eq!(memory(&folder), [1024, 2048, 1024, 2048]);
+        assert_eq!(witnesses(&folder), 1);
+        let loaded = config::Node::load(Some(&folder.config_path(4)), &[], &[]).unwrap();
+        assert!(loaded.role == config::Role::Witness);
+        set_plan(dir.path(), Plan::Business, 1024).unwrap();
+        folder.reload().unwrap();
+        assert_eq!(memory(&folder), [1024, 2048, 1024, 2048]);
     }
 
     #[test]

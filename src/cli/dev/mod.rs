@@ -24,7 +24,9 @@ use serde::{Deserialize, Serialize};
 use super::{Answer, LogFormat, Output};
 use crate::telemetry;
 
-pub use folder::{Folder, Wanted, credentials, free_ports, hold, read_spec, replace};
+pub use folder::{
+    Folder, Wanted, credentials, free_ports, hold, new_cluster_id, read_spec, replace,
+};
 pub use service::Service;
 
 /// Runs a whole cluster on this machine: one or three nodes, one of them perhaps a witness, and a gateway at the stable address.
@@ -88,9 +90,38 @@ enum Action {
     /// Shows how the cluster of a folder is; exit code 3 where no primary serves
     #[command(after_help = "Example:\n  pontoon dev status --dir ./cluster --output json")]
     Status(Where),
-    /// Adds an empty data node to a cluster that runs; it becomes a member by `pontoon admin add` and `promote`, or `replace`
+    /// Adds an empty node to a cluster that runs; it becomes a member by `pontoon admin add` and `promote`, or `replace`
     #[command(after_help = "Example:\n  pontoon dev add-node --dir ./cluster --output json")]
-    AddNode(Where),
+    AddNode {
+        #[command(flatten)]
+        place: Where,
+        /// A witness, which keeps the log alone
+        #[arg(long)]
+        witness: bool,
+    },
+    /// Gives a cluster another plan and memory: nodes that there are keep theirs until they are restarted, and none is added or removed
+    #[command(
+        after_help = "Example:\n  pontoon dev set-plan --dir ./cluster --plan business --memory 2048"
+    )]
+    SetPlan {
+        #[command(flatten)]
+        place: Where,
+        /// The plan
+        #[arg(long, value_enum)]
+        plan: Plan,
+        /// The memory of a node, MiB
+        #[arg(long, value_name = "MB")]
+        memory: u64,
+    },
+    /// Restarts a node of a cluster that runs, with the memory of the plan
+    #[command(after_help = "Example:\n  pontoon dev restart-node --dir ./cluster --node 2")]
+    RestartNode {
+        #[command(flatten)]
+        place: Where,
+        /// The node's id
+        #[arg(long, value_name = "ID")]
+        node: u64,
+    },
     /// Ends a node that is no member any more, and removes its folder
     #[command(after_help = "Example:\n  pontoon dev remove-node --dir ./cluster --node 2")]
     RemoveNode {
@@ -176,8 +207,34 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
     let dir = |given: Option<PathBuf>| given.map_or_else(default_dir, Ok);
     match args.action {
         Some(Action::Stop(place)) => run::stop(&dir(place.dir)?, place.output),
-        Some(Action::AddNode(place)) => {
-            let (spec, node) = folder::add_node(&dir(place.dir)?)?;
+        Some(Action::SetPlan {
+            place,
+            plan,
+            memory,
+        }) => {
+            let dir = dir(place.dir)?;
+            folder::set_plan(&dir, plan, memory)?;
+            run::settled(&dir, |s| s.plan == plan.name() && s.memory_mib == memory)?;
+            super::print(
+                place.output,
+                || format!("the plan is {} with {memory} MiB", plan.name()),
+                || serde_json::json!({"plan": plan.name(), "memory_mib": memory}),
+            );
+            Ok(Answer::Yes)
+        }
+        Some(Action::RestartNode { place, node }) => {
+            run::restart_node(&dir(place.dir)?, node)?;
+            super::print(
+                place.output,
+                || format!("node {node} was begun anew"),
+                || serde_json::json!({"restarted": node}),
+            );
+            Ok(Answer::Yes)
+        }
+        Some(Action::AddNode { place, witness }) => {
+            let dir = dir(place.dir)?;
+            let (spec, node) = folder::add_node(&dir, witness)?;
+            run::settled(&dir, |s| s.nodes.iter().any(|n| n.id == node.id))?;
             let (client, peer) = (spec.client_addr(&node), spec.peer_addr(&node));
             super::print(
                 place.output,
@@ -187,7 +244,9 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
             Ok(Answer::Yes)
         }
         Some(Action::RemoveNode { place, node }) => {
-            folder::remove_node(&dir(place.dir)?, node)?;
+            let dir = dir(place.dir)?;
+            folder::remove_node(&dir, node)?;
+            run::settled(&dir, |s| s.nodes.iter().all(|n| n.id != node))?;
             super::print(
                 place.output,
                 || format!("node {node} is taken out"),

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::folder::{self, Folder, replace};
 use super::process::{Identity, Plan, Running};
 use super::service::{self, Service, gateway_name, node_name};
-use super::supervise::{Event, supervise};
+use super::supervise::{Event, Order, Shared, supervise};
 use crate::base::limits;
 use crate::cli::{Answer, Output, gateway, print, told_to_stop};
 use crate::config;
@@ -26,6 +26,8 @@ use crate::tls::peer::Credentials;
 const PROCESSES: &str = "processes.json";
 /// How long a process of an earlier run may take to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often the folder is looked at for what has changed.
+const LOOK: Duration = Duration::from_millis(200);
 /// After this long without a primary, someone is told.
 const SLOW_START: Duration = Duration::from_secs(30);
 
@@ -92,8 +94,8 @@ pub async fn run(folder: Folder, output: Output) -> anyhow::Result<()> {
         mut tasks,
     } = crew;
     drop(events);
-    for stop in stops.values() {
-        let _ = stop.send(true);
+    for (orders, _) in stops.values() {
+        let _ = orders.send(Order::Stop);
     }
     tracing::info!("the cluster is being stopped");
     // A second signal does not wait.
@@ -116,40 +118,56 @@ pub async fn run(folder: Folder, output: Output) -> anyhow::Result<()> {
 /// The tasks that keep the processes running, by name.
 struct Crew {
     events: mpsc::Sender<Event>,
-    stops: BTreeMap<String, watch::Sender<bool>>,
+    stops: BTreeMap<String, (watch::Sender<Order>, Shared)>,
     tasks: JoinSet<()>,
 }
 
 impl Crew {
     fn begin(&mut self, folder: &Folder, plan: Plan, running: Option<Running>) {
-        let (stop, stopping) = watch::channel(false);
+        let restarts = restarts(folder, &plan.name);
+        let (orders, told) = watch::channel(Order::Run(restarts));
         let lost = folder.lost(&plan.name);
-        self.stops.insert(plan.name.clone(), stop);
+        let (name, shared) = (plan.name.clone(), Shared::new(plan.into()));
+        self.stops.insert(name, (orders, shared.clone()));
         let events = self.events.clone();
         self.tasks
-            .spawn(supervise(plan, lost, running, events, stopping));
+            .spawn(supervise(shared, lost, running, events, told));
     }
 
-    /// Begins the nodes that came and stops those that went.
-    fn follow(&mut self, folder: &Folder) {
-        let ids: Vec<u64> = folder.spec.nodes.iter().map(|n| n.id).collect();
-        self.stops.retain(|name, stop| {
-            let went = name
-                .strip_prefix("node ")
-                .is_some_and(|id| !ids.iter().any(|known| known.to_string() == id));
-            if went {
-                tracing::info!(name, "it was taken out of the cluster and is stopped");
-                let _ = stop.send(true);
-            }
-            !went
+    /// Begins the nodes that came, stops those that went, and begins those anew that are to be; whatever is begun from now
+    /// on, the gateway too, is begun as the folder has it.
+    fn follow(&mut self, folder: &Folder) -> anyhow::Result<()> {
+        let mut plans: BTreeMap<String, Plan> = plans(folder)?
+            .into_iter()
+            .map(|p| (p.name.clone(), p))
+            .collect();
+        self.stops.retain(|name, (orders, shared)| {
+            let Some(plan) = plans.remove(name) else {
+                // The number of gateways stays what it was at the start.
+                if name.starts_with("node") {
+                    tracing::info!(name, "it was taken out of the cluster and is stopped");
+                    let _ = orders.send(Order::Stop);
+                    return false;
+                }
+                return true;
+            };
+            *shared.lock() = plan;
+            let order = Order::Run(restarts(folder, name));
+            orders.send_if_modified(|now| std::mem::replace(now, order) != order);
+            true
         });
-        for id in ids {
-            if !self.stops.contains_key(&node_name(id)) {
-                tracing::info!(id, "a node was added to the cluster");
-                self.begin(folder, node_plan(folder, id), None);
-            }
+        for plan in plans.into_values().filter(|p| p.name.starts_with("node")) {
+            tracing::info!(name = plan.name, "it was added to the cluster");
+            self.begin(folder, plan, None);
         }
+        Ok(())
     }
+}
+
+/// How often the process of that name was told to begin anew.
+fn restarts(folder: &Folder, name: &str) -> u64 {
+    let node = folder.spec.nodes.iter().find(|n| node_name(n.id) == name);
+    node.map_or(0, |n| n.restarts)
 }
 
 fn node_plan(folder: &Folder, id: u64) -> Plan {
@@ -286,7 +304,7 @@ impl Keeper {
         let mut warned = false;
         loop {
             if self.folder.reload()? {
-                crew.follow(&self.folder);
+                crew.follow(&self.folder)?;
             }
             self.write(true)?;
             let (primary, members) = {
@@ -316,7 +334,7 @@ impl Keeper {
                     None => bail!("no process is supervised any more"),
                 },
                 // Silence changes a role without an event.
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = tokio::time::sleep(LOOK) => {}
             }
         }
     }
@@ -375,6 +393,36 @@ impl Keeper {
             || serde_json::to_value(&service).unwrap_or_default(),
         );
     }
+}
+
+/// Waits until the supervisor of `dir` has done what its folder says, as `service.json` shows it; returns at once where none
+/// runs.
+///
+/// # Errors
+/// Where it does not come.
+pub fn settled(dir: &Path, done: impl Fn(&Service) -> bool) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while folder::held(dir) && !Service::read(dir).is_ok_and(|s| done(&s)) {
+        if began.elapsed() > PATIENCE * 3 {
+            bail!("the supervisor was told and has not done it: its log says more");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// `pontoon dev restart-node`: returns once another process runs.
+///
+/// # Errors
+/// Where the cluster does not run, there is none of that id, or it does not come.
+pub fn restart_node(dir: &Path, id: u64) -> anyhow::Result<()> {
+    if !folder::held(dir) {
+        bail!("the cluster of {} does not run", dir.display());
+    }
+    let pid = |service: &Service| service.nodes.iter().find(|n| n.id == id)?.pid;
+    let before = pid(&Service::read(dir)?);
+    folder::restart_node(dir, id)?;
+    settled(dir, |s| pid(s).is_some_and(|now| Some(now) != before))
 }
 
 /// `pontoon dev stop`: tells the supervisor of `dir` to stop, or stops what a killed one left behind.

@@ -31,6 +31,9 @@ pub struct Service {
     /// The file of the CA's certificate.
     pub ca: PathBuf,
     pub plan: String,
+    /// The memory of a node's plan, MiB.
+    #[serde(default)]
+    pub memory_mib: u64,
     pub nodes: Vec<Node>,
     /// Whether the cluster is being run.
     pub running: bool,
@@ -50,6 +53,12 @@ pub struct Node {
     pub client_addr: String,
     pub peer_addr: String,
     pub dir: PathBuf,
+    /// The memory of the plan that it runs with, MiB.
+    #[serde(default)]
+    pub memory_mib: u64,
+    /// It keeps the log alone. Left out where that is not so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub witness: bool,
     /// Its disk is gone: it is not begun again. Left out where that is not so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
@@ -101,6 +110,7 @@ impl Service {
             password: password.into(),
             ca: folder.dir.join("ca.pem"),
             plan: spec.plan.name().into(),
+            memory_mib: spec.memory_mib,
             nodes: spec
                 .nodes
                 .iter()
@@ -113,6 +123,8 @@ impl Service {
                         client_addr: spec.client_addr(n),
                         peer_addr: spec.peer_addr(n),
                         dir: folder.node_dir(n.id),
+                        memory_mib: spec.memory_of(n),
+                        witness: spec.is_witness(n),
                         lost: n.began && !folder.mark(n.id).exists(),
                     }
                 })
@@ -302,7 +314,16 @@ mod tests {
                 .keys()
                 .map(String::as_str)
                 .collect::<std::collections::BTreeSet<_>>(),
-            ["id", "pid", "role", "client_addr", "peer_addr", "dir"].into()
+            [
+                "id",
+                "pid",
+                "role",
+                "client_addr",
+                "peer_addr",
+                "dir",
+                "memory_mib"
+            ]
+            .into()
         );
         assert_eq!(
             (&first["id"], &first["pid"], &first["role"]),

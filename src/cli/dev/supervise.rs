@@ -3,8 +3,10 @@
 //! Each is a task of its own, so one that cannot start holds up no other.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::process::{Identity, Plan, Running};
@@ -15,6 +17,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A process that ran this long starts its pauses anew.
 const STABLE: Duration = Duration::from_secs(30);
+
+/// What is wanted of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// It runs; with another number it is begun anew.
+    Run(u64),
+    /// It ends.
+    Stop,
+}
+
+/// How a process is begun from now on.
+pub type Shared = Arc<Mutex<Plan>>;
 
 /// What happened to a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,18 +60,23 @@ impl Pauses {
     }
 }
 
-/// Keeps `plan` running until `stop` says so, and then stops it. `found` is one that runs already. It is not begun while
-/// `lost` says that it must not be.
+/// Keeps `shared` running as `orders` say. `found` is one that runs already. It is not begun while `lost` says that it
+/// must not be.
 pub async fn supervise(
-    plan: Plan,
+    shared: Shared,
     lost: impl Fn() -> bool,
     mut found: Option<Running>,
     events: mpsc::Sender<Event>,
-    mut stop: watch::Receiver<bool>,
+    mut orders: watch::Receiver<Order>,
 ) {
     let mut pauses = Pauses::default();
     let mut told_lost = false;
-    while !*stop.borrow() {
+    loop {
+        // Seen here, so that what is told from now on is told anew.
+        if *orders.borrow_and_update() == Order::Stop {
+            break;
+        }
+        let plan = shared.lock().clone();
         if found.is_none() && lost() {
             if !std::mem::replace(&mut told_lost, true) {
                 tracing::error!(
@@ -65,7 +84,7 @@ pub async fn supervise(
                     "its disk is gone, and with it what it voted and wrote: it is not begun; another node can take its place"
                 );
             }
-            let _ = tokio::time::timeout(PAUSE_MAX, told(&mut stop)).await;
+            let _ = tokio::time::timeout(PAUSE_MAX, orders.changed()).await;
             continue;
         }
         let began = Instant::now();
@@ -76,11 +95,12 @@ pub async fn supervise(
                     .await;
                 let status = tokio::select! {
                     status = running.wait() => status,
-                    () = told(&mut stop) => {
+                    _ = orders.changed() => {
                         if !running.stop(PATIENCE).await {
                             tracing::warn!(name = plan.name, "did not stop within {} s and was killed", PATIENCE.as_secs());
                         }
-                        break;
+                        let _ = events.send(Event::Ended(plan.name.clone())).await;
+                        continue;
                     }
                 };
                 let how = status.map_or_else(|| "unknown status".to_string(), |s| s.to_string());
@@ -110,14 +130,10 @@ pub async fn supervise(
                 "it is begun again after a pause"
             );
         }
-        let _ = tokio::time::timeout(pause, told(&mut stop)).await;
+        let _ = tokio::time::timeout(pause, orders.changed()).await;
     }
-    let _ = events.send(Event::Ended(plan.name)).await;
-}
-
-/// Ready when `stop` says so. The value's lock is not held across an await.
-async fn told(stop: &mut watch::Receiver<bool>) {
-    drop(stop.wait_for(|s| *s).await);
+    let name = shared.lock().name.clone();
+    let _ = events.send(Event::Ended(name)).await;
 }
 
 /// The last line that a process printed: usually why it ended.

@@ -15,8 +15,8 @@ use serde::Deserialize;
 
 use super::{Fork, Place, Placed, Provider};
 use crate::base::lock;
-use crate::console::catalog::Plan;
 use crate::console::model::{Connection, Service};
+use crate::console::program::ours;
 use crate::gateway::Address;
 use crate::tls::files::Pair;
 use crate::tls::peer::Files;
@@ -47,6 +47,9 @@ struct Told {
     password: String,
     ca: PathBuf,
     cluster_id: String,
+    plan: String,
+    #[serde(default)]
+    memory_mib: u64,
     nodes: Vec<ToldNode>,
 }
 
@@ -58,6 +61,10 @@ struct ToldNode {
     peer_addr: String,
     #[serde(default)]
     lost: bool,
+    #[serde(default)]
+    witness: bool,
+    #[serde(default)]
+    memory_mib: u64,
 }
 
 impl Local {
@@ -92,18 +99,20 @@ impl Local {
         ours(&args, PATIENCE).await.map(drop)
     }
 
-    async fn begin(&self, service: &Service, plan: &Plan) -> anyhow::Result<()> {
+    async fn begin(&self, service: &Service) -> anyhow::Result<()> {
         let dir = self.folder(&service.id);
         std::fs::create_dir_all(&dir)?;
         let path = dir.join("supervisor.log");
         let log = File::options().create(true).append(true).open(&path)?;
-        let mut child = tokio::process::Command::new(std::env::current_exe()?)
-            .args(["dev", "--plan", &plan.id, "--dir"])
-            .arg(&dir)
-            .arg("--port")
-            .arg(service.port.to_string())
-            .arg("--memory")
-            .arg(plan.memory_mib.to_string())
+        let mut command = tokio::process::Command::new(std::env::current_exe()?);
+        command.args(["dev", "--dir"]).arg(&dir);
+        if !dir.join("cluster.json").exists() {
+            command
+                .args(["--plan", &service.plan, "--port"])
+                .arg(service.port.to_string())
+                .args(["--memory", &service.memory_mib.to_string()]);
+        }
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -135,12 +144,8 @@ impl Local {
 }
 
 impl Provider for Local {
-    fn start<'a>(
-        &'a self,
-        service: &'a Service,
-        plan: &'a Plan,
-    ) -> BoxFuture<'a, anyhow::Result<()>> {
-        Box::pin(self.begin(service, plan))
+    fn start<'a>(&'a self, service: &'a Service) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(self.begin(service))
     }
 
     fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
@@ -160,8 +165,28 @@ impl Provider for Local {
         })
     }
 
-    fn add_node<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
-        Box::pin(self.dev("add-node", id, &[]))
+    fn add_node<'a>(&'a self, id: &'a str, witness: bool) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            let more = witness.then(|| "--witness".to_string());
+            self.dev("add-node", id, more.as_slice()).await
+        })
+    }
+
+    fn set_plan<'a>(&'a self, service: &'a Service) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            let more = [
+                format!("--plan={}", service.plan),
+                format!("--memory={}", service.memory_mib),
+            ];
+            self.dev("set-plan", &service.id, &more).await
+        })
+    }
+
+    fn restart_node<'a>(&'a self, id: &'a str, node: u64) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            let more = [format!("--node={node}")];
+            self.dev("restart-node", id, &more).await
+        })
     }
 
     fn remove_node<'a>(&'a self, id: &'a str, node: u64) -> BoxFuture<'a, anyhow::Result<()>> {
@@ -191,6 +216,24 @@ impl Provider for Local {
             let fork = serde_json::from_slice(&said)?;
             tokio::fs::rename(&half, self.folder(id)).await?;
             Ok(fork)
+        })
+    }
+
+    fn restore_in_place<'a>(
+        &'a self,
+        id: &'a str,
+        args: &'a [String],
+    ) -> BoxFuture<'a, anyhow::Result<Fork>> {
+        Box::pin(async move {
+            let dir = self.folder(id);
+            let mut all = vec![
+                "backup".to_string(),
+                "restore".into(),
+                "--output=json".into(),
+                format!("--in-place={}", dir.display()),
+            ];
+            all.extend_from_slice(args);
+            Ok(serde_json::from_slice(&ours(&all, RESTORE).await?)?)
         })
     }
 
@@ -224,6 +267,8 @@ impl Provider for Local {
                 },
             },
             supervised,
+            plan: told.plan,
+            memory_mib: told.memory_mib,
             nodes: told
                 .nodes
                 .into_iter()
@@ -235,6 +280,8 @@ impl Provider for Local {
                     },
                     running: n.pid.is_some(),
                     lost: n.lost,
+                    witness: n.witness,
+                    memory_mib: n.memory_mib,
                 })
                 .collect(),
             connection,
@@ -249,24 +296,6 @@ impl Provider for Local {
     }
 }
 
-/// Runs this program with `args`: what it answers.
-async fn ours(args: &[String], patience: Duration) -> anyhow::Result<Vec<u8>> {
-    let command = tokio::process::Command::new(std::env::current_exe()?)
-        .args(args)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(patience, command).await;
-    let output =
-        output.with_context(|| format!("it took more than {} s", patience.as_secs()))??;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let why = said.trim().lines().last().unwrap_or_default();
-        bail!("{}", why.strip_prefix("pontoon: ").unwrap_or(why));
-    }
-    Ok(output.stdout)
-}
-
 impl Told {
     fn nothing() -> Told {
         Told {
@@ -277,6 +306,8 @@ impl Told {
             password: String::new(),
             ca: PathBuf::new(),
             cluster_id: String::new(),
+            plan: String::new(),
+            memory_mib: 0,
             nodes: Vec::new(),
         }
     }

@@ -50,6 +50,8 @@ pub fn router() -> (Router<Arc<Console>>, Document) {
         .routes(routes!(hand_over))
         .routes(routes!(backups, back_up))
         .routes(routes!(fork))
+        .routes(routes!(restore))
+        .routes(routes!(restart_node))
         .routes(routes!(events))
         .merge(super::members::api())
         .split_for_parts()
@@ -160,6 +162,8 @@ struct Change {
     name: Option<String>,
     /// Powered on or off.
     power: Option<Power>,
+    /// Another plan's id: its nodes follow one by one, while it serves.
+    plan: Option<String>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -169,7 +173,7 @@ enum Power {
     Off,
 }
 
-/// Renames a service, or powers it on or off.
+/// Renames a service, gives it another plan, or powers it on or off.
 #[utoipa::path(patch, path = "/api/v1/services/{id}", security(("token" = [])), params(("id" = String, Path)),
     request_body = Change, responses((status = 200, body = Overview), Changes))]
 async fn change(
@@ -179,6 +183,9 @@ async fn change(
 ) -> Result<Json<Overview>, Problem> {
     if let Some(name) = change.name {
         desk.rename(&id, &name)?;
+    }
+    if let Some(plan) = change.plan {
+        desk.change_plan(&id, &plan)?;
     }
     match change.power {
         Some(Power::On) => desk.want(&id, Wanted::On)?,
@@ -265,6 +272,39 @@ async fn fork(
     Body(wish): Body<Wish>,
 ) -> Result<(StatusCode, Json<Forked>), Problem> {
     Ok((StatusCode::CREATED, Json(desk.fork(&id, wish).await?)))
+}
+
+/// The moment that is restored; the newest where neither is given.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RestoreTo {
+    /// Up to that log index.
+    index: Option<u64>,
+    /// Up to that time, such as 2026-11-25T14:03:07Z.
+    time: Option<String>,
+}
+
+/// Replaces what a service holds by what it held at a moment. Its URI stays; it does not serve meanwhile.
+#[utoipa::path(post, path = "/api/v1/services/{id}/restore", security(("token" = [])), params(("id" = String, Path)),
+    request_body = RestoreTo, responses((status = 202, body = Overview), Changes))]
+async fn restore(
+    Program(desk): Program,
+    Path(id): Path<String>,
+    Body(to): Body<RestoreTo>,
+) -> Result<(StatusCode, Json<Overview>), Problem> {
+    desk.restore(&id, to.index, to.time.as_deref()).await?;
+    Ok((StatusCode::ACCEPTED, Json(desk.overview(&id)?)))
+}
+
+/// Begins a node anew; a primary hands over first where it can.
+#[utoipa::path(post, path = "/api/v1/services/{id}/nodes/{node}/restart", security(("token" = [])),
+    params(("id" = String, Path), ("node" = u64, Path)), responses((status = 204), Reads))]
+async fn restart_node(
+    Program(desk): Program,
+    Path((id, node)): Path<(String, u64)>,
+) -> Result<StatusCode, Problem> {
+    desk.restart_node(&id, node).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Which events are told.

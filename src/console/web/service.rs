@@ -62,7 +62,11 @@ pub async fn show(person: Person, State(console): Shared, Path(id): Path<String>
             @if let (Ok(all), true) = (&backups, seen.connection.is_some()) {
                 details {
                     summary { "Fork: a new service with the data as it was" }
-                    (fork_form(&person, &path, all))
+                    (fork_form(&person, &console, &path, all))
+                }
+                details {
+                    summary { "Restore this service as it was" }
+                    (restore_form(&person, &path, &seen.service.name, all))
                 }
             }
         }
@@ -76,6 +80,20 @@ pub async fn show(person: Person, State(console): Shared, Path(id): Path<String>
                     }
                     @if seen.service.wanted == Wanted::On { (button("off", "Power off")) }
                     @if seen.service.wanted == Wanted::Off { (button("on", "Power on")) }
+                }
+                form.actions method="post" action=(path) {
+                    (token(&person))
+                    label for="plan" { "Plan" }
+                    (plan_choice(&console, "plan", &seen.service.plan))
+                    (button("plan", "Change the plan"))
+                }
+                form.actions method="post" action=(path) {
+                    (token(&person))
+                    label for="restart" { "Node" }
+                    select #restart name="node" {
+                        @for node in &seen.nodes { option value=(node.id) { (node.id) " (" (node.role) ")" } }
+                    }
+                    (button("restart", "Restart the node"))
                 }
                 form.actions method="post" action=(path) {
                     (token(&person))
@@ -102,7 +120,9 @@ pub async fn show(person: Person, State(console): Shared, Path(id): Path<String>
 fn shape(seen: &Overview) -> String {
     let standby = seen.nodes.iter().any(|n| n.role == "standby");
     let connection = seen.connection.is_some();
-    format!("{}-{connection}-{standby}", seen.service.wanted.name())
+    let nodes: Vec<String> = seen.nodes.iter().map(|n| n.id.to_string()).collect();
+    let (wanted, nodes) = (seen.service.wanted.name(), nodes.join("."));
+    format!("{wanted}-{connection}-{standby}-{nodes}")
 }
 
 /// How a service is: the part of its page that changes most.
@@ -213,6 +233,24 @@ pub async fn act(person: Person, Path(id): Path<String>, Form(fields): Form<Fiel
             return Ok(Redirect::to(&format!("/services/{}", made.service.id)).into_response());
         }
         "hand-over" => desk.hand_over(&id, None).await.map(drop),
+        "plan" => desk.change_plan(&id, field(&fields, "plan")),
+        "restart" => match field(&fields, "node").parse() {
+            Ok(node) => desk.restart_node(&id, node).await,
+            Err(_) => Err(Error::Invalid("choose a node".into())),
+        },
+        "restore" => {
+            let called = desk.overview(&id).map_err(fail)?.service.name;
+            let time = field(&fields, "time").trim();
+            match called == name.trim() {
+                true => {
+                    desk.restore(&id, None, (!time.is_empty()).then_some(time))
+                        .await
+                }
+                false => Err(Error::Invalid(format!(
+                    "the service is called {called:?}, and {name:?} was typed: nothing was restored"
+                ))),
+            }
+        }
         "delete" => {
             let called = desk.overview(&id).map_err(fail)?.service.name;
             match called == name.trim() {
@@ -254,23 +292,51 @@ fn backup_list(backups: &Result<Vec<Backup>, Error>) -> Markup {
     }
 }
 
-fn fork_form(person: &Person, path: &str, all: &[Backup]) -> Markup {
+/// A field for a moment in the history.
+fn moment_field(id: &str, all: &[Backup]) -> Markup {
     let bases = all.iter().filter(|b| b.kind == "base");
     let oldest = bases.map(|b| stamp(b.time_ms.cast_signed())).min();
+    html! {
+        label for=(id) { "As it was at" }
+        input id=(id) name="time" placeholder="now, or a time such as 2026-11-25T14:03:07Z" autocomplete="off";
+        @if let Some(oldest) = oldest { p.hint { "From " (oldest) " on. Times are those of the primary." } }
+    }
+}
+
+fn plan_choice(console: &Console, id: &str, chosen: &str) -> Markup {
+    html! {
+        select id=(id) name="plan" {
+            @for plan in &console.catalog().plans {
+                option value=(plan.id) selected[plan.id == chosen] {
+                    (plan.name) ": " (plan.nodes) ", " (plan.memory_mib) " MiB, " (plan.price)
+                }
+            }
+        }
+    }
+}
+
+fn fork_form(person: &Person, console: &Console, path: &str, all: &[Backup]) -> Markup {
     html! {
         form method="post" action=(path) {
             (token(person))
             label for="fork-name" { "Name" }
             input #fork-name name="name" required maxlength="60" autocomplete="off";
             label for="fork-plan" { "Plan" }
-            select #fork-plan name="plan" {
-                option value="hobbyist" { "Hobbyist" }
-                option value="startup" selected { "Startup" }
-            }
-            label for="fork-time" { "As it was at" }
-            input #fork-time name="time" placeholder="now, or a time such as 2026-11-25T14:03:07Z" autocomplete="off";
-            @if let Some(oldest) = oldest { p.hint { "From " (oldest) " on. Times are those of the primary." } }
+            (plan_choice(console, "fork-plan", "startup"))
+            (moment_field("fork-time", all))
             p { button name="action" value="fork" { "Fork" } }
+        }
+    }
+}
+
+fn restore_form(person: &Person, path: &str, name: &str, all: &[Backup]) -> Markup {
+    html! {
+        form method="post" action=(path) {
+            (token(person))
+            (moment_field("restore-time", all))
+            label for="restore-name" { "What it holds now goes, and it does not serve meanwhile. Type its name (" (name) ") to restore it:" }
+            input #restore-name name="name" required autocomplete="off";
+            p { button.danger name="action" value="restore" { "Restore" } }
         }
     }
 }
