@@ -43,7 +43,7 @@ pub async fn show(person: Person, State(console): Shared, Path(id): Path<String>
     };
     let body = html! {
         p { a href="/" { "← Services" } }
-        div #now data-live={ (path) "/live?shape=" (shape(&seen)) } { (now(&console, &seen)) }
+        div #now data-live={ (path) "/live?shape=" (shape(&seen)) } { (now(&console, &person, &seen)) }
         @if let Some(connection) = &seen.connection { (connecting(connection)) }
         section.card {
             h2 { "Events" }
@@ -89,14 +89,6 @@ pub async fn show(person: Person, State(console): Shared, Path(id): Path<String>
                 }
                 form.actions method="post" action=(path) {
                     (token(&person))
-                    label for="restart" { "Node" }
-                    select #restart name="node" {
-                        @for node in &seen.nodes { option value=(node.id) { (node.id) " (" (node.role) ")" } }
-                    }
-                    (button("restart", "Restart the node"))
-                }
-                form.actions method="post" action=(path) {
-                    (token(&person))
                     label for="rename" { "Name" }
                     input #rename name="name" value=(seen.service.name) required maxlength="60";
                     (button("rename", "Rename"))
@@ -120,13 +112,13 @@ pub async fn show(person: Person, State(console): Shared, Path(id): Path<String>
 fn shape(seen: &Overview) -> String {
     let standby = seen.nodes.iter().any(|n| n.role == "standby");
     let connection = seen.connection.is_some();
-    let nodes: Vec<String> = seen.nodes.iter().map(|n| n.id.to_string()).collect();
-    let (wanted, nodes) = (seen.service.wanted.name(), nodes.join("."));
-    format!("{wanted}-{connection}-{standby}-{nodes}")
+    format!("{}-{connection}-{standby}", seen.service.wanted.name())
 }
 
 /// How a service is: the part of its page that changes most.
-fn now(console: &Console, seen: &Overview) -> Markup {
+fn now(console: &Console, person: &Person, seen: &Overview) -> Markup {
+    let may = person.desk.may(Role::Operator).is_ok();
+    let path = format!("/services/{}", seen.service.id);
     let plan = console.catalog().plan(&seen.service.plan);
     html! {
         div.head {
@@ -140,12 +132,13 @@ fn now(console: &Console, seen: &Overview) -> Markup {
         section.card {
             h2 { "Nodes" }
             @if seen.nodes.is_empty() { p.hint { "None yet." } }
-            div.nodes { @for node in &seen.nodes { (node_card(node)) } }
+            div.nodes { @for node in &seen.nodes { (node_card(node, may.then_some((person, &path)))) } }
         }
     }
 }
 
-fn node_card(node: &Node) -> Markup {
+/// A node; with forms for whoever may change it.
+fn node_card(node: &Node, form: Option<(&Person, &String)>) -> Markup {
     let state = match (node.lost, node.answers, node.running) {
         (true, _, _) => "its disk is gone",
         (_, true, _) => "answers",
@@ -167,6 +160,14 @@ fn node_card(node: &Node) -> Markup {
                 dt { "Keys" } dd { (node.keys) }
                 dt { "Memory" } dd { (format!("{:.1}", node.used_memory as f64 / 1_048_576.0)) " MiB" }
                 dt { "Address" } dd { (node.client_addr) }
+            }
+            @if let (Some((person, path)), true) = (form, node.answers) {
+                form.actions method="post" action=(path) {
+                    (token(person))
+                    input type="hidden" name="node" value=(node.id);
+                    @if node.role == "standby" { button.plain name="action" value="hand-over" { "Make it primary" } }
+                    button.plain name="action" value="restart" { "Restart" }
+                }
             }
         }
     }
@@ -232,7 +233,7 @@ pub async fn act(person: Person, Path(id): Path<String>, Form(fields): Form<Fiel
             let made = desk.fork(&id, wish).await.map_err(fail)?;
             return Ok(Redirect::to(&format!("/services/{}", made.service.id)).into_response());
         }
-        "hand-over" => desk.hand_over(&id, None).await.map(drop),
+        "hand-over" => desk.hand_over(&id, field(&fields, "node").parse().ok()).await.map(drop),
         "plan" => desk.change_plan(&id, field(&fields, "plan")),
         "restart" => match field(&fields, "node").parse() {
             Ok(node) => desk.restart_node(&id, node).await,
@@ -409,7 +410,7 @@ impl Follower {
             }
             let events = desk.events(Some(&self.id), EVENTS);
             let texts = [
-                now(&self.console, &seen).into_string(),
+                now(&self.console, &self.person, &seen).into_string(),
                 event_list(&events.unwrap_or_default()).into_string(),
             ];
             for (name, (text, sent)) in ["now", "events"]
