@@ -2,7 +2,7 @@
 
 pub mod ground;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -31,6 +31,7 @@ use crate::server::listener::Job;
 use crate::server::relay::Dial;
 use crate::server::{self, Clients, Counters, Facts, Hub, Peer, Server, View, replicas};
 use crate::store::Store;
+use crate::tls::proxy::Key;
 
 /// How long handing over leadership may hold up a stop.
 const HAND_OVER_MAX: Duration = Duration::from_secs(3);
@@ -70,7 +71,12 @@ pub async fn run_on(
         ..View::default()
     });
     let group_slot: Arc<OnceLock<Arc<Group>>> = Arc::default();
-    let server = Arc::new(server_of(&config, &engine, view, &group_slot));
+    let proxy_key = config
+        .proxy_key_file
+        .as_deref()
+        .map(Key::read)
+        .transpose()?;
+    let server = Arc::new(server_of(&config, &engine, view, &group_slot, proxy_key));
     server.listen_to_engine();
     let witness = config.role == config::Role::Witness;
     let pool = match witness {
@@ -255,9 +261,10 @@ fn server_of(
     engine: &Arc<Engine>,
     view: watch::Receiver<View>,
     group: &Arc<OnceLock<Arc<Group>>>,
+    proxy_key: Option<Key>,
 ) -> Server {
-    let restricted: HashSet<String> = if config.unrestricted {
-        HashSet::new()
+    let restricted: BTreeSet<String> = if config.unrestricted {
+        BTreeSet::new()
     } else {
         config.restricted_commands.iter().cloned().collect()
     };
@@ -265,20 +272,23 @@ fn server_of(
         let group = group.clone();
         Arc::new(move || group.get().map_or_else(Facts::default, |g| facts(g)))
     };
+    let options = server::Options {
+        password: config.password.expose().as_bytes().to_vec(),
+        restricted,
+        maxclients: config.maxclients() as usize,
+        redirect: config.redirect,
+        staleness_ms: config.standby_staleness_ms,
+        linearizable: config.standby_reads == config::StandbyReads::Linearizable,
+        port: config.client_addr.port(),
+        databases: config.databases as u32,
+        scripting: config.lua_scripting || config.unrestricted,
+        functions: config.functions || config.unrestricted,
+        proxy_key,
+    };
     Server {
         engine: engine.clone(),
-        options: server::Options {
-            password: config.password.expose().as_bytes().to_vec(),
-            restricted,
-            maxclients: config.maxclients() as usize,
-            redirect: config.redirect,
-            staleness_ms: config.standby_staleness_ms,
-            linearizable: config.standby_reads == config::StandbyReads::Linearizable,
-            port: config.client_addr.port(),
-            databases: config.databases as u32,
-            scripting: config.lua_scripting || config.unrestricted,
-            functions: config.functions || config.unrestricted,
-        },
+        live: server::Live::new(&options),
+        options,
         clients: Clients::new(config.node_id),
         hub: Arc::new(Hub::default()),
         view,
@@ -286,7 +296,6 @@ fn server_of(
         started: Instant::now(),
         counters: Counters::default(),
         stats: Default::default(),
-        live: server::Live::new(config.maxclients() as usize),
         monitors: Default::default(),
         replicas: Default::default(),
         users: Default::default(),

@@ -256,3 +256,9 @@ pub const SESSIONS_MAX: u32 = 20;
 pub const SIGN_INS_WAITING_MAX: usize = 16;
 /// Addresses whose wrong passwords the console counts. Beyond: a new address is answered 429 until one of them is forgotten.
 pub const SIGN_IN_ADDRESSES_MAX: usize = 4096;
+/// Addresses and blocks of a service's allow-list. Beyond: the list is refused.
+pub const ALLOWED_MAX: usize = 256;
+/// Operators' sessions at one node, beyond maxclients. Beyond: one more is closed.
+pub const OPERATORS_MAX: usize = 32;
+/// The longest reply that an operator's tool reads, bytes. Beyond: the command fails there.
+pub const OPERATOR_REPLY_LEN_MAX: usize = 64 * 1024 * 1024;

@@ -12,6 +12,7 @@ use crate::base::limits;
 use crate::gateway::{Address, Gateway, Options, Watch};
 use crate::tls::files::Pair;
 use crate::tls::peer::{Credentials, Files};
+use crate::tls::proxy::Key;
 use crate::{config, telemetry};
 
 /// Serves a cluster's stable address: takes connections and forwards them, encrypted as they are, to the primary.
@@ -55,6 +56,9 @@ pub struct Args {
     /// How log lines are written
     #[arg(long, value_enum, default_value_t, env = "PONTOON_LOG_FORMAT")]
     log_format: LogFormat,
+    /// A file of 64 hexadecimal digits that the nodes have too (proxy_key_file): they are told who the clients are
+    #[arg(long, value_name = "FILE", env = "PONTOON_GATEWAY_PROXY_KEY")]
+    proxy_key: Option<PathBuf>,
     /// Writes the log into this file instead of standard error; it is kept to a bounded size
     #[arg(long, value_name = "FILE", env = "PONTOON_LOG_FILE")]
     log_file: Option<PathBuf>,
@@ -101,7 +105,9 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
         connections_max: capacity(),
         threads: args.threads,
         shared: args.shared,
+        proxy_key: args.proxy_key.as_deref().map(Key::read).transpose()?,
     };
+    let (listen, connections_max) = (options.listen, options.connections_max);
     // The bytes move on the gateway's own threads; this one accepts and watches.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -109,8 +115,8 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
     runtime.block_on(async {
         let watch = Watch::start(credentials, nodes, false);
         let gateway = Gateway::start(options, watch.view())
-            .with_context(|| format!("the gateway cannot listen on {}", options.listen))?;
-        tracing::info!(addr = %gateway.addr(), connections_max = options.connections_max, "the gateway listens");
+            .with_context(|| format!("the gateway cannot listen on {listen}"))?;
+        tracing::info!(addr = %gateway.addr(), connections_max, "the gateway listens");
         told_to_stop().await
     })?;
     Ok(Answer::Yes)

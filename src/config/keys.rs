@@ -89,6 +89,9 @@ keys! {
 
     /// The memory of the plan, MiB. The most clients are max(10000, 4 x this).
     memory_mib: u64, Number, 1024, "";
+    /// A file of 64 hexadecimal digits that gateways have too: with it they say who their clients are (PROXY protocol,
+    /// version 2), which the allow-list and CLIENT LIST then see. Without it a gateway's clients come from the gateway.
+    proxy_key_file: Option<PathBuf>, Text, None, "\"/etc/pontoon/proxy.key\"";
     /// The share of memory_mib that is maxmemory, %. The rest is for buffers, RocksDB and the log.
     maxmemory_percent: u64, Number, MAXMEMORY_PERCENT, "";
     /// What goes when maxmemory is reached: noeviction, allkeys-lru, allkeys-lfu, allkeys-random, volatile-lru,

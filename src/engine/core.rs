@@ -21,7 +21,7 @@ use crate::keyspace::{Effects, Keyspace, Sequence};
 use crate::mutation::entry::{Header, encode_batch, encode_open};
 
 use super::clock::ServiceClock;
-use super::{EventSink, Outcome, UsersSink};
+use super::{EventSink, Outcome, SettingsSink, UsersSink};
 
 /// What this node does with commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,9 @@ pub struct Core {
     /// The users as the front end knows them, and how it learns of a change.
     users_told: Users,
     on_users: Option<UsersSink>,
+    /// The version of the service's settings that the front end was told of.
+    settings_told: u64,
+    on_settings: Option<SettingsSink>,
     /// It has no table of users of its own: they were given.
     stands_in: bool,
     ready: Vec<Event>,
@@ -117,6 +120,8 @@ impl Core {
             users: Users::default(),
             users_told: Users::default(),
             on_users: None,
+            settings_told: 0,
+            on_settings: None,
             stands_in: false,
             stats: Stats::default(),
             rng: SmallRng::from_os_rng(),
@@ -255,6 +260,25 @@ impl Core {
             && !self.stands_in
         {
             self.users.read(&self.ks.system);
+        }
+    }
+
+    /// Who is told whenever the service's settings have changed, whatever changed them.
+    pub fn set_settings_sink(&mut self, sink: SettingsSink) {
+        self.on_settings = Some(sink);
+    }
+
+    /// Has the front end take settings that have changed. While the data loads they stay as they were.
+    #[inline]
+    pub fn take_settings(&mut self) {
+        let version = self.ks.system.version(Table::Settings);
+        if version == self.settings_told || self.role == Role::Loading || self.stands_in {
+            return;
+        }
+        self.settings_told = version;
+        if let Some(mut sink) = self.on_settings.take() {
+            sink(self);
+            self.on_settings = Some(sink);
         }
     }
 

@@ -47,6 +47,9 @@ pub type EventSink = Box<dyn Fn(Vec<Event>) + Send + Sync>;
 /// Is told of users: as they were, and as they are now.
 pub type UsersSink = Box<dyn Fn(&Users, &Users) + Send + Sync>;
 
+/// Takes the service's settings as the core has them.
+pub type SettingsSink = Box<dyn FnMut(&mut Core) + Send + Sync>;
+
 /// The engine of one node, shared by its sessions, its proposer and its state machine.
 pub struct Engine {
     core: Mutex<Core>,
@@ -227,6 +230,7 @@ impl Drop for Guard<'_> {
         };
         let core = &mut *guard;
         core.tell_of_users();
+        core.take_settings();
         core.release_ready(|| self.engine.lease_valid());
         // Committed first where the era stays, era first where it changes: `outcome` never sees a batch of the
         // new era as committed by the old one's count.

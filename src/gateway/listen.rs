@@ -13,15 +13,17 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{AbortHandle, Abortable};
 use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 use super::pump;
 use super::view::{GRACE, SILENCE, View};
 use crate::base::limits;
+use crate::tls::proxy::Key;
 
 /// How a gateway behaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Where clients connect.
     pub listen: SocketAddr,
@@ -33,6 +35,8 @@ pub struct Options {
     pub threads: usize,
     /// Lets other gateway processes listen on the same address; the kernel spreads connections over them.
     pub shared: bool,
+    /// With it nodes are told who the clients are.
+    pub proxy_key: Option<Key>,
 }
 
 impl Default for Options {
@@ -43,6 +47,7 @@ impl Default for Options {
             connections_max: limits::GATEWAY_CONNECTIONS_MAX,
             threads: 0,
             shared: false,
+            proxy_key: None,
         }
     }
 }
@@ -78,16 +83,16 @@ impl Gateway {
     pub fn start(options: Options, view: watch::Receiver<View>) -> io::Result<Gateway> {
         let listener = bind(&options)?;
         let addr = listener.local_addr()?;
+        let threads = match options.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            n => n,
+        };
         let state = Arc::new(State {
             view,
             options,
             count: AtomicUsize::new(0),
             table: Mutex::default(),
         });
-        let threads = match options.threads {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            n => n,
-        };
         let workers = (0..threads)
             .map(|n| worker(n, state.clone()))
             .collect::<io::Result<Vec<_>>>()?;
@@ -224,6 +229,11 @@ async fn serve(client: std::net::TcpStream, state: &Arc<State>) -> io::Result<()
         () = gone(&client) => return Err(io::ErrorKind::ConnectionAborted.into()),
     };
     tune(&upstream)?;
+    let mut upstream = upstream;
+    if let Some(key) = &state.options.proxy_key {
+        let header = key.header(client.peer_addr()?, upstream.peer_addr()?);
+        upstream.write_all(&header).await?;
+    }
     let (handle, registration) = AbortHandle::new_pair();
     let _entry = Entry::new(state, node, handle);
     // The view may have changed while the connection was made.
@@ -235,7 +245,7 @@ async fn serve(client: std::net::TcpStream, state: &Arc<State>) -> io::Result<()
     {
         return Err(io::ErrorKind::ConnectionReset.into());
     }
-    let (mut client, mut upstream) = (client, upstream);
+    let mut client = client;
     Abortable::new(pump::both(&mut client, &mut upstream), registration)
         .await
         .unwrap_or_else(|_| {

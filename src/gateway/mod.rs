@@ -12,6 +12,7 @@
 pub mod listen;
 pub mod operator;
 mod pump;
+pub mod talk;
 pub mod view;
 pub mod watch;
 

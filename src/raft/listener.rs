@@ -6,7 +6,6 @@
 //! counted and bounded.
 
 use super::link::{Carries, Handshake, Listen, Stream};
-use super::types::NodeId;
 use crate::base::limits;
 use crate::proto::admin_server::{Admin, AdminServer};
 use crate::proto::peer_server::{Peer, PeerServer};
@@ -59,12 +58,12 @@ impl Caller {
     }
 }
 
-/// A client's session that another node relays to this one.
+/// A client's session that another node relays to this one, or an operator's own.
 pub struct Relayed {
     /// The relay's bytes, after TLS.
     pub stream: Stream,
-    /// The node that relays.
-    pub from: NodeId,
+    /// The node that relays, or an operator.
+    pub from: Identity,
     /// Where its connection comes from.
     pub addr: SocketAddr,
     /// Its place among the relays; keep it as long as the stream.
@@ -159,14 +158,11 @@ impl Acceptor {
         let refused =
             |why: &str| std::io::Error::new(std::io::ErrorKind::PermissionDenied, why.to_owned());
         if arrived.carries == Carries::Relay {
-            let Identity::Node(from) = identity else {
-                return Err(refused("only nodes relay"));
-            };
             let slot = self.relay_slots.clone().try_acquire_owned();
             let slot = slot.map_err(|_| refused("there are too many relays"))?;
             let relayed = Relayed {
                 stream,
-                from,
+                from: identity,
                 addr,
                 slot,
             };

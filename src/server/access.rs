@@ -209,6 +209,12 @@ impl Server {
                 told.into_iter().for_each(|event| server.tell(event));
             }
         }));
+        let (settings, mut own) = (server.clone(), commands::config::Own::default());
+        core.set_settings_sink(Box::new(move |core| {
+            if let Some(server) = settings.upgrade() {
+                commands::config::take(&mut own, core, &server);
+            }
+        }));
         let sink = move |before: &Users, now: &Users| {
             if let Some(server) = server.upgrade() {
                 server.users_changed(before, now);

@@ -9,13 +9,15 @@ use std::time::Instant;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::base::limits::SUBSCRIBER_BACKLOG_MAX;
+use crate::base::limits::{OPERATORS_MAX, SUBSCRIBER_BACKLOG_MAX};
 
 /// One client: what CLIENT LIST says of it, and its inbox.
 pub struct Client {
     pub id: u64,
     pub addr: String,
     pub laddr: String,
+    /// An operator's, by certificate: no list of clients' addresses concerns it.
+    pub operator: bool,
     /// The socket's number; -1 where the session is relayed.
     pub fd: i32,
     pub since: Instant,
@@ -176,14 +178,27 @@ impl Clients {
 
     /// Admits a client, unless there are `max` already.
     pub fn add(&self, addr: String, laddr: String, fd: i32, max: usize) -> Option<Arc<Client>> {
+        self.insert(self.fresh(), (addr, laddr), fd, false, max)
+    }
+
+    fn fresh(&self) -> u64 {
         // A session that this node began before it was started anew may be here, by way of others, under its old id.
-        let id = loop {
+        loop {
             let id = (self.node << 40) | self.next.fetch_add(1, Ordering::Relaxed);
             if !self.all.lock().contains_key(&id) {
-                break id;
+                return id;
             }
-        };
-        self.add_as(id, addr, laddr, fd, max)
+        }
+    }
+
+    /// Admits an operator, beyond maxclients.
+    pub fn add_operator(&self, addr: String) -> Option<Arc<Client>> {
+        let operators = self.all.lock().values().filter(|c| c.operator).count();
+        if operators >= OPERATORS_MAX {
+            return None;
+        }
+        let id = self.fresh();
+        self.insert(id, (addr, String::new()), -1, true, usize::MAX)
     }
 
     /// Admits a client under the id that another node gave it; `None` too where there is one of that id.
@@ -195,6 +210,17 @@ impl Clients {
         fd: i32,
         max: usize,
     ) -> Option<Arc<Client>> {
+        self.insert(id, (addr, laddr), fd, false, max)
+    }
+
+    fn insert(
+        &self,
+        id: u64,
+        (addr, laddr): (String, String),
+        fd: i32,
+        operator: bool,
+        max: usize,
+    ) -> Option<Arc<Client>> {
         let mut all = self.all.lock();
         if all.len() >= max || all.contains_key(&id) {
             return None;
@@ -203,6 +229,7 @@ impl Clients {
             id,
             addr,
             laddr,
+            operator,
             fd,
             since: Instant::now(),
             proto: AtomicU8::new(2),

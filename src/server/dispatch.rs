@@ -202,7 +202,7 @@ fn gates(
         );
         return refuse(server, session, Some(spec), out, &Fail::text(text));
     }
-    if server.options.redirect
+    if server.live.redirects()
         && let Some(fail) = cross_slot(spec, args)
     {
         return refuse(server, session, Some(spec), out, &fail);
@@ -623,7 +623,7 @@ fn at_standby(
         );
         return Some(refuse(server, session, Some(spec), out, &Fail::text(text)));
     }
-    if !server.options.redirect {
+    if !server.live.redirects() {
         return Some(Step::NeedsPrimary);
     }
     let view = server.view.borrow();
@@ -649,7 +649,7 @@ pub fn restricted(
     spec: &'static Spec,
     args: Args<'_>,
 ) -> Option<Fail> {
-    if !is_restricted(server, spec) {
+    if session.operator || !is_restricted(server, spec) {
         return None;
     }
     session.last_command = spec.full_name;
@@ -659,11 +659,13 @@ pub fn restricted(
 
 /// Whether policy refuses a command to everybody.
 pub fn is_restricted(server: &Server, spec: &Spec) -> bool {
-    let list = &server.options.restricted;
+    let list = server.live.restricted.load();
     let top = spec.container.map_or(spec, |id| id.spec());
     let closed = match top.full_name {
-        "script" | "eval" | "eval_ro" | "evalsha" | "evalsha_ro" => !server.options.scripting,
-        "function" | "fcall" | "fcall_ro" => !server.options.functions,
+        "script" | "eval" | "eval_ro" | "evalsha" | "evalsha_ro" => {
+            !server.live.scripting.load(Relaxed)
+        }
+        "function" | "fcall" | "fcall_ro" => !server.live.functions.load(Relaxed),
         _ => false,
     };
     if closed {
@@ -673,7 +675,7 @@ pub fn is_restricted(server: &Server, spec: &Spec) -> bool {
         return false;
     }
     let reads = top.full_name == "command" || commands::cluster::reads_only(spec.full_name);
-    !(server.options.redirect && reads)
+    !(server.live.redirects() && reads)
 }
 
 fn while_subscribed(name: &str) -> bool {

@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::base::limits::{HANDSHAKE_SECONDS_MAX, HANDSHAKES_MAX, THREAD_STACK_LEN};
 use crate::raft::link::{Bytes, Stream, rehome};
 use crate::raft::listener::Relayed;
+use crate::tls::Identity;
 
 use super::conn::Conn;
 use super::relay;
@@ -131,12 +132,23 @@ async fn serve(
     }
     match job {
         Job::Relayed(relayed) => {
-            let Relayed { stream, slot, .. } = *relayed;
-            let slotted = Slotted {
+            let Relayed {
+                stream,
+                slot,
+                from,
+                addr,
+            } = *relayed;
+            let slotted = Box::new(Slotted {
                 stream,
                 _slot: slot,
-            };
-            relay::accept(server, Box::new(slotted)).await;
+            });
+            match from {
+                Identity::Node(_) => relay::accept(server, slotted).await,
+                Identity::Admin => relay::operate(server, slotted, addr).await,
+            }
+        }
+        Job::Plain(_, addr) if !server.lets_in(addr.ip()) => {
+            tracing::debug!("{addr} is not on the allow-list");
         }
         Job::Plain(tcp, addr) => {
             let laddr = tcp.local_addr().map(|a| a.to_string()).unwrap_or_default();
@@ -145,10 +157,23 @@ async fn serve(
             admit(tcp, addr, laddr, fd, server).await;
         }
         Job::Piped(stream, addr) => admit(stream, addr, String::new(), -1, server).await,
-        Job::Client(tcp, addr) => {
+        Job::Client(mut tcp, mut addr) => {
             let Some(tls) = tls else {
                 return;
             };
+            // A gateway says first whose connection it is. Nothing is answered before that.
+            if let Some(key) = &server.options.proxy_key {
+                let patience = Duration::from_secs(HANDSHAKE_SECONDS_MAX);
+                match tokio::time::timeout(patience, key.take(&mut tcp)).await {
+                    Ok(Ok(Some(client))) => addr = client,
+                    Ok(Ok(None)) => {}
+                    Ok(Err(e)) => return tracing::warn!("a connection from {addr} was cut: {e}"),
+                    Err(_) => return,
+                }
+            }
+            if !server.lets_in(addr.ip()) {
+                return tracing::debug!("{addr} is not on the allow-list");
+            }
             let laddr = tcp.local_addr().map(|a| a.to_string()).unwrap_or_default();
             let fd = tcp.as_raw_fd();
             let _ = tcp.set_nodelay(true);

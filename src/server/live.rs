@@ -1,13 +1,28 @@
 //! Settings that connections read without the engine's lock, and the stall that DEBUG SLEEP makes.
 //! Always: a value here equals what CONFIG GET shows, but for the bounds of `base/limits.rs`.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+
+use super::Options;
+use super::allow::Allow;
 use crate::base::limits::{BULK_LEN_MAX, REQUEST_LEN_MAX};
 
 /// What CONFIG SET changed for connections.
 pub struct Live {
+    /// Commands that policy refuses, lower case.
+    pub restricted: ArcSwap<BTreeSet<String>>,
+    /// Whether EVAL and its kin are open.
+    pub scripting: AtomicBool,
+    /// Whether FUNCTION, FCALL and FCALL_RO are open.
+    pub functions: AtomicBool,
+    /// Standbys answer `-MOVED` instead of relaying.
+    pub redirect: AtomicBool,
+    /// Who may connect.
+    pub allow: ArcSwap<Allow>,
     pub maxclients: AtomicUsize,
     /// Idle clients are disconnected after this many seconds; 0: never.
     pub timeout_s: AtomicU64,
@@ -28,10 +43,15 @@ pub struct Live {
 
 impl Live {
     /// The settings at the start.
-    pub fn new(maxclients: usize) -> Live {
+    pub fn new(options: &Options) -> Live {
         let id: [u8; 20] = rand::random();
         Live {
-            maxclients: AtomicUsize::new(maxclients),
+            restricted: ArcSwap::from_pointee(options.restricted.clone()),
+            scripting: AtomicBool::new(options.scripting),
+            functions: AtomicBool::new(options.functions),
+            redirect: AtomicBool::new(options.redirect),
+            allow: ArcSwap::default(),
+            maxclients: AtomicUsize::new(options.maxclients),
             timeout_s: AtomicU64::new(0),
             bulk_len_max: AtomicUsize::new(BULK_LEN_MAX),
             request_len_max: AtomicUsize::new(REQUEST_LEN_MAX),
@@ -41,6 +61,11 @@ impl Live {
             started: Instant::now(),
             asleep_until: AtomicU64::new(0),
         }
+    }
+
+    /// Whether standbys answer `-MOVED`.
+    pub fn redirects(&self) -> bool {
+        self.redirect.load(Relaxed)
     }
 
     /// How long a script may run before others are answered BUSY; 0: for ever.

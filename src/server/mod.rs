@@ -8,6 +8,7 @@
 pub mod access;
 pub mod acks;
 pub mod acllog;
+pub mod allow;
 pub mod caches;
 pub mod clients;
 pub mod commands;
@@ -74,11 +75,11 @@ pub struct Peer {
     pub voter: bool,
 }
 
-/// Fixed settings of the front end.
+/// Settings of the front end as its node's configuration has them; those of `Live` begin with them.
 pub struct Options {
     pub password: Vec<u8>,
     /// Commands that policy refuses, lower case.
-    pub restricted: std::collections::HashSet<String>,
+    pub restricted: std::collections::BTreeSet<String>,
     pub maxclients: usize,
     /// Standbys answer `-MOVED` instead of relaying.
     pub redirect: bool,
@@ -93,6 +94,8 @@ pub struct Options {
     pub scripting: bool,
     /// Whether FUNCTION, FCALL and FCALL_RO are open.
     pub functions: bool,
+    /// With it a gateway says who its clients are.
+    pub proxy_key: Option<crate::tls::proxy::Key>,
 }
 
 /// Everything that connections share.

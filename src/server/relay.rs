@@ -223,6 +223,17 @@ impl Preamble {
     }
 }
 
+/// Serves an operator, known by certificate: as the user `default`, and policy refuses it nothing.
+pub async fn operate(server: Arc<Server>, stream: Stream, addr: std::net::SocketAddr) {
+    let Some(client) = server.clients.add_operator(addr.to_string()) else {
+        return tracing::warn!("there are too many operators");
+    };
+    client.about.lock().name = "operator".into();
+    let mut session = Session::new(client);
+    (session.authenticated, session.operator) = (true, true);
+    Conn::new(stream, server, session).run().await;
+}
+
 /// Serves a session that another node relays to this one.
 pub async fn accept(server: Arc<Server>, mut stream: Stream) {
     let read = tokio::time::timeout(
@@ -237,6 +248,10 @@ pub async fn accept(server: Arc<Server>, mut stream: Stream) {
     };
     let max = server.live.maxclients.load(Relaxed);
     let (addr, laddr) = (preamble.addr, preamble.laddr);
+    // The other node may not have heard of the newest list yet.
+    if !server.live.allow.load().holds_client(&addr) {
+        return tracing::debug!("{addr}, which is relayed, is not on the allow-list");
+    }
     let clients = &server.clients;
     // A node that was started anew counts from the beginning: its client may have the id of one that is about to be
     // noticed as gone. Then it gets another, here.

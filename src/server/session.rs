@@ -70,6 +70,8 @@ pub struct Session {
     pub client: Arc<Client>,
     pub db: u32,
     pub authenticated: bool,
+    /// An operator's, by certificate: policy refuses it no command.
+    pub operator: bool,
     /// Who it speaks for.
     pub identity: Identity,
     /// READONLY was sent: a standby may answer reads.
@@ -125,6 +127,7 @@ impl Session {
             client,
             db: 0,
             authenticated: false,
+            operator: false,
             identity: Identity::default(),
             readonly: false,
             read_index: None,

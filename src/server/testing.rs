@@ -3,7 +3,7 @@
 //!
 //! **Invariant**: each reply is looked at only when its batch has committed.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ pub fn server_knowing(
     engine.lock().apply(1, 1, &open).expect("opens its epoch");
     let mut options = Options {
         password: Vec::new(),
-        restricted: HashSet::new(),
+        restricted: BTreeSet::new(),
         maxclients: 1000,
         redirect: false,
         staleness_ms: 1000,
@@ -75,6 +75,7 @@ pub fn server_knowing(
         databases: 16,
         scripting: true,
         functions: true,
+        proxy_key: None,
     };
     change(&mut options);
     let peer = |id: u64| Peer {
@@ -91,7 +92,7 @@ pub fn server_knowing(
     });
     let server = Arc::new(Server {
         engine,
-        live: Live::new(options.maxclients),
+        live: Live::new(&options),
         options,
         clients: Clients::new(0),
         hub: Arc::new(Hub::default()),

@@ -58,27 +58,29 @@ impl World {
         engine.set_lease(move || held.load(Ordering::SeqCst));
         let (view_out, view) = watch::channel(View::default());
         let (questions, asked) = mpsc::unbounded_channel();
+        let options = Options {
+            password: Vec::new(),
+            restricted: Default::default(),
+            maxclients: 10,
+            redirect: false,
+            staleness_ms: 1000,
+            linearizable,
+            port: 0,
+            databases: 16,
+            scripting: true,
+            functions: true,
+            proxy_key: None,
+        };
         let server = Arc::new(Server {
             engine: engine.clone(),
-            options: Options {
-                password: Vec::new(),
-                restricted: Default::default(),
-                maxclients: 10,
-                redirect: false,
-                staleness_ms: 1000,
-                linearizable,
-                port: 0,
-                databases: 16,
-                scripting: true,
-                functions: true,
-            },
+            live: Live::new(&options),
+            options,
             clients: Clients::new(1),
             hub: Arc::default(),
             view,
             relay: Arc::new(Played(questions)),
             started: Instant::now(),
             counters: Counters::default(),
-            live: Live::new(10),
             stats: Default::default(),
             monitors: Default::default(),
             replicas: Default::default(),

@@ -8,6 +8,7 @@ pub mod client;
 pub mod files;
 pub mod identity;
 pub mod peer;
+pub mod proxy;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -3,11 +3,13 @@
 //! - Each command does one thing, once. What is refused is shown with its reason; nothing is tried again silently.
 //! - A change goes to the leader, which is found by asking the nodes. Where none is known, the answers of all are shown.
 //!
-//! `target` finds nodes and the leader; `look` shows; `change` changes; `recover` works on a stopped node's disk.
+//! `target` finds nodes and the leader; `look` shows; `change` changes; `talk` runs Redis's commands;
+//! `recover` works on a stopped node's disk.
 
 mod change;
 mod look;
 mod recover;
+mod talk;
 mod target;
 
 use clap::Subcommand;
@@ -72,6 +74,15 @@ enum Action {
     /// Shows the state of every node's log, or of one
     #[command(after_help = "Example:\n  pontoon admin log --dir ./cluster")]
     Log(look::Which),
+    /// Runs a command at the primary, or at a node, as an operator: policy refuses it nothing
+    ///
+    /// What is set by CONFIG SET is the service's: every node takes it, and it stays after a restart and a failover. Besides
+    /// Redis's parameters there are allow-list (addresses and CIDR blocks that may connect), restricted-commands,
+    /// lua-scripting, functions and redirect.
+    #[command(
+        after_help = "Examples:\n  pontoon admin command --dir ./cluster CONFIG SET allow-list '10.0.0.0/8 192.168.1.7'\n  pontoon admin command --dir ./cluster CLIENT LIST"
+    )]
+    Command(talk::Command),
     /// Makes one stopped survivor a new cluster of its own, after a majority was lost for good
     ///
     /// Without --confirm it changes nothing and prints what would be given up.
@@ -100,6 +111,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
             Action::Remove(one) => change::remove(&cluster, one.id, output).await,
             Action::Transfer(transfer) => change::transfer(&cluster, &transfer, output).await,
             Action::Replace(replace) => change::replace(&cluster, replace, output).await,
+            Action::Command(command) => talk::command(&cluster, &command, output).await,
             Action::Recover(_) => Ok(Answer::No),
         }
     })

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use crate::cli::dev;
 use crate::config;
 use crate::gateway::operator::{self, Client};
+use crate::gateway::talk::Talk;
 use crate::proto::{Empty, StatusReply};
 use crate::tls::files::Pair;
 use crate::tls::peer::{Credentials, Files};
@@ -211,6 +212,12 @@ impl Cluster {
             None => Err(anyhow!("{}", answers.summary()))
                 .context("no leader is known, and only a leader can do this"),
         }
+    }
+
+    /// An operator's session at a node.
+    pub async fn talk(&self, node: &Node) -> anyhow::Result<Talk> {
+        let id = node.status.id;
+        Ok(Talk::open(&self.credentials, &node.addr, id, self.timeout).await?)
     }
 
     /// Node `id`.

@@ -18,11 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Plan;
 use super::service::node_name;
-use crate::base::lock;
+use crate::base::{lock, secret};
 use crate::cli::certs;
 use crate::config;
 use crate::tls::files::Pair;
 use crate::tls::peer::Files;
+use crate::tls::proxy::Key;
 
 /// What the command line asks for; `None` is what the folder has, or the default of a new one.
 #[derive(Debug, Clone, Default)]
@@ -88,6 +89,8 @@ fn is_zero(n: &u64) -> bool {
 /// The version of `cluster.json`.
 const VERSION: u32 = 1;
 const SPEC: &str = "cluster.json";
+/// What the gateway proves its clients' addresses with.
+pub const PROXY_KEY: &str = "proxy.key";
 const LOCK: &str = "lock";
 const EDIT: &str = "edit";
 
@@ -214,6 +217,10 @@ impl Folder {
             names.push(name.trim().to_string());
         }
         certs::complete(&self.dir, &self.spec.cluster_id, &ids, &names)?;
+        let key = self.dir.join(PROXY_KEY);
+        if !key.exists() {
+            secret::write(&key, &Key::make()).with_context(|| key.display().to_string())?;
+        }
         for node in &self.spec.nodes {
             let dir = self.node_dir(node.id);
             std::fs::create_dir_all(dir.join("log"))?;
@@ -405,6 +412,7 @@ impl Folder {
         );
         t.insert("peer_ca".into(), path("ca.pem").into());
         t.insert("password_file".into(), path(certs::PASSWORD).into());
+        t.insert("proxy_key_file".into(), path(PROXY_KEY).into());
         t.insert("memory_mib".into(), number(self.spec.memory_of(node))?);
         let first = self.spec.nodes.first().map(|n| n.id);
         t.insert(

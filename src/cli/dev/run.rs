@@ -207,6 +207,7 @@ fn plans(folder: &Folder) -> anyhow::Result<Vec<Plan>> {
             format!("--ca={}", path("ca.pem")),
             format!("--cert={}", path("admin.pem")),
             format!("--key={}", path("admin.key")),
+            format!("--proxy-key={}", path(folder::PROXY_KEY)),
             format!(
                 "--log-file={}",
                 dir.join(format!("gateway-{number}.log")).display()

@@ -233,7 +233,10 @@ pub async fn act(person: Person, Path(id): Path<String>, Form(fields): Form<Fiel
             let made = desk.fork(&id, wish).await.map_err(fail)?;
             return Ok(Redirect::to(&format!("/services/{}", made.service.id)).into_response());
         }
-        "hand-over" => desk.hand_over(&id, field(&fields, "node").parse().ok()).await.map(drop),
+        "hand-over" => desk
+            .hand_over(&id, field(&fields, "node").parse().ok())
+            .await
+            .map(drop),
         "plan" => desk.change_plan(&id, field(&fields, "plan")),
         "restart" => match field(&fields, "node").parse() {
             Ok(node) => desk.restart_node(&id, node).await,

@@ -670,7 +670,7 @@ async fn a_relay_is_a_plain_stream_with_a_name() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(far.from, 1);
+    assert_eq!(far.from, crate::tls::Identity::Node(1));
     near.write_all(b"hello").await.unwrap();
     let mut got = [0; 5];
     far.stream.read_exact(&mut got).await.unwrap();

@@ -74,7 +74,7 @@ pub fn reads_only(name: &str) -> bool {
 }
 
 fn enabled(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out, run: Handler) -> Result<(), Fail> {
-    if x.server.options.redirect {
+    if x.server.live.redirects() {
         run(x, args, out)
     } else {
         Err(DISABLED)

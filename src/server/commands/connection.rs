@@ -139,14 +139,14 @@ fn hello(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     out.bulk(b"id");
     out.int(x.session.client.id as i64);
     out.bulk(b"mode");
-    out.bulk(if x.server.options.redirect {
+    out.bulk(if x.server.live.redirects() {
         b"cluster"
     } else {
         b"standalone"
     });
     out.bulk(b"role");
     // Any node serves any client: where sessions are relayed, each looks like the primary.
-    out.bulk(if leading || !x.server.options.redirect {
+    out.bulk(if leading || !x.server.live.redirects() {
         b"master"
     } else {
         b"replica"
@@ -179,7 +179,7 @@ fn echo(_: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
 
 fn select(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let db = crate::base::number::parse_i64(args[1]).ok_or(Fail::NOT_INTEGER)?;
-    if x.server.options.redirect && db != 0 {
+    if x.server.live.redirects() && db != 0 {
         return Err(Fail::new("ERR SELECT is not allowed in cluster mode"));
     }
     x.session.db = u32::try_from(db)

@@ -62,7 +62,7 @@ pub fn number_of_keys(
 pub fn run(x: &mut Exec<'_>, plan: &Plan<'_>, out: &mut Out) -> Result<(), Fail> {
     let full = !x.core.make_room();
     if let Some(marks) = plan.marks {
-        if marks.no_cluster() && x.server.options.redirect {
+        if marks.no_cluster() && x.server.live.redirects() {
             return Err(NO_CLUSTER);
         }
         if plan.read_only && !marks.no_writes() {
@@ -102,7 +102,7 @@ pub fn run(x: &mut Exec<'_>, plan: &Plan<'_>, out: &mut Out) -> Result<(), Fail>
         read_only: plan.read_only || plan.marks.is_some_and(Marks::no_writes),
         full: full && !plan.marks.is_some_and(Marks::allow_oom),
         wrote: false,
-        slot: (server.options.redirect && !cross_slot).then(|| {
+        slot: (server.live.redirects() && !cross_slot).then(|| {
             let first = plan.command.get(3).filter(|_| plan.keys > 0);
             first.map(|key| slot::of(key))
         }),

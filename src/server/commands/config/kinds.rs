@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use crate::base::number;
 use crate::command::settings::notify;
+use crate::command::table;
+use crate::server::allow::Allow;
 
 /// How a number is written.
 #[derive(Clone, Copy, PartialEq)]
@@ -36,6 +38,10 @@ pub enum Kind {
     /// notify-keyspace-events.
     Events,
     Percentiles,
+    /// Addresses and CIDR blocks.
+    Addresses,
+    /// Names of commands.
+    Commands,
 }
 
 /// Why a value is refused, as Redis says it.
@@ -65,6 +71,8 @@ impl Kind {
                 .map(events_text)
                 .ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into()),
             Kind::Percentiles => parse_percentiles(&text),
+            Kind::Addresses => Ok(Allow::parse(&text)?.to_string()),
+            Kind::Commands => parse_commands(&text),
         }
     }
 }
@@ -221,6 +229,19 @@ fn parse_oom_scores(text: &str) -> Result<String, Refusal> {
     } else {
         Err("Invalid oom-score-adj-values, elements must be between -2000 and 2000.".into())
     }
+}
+
+fn parse_commands(text: &str) -> Result<String, Refusal> {
+    let lower = text.to_ascii_lowercase();
+    let mut names: Vec<&str> = lower.split_whitespace().collect();
+    for name in &names {
+        if table::by_full_name(name.as_bytes()).is_none() {
+            return Err(format!("there is no command '{name}'").into());
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names.join(" "))
 }
 
 fn parse_percentiles(text: &str) -> Result<String, Refusal> {

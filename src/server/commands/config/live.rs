@@ -1,29 +1,43 @@
 //! The parameters that take effect here: where each is read from and what setting it changes.
 //!
-//! Settings are this node's own and last until it stops. A parameter without a row here is kept
-//! as text and shown.
+//! A parameter without a row here is kept as text and shown.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::base::limits::REQUEST_LEN_MAX;
 use crate::data::Limits;
+use crate::engine::Core;
 use crate::keyspace::evict::Policy;
-use crate::server::dispatch::Exec;
+use crate::server::Server;
+use crate::server::allow::Allow;
 
 use super::kinds;
 
 /// How a parameter is read and set; a value to set is one that its kind returned.
 pub struct Row {
     pub name: &'static str,
-    pub get: fn(&Exec<'_>) -> String,
+    pub get: fn(&See<'_>) -> String,
     /// `None`: it cannot be set.
-    pub set: Option<fn(&mut Exec<'_>, &str)>,
+    pub set: Option<fn(&mut Change<'_>, &str)>,
+}
+
+/// What a parameter is read from.
+pub struct See<'a> {
+    pub core: &'a Core,
+    pub server: &'a Server,
+}
+
+/// What a parameter changes.
+pub struct Change<'a> {
+    pub core: &'a mut Core,
+    pub server: &'a Server,
 }
 
 const fn row(
     name: &'static str,
-    get: fn(&Exec<'_>) -> String,
-    set: fn(&mut Exec<'_>, &str),
+    get: fn(&See<'_>) -> String,
+    set: fn(&mut Change<'_>, &str),
 ) -> Row {
     Row {
         name,
@@ -32,7 +46,7 @@ const fn row(
     }
 }
 
-const fn fixed(name: &'static str, get: fn(&Exec<'_>) -> String) -> Row {
+const fn fixed(name: &'static str, get: fn(&See<'_>) -> String) -> Row {
     Row {
         name,
         get,
@@ -53,7 +67,7 @@ fn n32(text: &str) -> u32 {
     u32::try_from(n(text)).unwrap_or(u32::MAX)
 }
 
-fn limits<'a>(x: &'a mut Exec<'_>) -> &'a mut Limits {
+fn limits<'a>(x: &'a mut Change<'_>) -> &'a mut Limits {
     &mut x.core.ks.limits
 }
 
@@ -66,10 +80,7 @@ pub static ROWS: &[Row] = &[
     row(
         "maxmemory",
         |x| x.core.settings.maxmemory.to_string(),
-        |x, v| {
-            x.core.settings.maxmemory = n(v);
-            x.core.make_room();
-        },
+        |x, v| x.core.settings.maxmemory = n(v),
     ),
     row(
         "maxmemory-policy",
@@ -228,7 +239,47 @@ pub static ROWS: &[Row] = &[
     // TLS alone is spoken: the port without it is not there.
     fixed("port", |_| "0".into()),
     fixed("tls-port", |x| x.server.options.port.to_string()),
-    fixed("cluster-enabled", |x| yes_no(x.server.options.redirect)),
+    fixed("cluster-enabled", |x| yes_no(x.server.live.redirects())),
+    row(
+        "allow-list",
+        |x| x.server.live.allow.load().to_string(),
+        |x, v| {
+            x.server
+                .live
+                .allow
+                .store(Arc::new(Allow::parse(v).unwrap_or_default()));
+            x.server.cut_off();
+        },
+    ),
+    row(
+        "functions",
+        |x| yes_no(x.server.live.functions.load(Relaxed)),
+        |x, v| x.server.live.functions.store(v == "yes", Relaxed),
+    ),
+    row(
+        "lua-scripting",
+        |x| yes_no(x.server.live.scripting.load(Relaxed)),
+        |x, v| x.server.live.scripting.store(v == "yes", Relaxed),
+    ),
+    row(
+        "redirect",
+        |x| yes_no(x.server.live.redirects()),
+        |x, v| x.server.live.redirect.store(v == "yes", Relaxed),
+    ),
+    row(
+        "restricted-commands",
+        |x| {
+            let list = x.server.live.restricted.load();
+            list.iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(" ")
+        },
+        |x, v| {
+            let list = v.split_whitespace().map(str::to_string).collect();
+            x.server.live.restricted.store(Arc::new(list));
+        },
+    ),
     // Every write is synced to the log before its reply: what appendonly with fsync always means.
     fixed("appendonly", |_| "yes".into()),
     fixed("appendfsync", |_| "always".into()),

@@ -1,19 +1,28 @@
 //! CONFIG: one table of parameters; those that mean something here take effect, the others are kept
 //! and shown with Redis 7.2's defaults.
 //!
-//! Always: SET changes all that it names or nothing. Settings are those of this node and last until
-//! it stops: a primary that takes over begins with what its configuration says.
+//! Always: SET changes all that it names or nothing. What is set is the service's: it goes through the log, every node
+//! takes it when it applies it (`take`), and it is there after a restart and at a primary that takes over. What was never
+//! set, or whose setting was undone, is as the node's configuration has it.
 
 mod kinds;
 mod live;
 mod table;
 
+use std::collections::BTreeMap;
+
 use crate::base::glob;
 use crate::command::{Args, Fail};
+use crate::engine::Core;
+use crate::keyspace::system::Table;
+use crate::log::Space;
+use crate::mutation::Mutation;
 use crate::resp::Out;
+use crate::server::Server;
 use crate::server::dispatch::{Exec, Handler};
 
 use super::help;
+use live::{Change, See};
 use table::{HIDDEN, IMMUTABLE, PARAMETERS, PROTECTED, Parameter};
 
 pub use kinds::memory;
@@ -28,11 +37,79 @@ pub const COMMANDS: &[(&str, Handler)] = &[
 
 /// What a parameter shows.
 fn value(x: &Exec<'_>, parameter: &Parameter) -> String {
+    let see = See {
+        core: x.core,
+        server: x.server,
+    };
+    seen(&see, parameter)
+}
+
+fn seen(see: &See<'_>, parameter: &Parameter) -> String {
     if let Some(row) = live::of(parameter.name) {
-        return (row.get)(x);
+        return (row.get)(see);
     }
-    let kept = x.core.settings.shown.get(parameter.name);
+    let kept = see.core.settings.shown.get(parameter.name);
     kept.map_or(parameter.default, |v| v).to_string()
+}
+
+fn put(change: &mut Change<'_>, parameter: &Parameter, value: &str) {
+    match live::of(parameter.name) {
+        Some(row) => {
+            if let Some(set) = row.set {
+                set(change, value);
+            }
+        }
+        None => {
+            let shown = &mut change.core.settings.shown;
+            shown.insert(parameter.name.into(), value.into());
+        }
+    }
+}
+
+/// What this node's configuration has of parameters that the service has set.
+#[derive(Default)]
+pub struct Own(BTreeMap<String, String>);
+
+/// Takes the service's settings as they are in the data set now.
+pub fn take(own: &mut Own, core: &mut Core, server: &Server) {
+    let set: BTreeMap<String, String> = core
+        .ks
+        .system
+        .iter(Table::Settings)
+        .map(|(name, value)| {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (text(name), text(value))
+        })
+        .collect();
+    let mut change = Change { core, server };
+    let gone: Vec<String> = own
+        .0
+        .keys()
+        .filter(|n| !set.contains_key(*n))
+        .cloned()
+        .collect();
+    for name in gone {
+        if let (Some(value), Some(parameter)) =
+            (own.0.remove(&name), table::by_name(name.as_bytes()))
+        {
+            put(&mut change, parameter, &value);
+        }
+    }
+    for (name, value) in set {
+        // One of a newer version is its nodes' to know.
+        let Some(parameter) = table::by_name(name.as_bytes()) else {
+            continue;
+        };
+        let see = See {
+            core: change.core,
+            server,
+        };
+        let before = seen(&see, parameter);
+        own.0.entry(name).or_insert_with(|| before.clone());
+        if before != value {
+            put(&mut change, parameter, &value);
+        }
+    }
 }
 
 /// What a parameter shows, by its name; empty where there is none of that name.
@@ -126,19 +203,34 @@ fn set(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         }
         parsed.push((parameter, value));
     }
-    for (parameter, value) in parsed {
-        match live::of(parameter.name) {
-            Some(row) => {
-                if let Some(set) = row.set {
-                    set(x, &value);
-                }
-            }
-            None => {
-                let shown = &mut x.core.settings.shown;
-                shown.insert(parameter.name.into(), value);
-            }
+    if !x.leading() {
+        let mut change = Change {
+            core: x.core,
+            server: x.server,
+        };
+        for (parameter, value) in &parsed {
+            put(&mut change, parameter, value);
         }
+        out.ok();
+        return Ok(());
     }
+    if x.server.disk.get() == Space::Full {
+        return Err(Fail::new(
+            "MISCONF the disk is full: nothing is written until the operator makes room",
+        ));
+    }
+    for (parameter, value) in parsed {
+        let mut ctx = x.core.ctx(0);
+        ctx.apply(Mutation::SystemPut {
+            table: Table::Settings as u8,
+            name: parameter.name.as_bytes(),
+            value: value.as_bytes(),
+        })?;
+        x.wait = x.wait.max(ctx.wait);
+    }
+    x.core.take_settings();
+    // What does not fit any more goes at once.
+    x.core.make_room();
     out.ok();
     Ok(())
 }
@@ -185,7 +277,10 @@ fn help(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
                 "GET <pattern>",
                 "Parameters whose names match, and their values.",
             ),
-            ("SET <directive> <value>", "Change parameters of this node."),
+            (
+                "SET <directive> <value>",
+                "Change parameters of the service.",
+            ),
             ("RESETSTAT", "Set the counters of INFO to zero."),
             ("REWRITE", "Refused: there is no file to write."),
         ],

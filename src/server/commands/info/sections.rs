@@ -29,7 +29,7 @@ pub fn server(x: &Exec<'_>, text: &mut String) {
     field(text, "redis_git_sha1", "00000000");
     field(text, "redis_git_dirty", 0);
     field(text, "redis_build_id", "0000000000000000");
-    let mode = if x.server.options.redirect {
+    let mode = if x.server.live.redirects() {
         "cluster"
     } else {
         "standalone"
@@ -360,7 +360,7 @@ pub fn latencystats(x: &Exec<'_>, text: &mut String) {
 }
 
 pub fn cluster(x: &Exec<'_>, text: &mut String) {
-    field(text, "cluster_enabled", u8::from(x.server.options.redirect));
+    field(text, "cluster_enabled", u8::from(x.server.live.redirects()));
 }
 
 /// Expiring keys that an average is taken over, at each end.
