@@ -354,3 +354,31 @@ fn what_a_slow_client_has_not_read_yet_is_kept_for_it() {
         assert!(!client.killed());
     });
 }
+
+#[test]
+fn a_setting_that_did_not_commit_is_what_it_was_and_standbys_take_those_that_did() {
+    run(async {
+        let world = World::new(false);
+        let open = world.lead(1, 1);
+        world.server.listen_to_engine();
+        let timeout = |world: &World| world.server.live.timeout_s.load(Ordering::Relaxed);
+        let mut client = world.client();
+        send(&mut client, "CONFIG SET timeout 7\r\n").await;
+        let committed = world.proposal().await;
+        world.apply(2, &committed);
+        assert_eq!(line(&mut client).await, "+OK");
+        send(&mut client, "CONFIG SET timeout 9 maxclients 3\r\n").await;
+        world.ran(2).await;
+        let most = |world: &World| world.server.live.maxclients.load(Ordering::Relaxed);
+        assert_eq!((timeout(&world), most(&world)), (9, 3));
+        world.engine.lock().end_epoch();
+        assert_eq!((timeout(&world), most(&world)), (7, 10));
+
+        let standby = World::new(false);
+        standby.server.listen_to_engine();
+        standby.apply(1, &open);
+        assert_eq!(timeout(&standby), 0);
+        standby.apply(2, &committed);
+        assert_eq!(timeout(&standby), 7);
+    });
+}
