@@ -262,3 +262,11 @@ pub const ALLOWED_MAX: usize = 256;
 pub const OPERATORS_MAX: usize = 32;
 /// The longest reply that an operator's tool reads, bytes. Beyond: the command fails there.
 pub const OPERATOR_REPLY_LEN_MAX: usize = 64 * 1024 * 1024;
+/// The end of a node's log that the console shows, bytes.
+pub const LOG_SHOWN_LEN: u64 = 64 * 1024;
+/// Keys that the data browser shows at once, and elements of a key.
+pub const BROWSED_MAX: usize = 200;
+/// Bytes of a value that the data browser shows. Beyond: only how long it is.
+pub const BROWSED_LEN: usize = 4096;
+/// Users of a service besides its own that the console makes. Beyond: one more is refused.
+pub const SERVICE_USERS_MAX: usize = 100;

@@ -1,5 +1,6 @@
 //! Clock, chance, limits, number text, glob: what knows nothing of Pontoon.
 
+pub mod allow;
 pub mod clock;
 pub mod glob;
 pub mod limits;

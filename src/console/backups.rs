@@ -509,6 +509,9 @@ pub async fn schedule(console: Arc<Console>) {
         if let Err(error) = bury(&console).await {
             tracing::error!("archives of deleted services cannot be removed: {error}");
         }
+        if let Err(error) = console.end_passwords().await {
+            tracing::warn!("old passwords cannot be ended: {error}");
+        }
         let services = console.store.services().unwrap_or_default();
         for service in services.iter().filter(|s| s.wanted == Wanted::On) {
             let serves = console.board.overview(&service.id);

@@ -3,12 +3,15 @@
 //! Always: a service of another organization is not there; a viewer changes nothing; what was asked for is noted with who
 //! asked. Pages and API call nothing else.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 
+use super::inside::{Keys, Preset, Set, Slow, User};
 use super::backups::{Backup, Forked, Moment, Wish};
-use super::model::{
+use super::model::{Connection, 
     Create, Event, Member, Organization, Overview, Role, Service, Token, Wanted, Who,
 };
 use super::store::{Denied, Note};
@@ -16,7 +19,10 @@ use super::{Console, Error, auth, checked_name, keeper, new_id, now_ms};
 use crate::base::secret;
 use crate::config;
 use crate::proto::NodeRequest;
+use crate::base::allow::Allow;
 
+/// The longest time that an old password is valid beside a new one.
+const OVERLAP_MAX: Duration = Duration::from_secs(30 * 86400);
 /// The longest life of a token that has one, days.
 const TOKEN_DAYS_MAX: u32 = 3650;
 
@@ -338,6 +344,167 @@ impl Desk {
         self.note(Some(&made.service.id), "create", &text);
         self.note(Some(id), "fork", &text);
         Ok(made)
+    }
+
+    /// The settings of a service.
+    ///
+    /// # Errors
+    /// When no primary serves.
+    pub async fn settings(&self, id: &str) -> Result<Vec<Set>, Error> {
+        self.service(id)?;
+        self.console.settings(id).await
+    }
+
+    /// Sets all of them or none. An allow-list that does not have `asks_from` must be meant.
+    ///
+    /// # Errors
+    /// When one is not valid, or it would lock out who asks.
+    pub async fn set(
+        &self,
+        id: &str,
+        wanted: &[(String, String)],
+        asks_from: IpAddr,
+        meant: bool,
+    ) -> Result<(), Error> {
+        self.changing(id)?;
+        let list = wanted.iter().find(|(name, _)| name == "allow-list");
+        if let (Some((_, list)), false) = (list, meant) {
+            let allow = Allow::parse(list).map_err(Error::Invalid)?;
+            if !allow.holds(asks_from) {
+                return Err(Error::Conflict(format!(
+                    "your own address, {asks_from}, is not on that allow-list: confirm that this is meant"
+                )));
+            }
+        }
+        self.console.set(id, wanted).await?;
+        for (name, value) in wanted {
+            let text = format!("{name} is {value:?} now");
+            self.note(Some(id), "setting", &text);
+        }
+        Ok(())
+    }
+
+    /// Makes a new password; the old one is valid for a while beside it.
+    ///
+    /// # Errors
+    /// When no primary serves.
+    pub async fn rotate(&self, id: &str, overlap: Duration) -> Result<(), Error> {
+        let service = self.changing(id)?;
+        if overlap > OVERLAP_MAX {
+            return Err(Error::Invalid(format!(
+                "the old password is valid for at most {} days more",
+                OVERLAP_MAX.as_secs() / 86400
+            )));
+        }
+        self.console.rotate(&service, overlap).await?;
+        let text = format!(
+            "it has a new password; the old one is valid for {} s more",
+            overlap.as_secs()
+        );
+        self.note(Some(id), "password", &text);
+        Ok(())
+    }
+
+    /// How clients connect, as it is at this moment.
+    ///
+    /// # Errors
+    /// Where there is no such service.
+    pub fn connection(&self, id: &str) -> Result<Option<Connection>, Error> {
+        self.changing(id)?;
+        let place = self.console.provider.place(id)?;
+        Ok(place.and_then(|p| p.connection))
+    }
+
+    /// The users of a service.
+    ///
+    /// # Errors
+    /// When no primary serves.
+    pub async fn users(&self, id: &str) -> Result<Vec<User>, Error> {
+        self.service(id)?;
+        self.console.users(id).await
+    }
+
+    /// Makes a user of a service, whose password is the answer: it is told once.
+    ///
+    /// # Errors
+    /// When the name is not valid or taken.
+    pub async fn add_user(&self, id: &str, name: &str, preset: Preset) -> Result<String, Error> {
+        self.changing(id)?;
+        let name = member_name(name)?;
+        let password = self.console.add_user(id, &name, preset).await?;
+        let text = format!("the user {name} was made: {}", preset.name());
+        self.note(Some(id), "user", &text);
+        Ok(password)
+    }
+
+    /// Removes a user of a service, and disconnects it.
+    ///
+    /// # Errors
+    /// Where there is none, or it is the one of the URI.
+    pub async fn remove_user(&self, id: &str, name: &str) -> Result<(), Error> {
+        self.changing(id)?;
+        if name == "default" {
+            return Err(Error::Invalid(
+                "the user default is the one of the URI: give it another password instead".into(),
+            ));
+        }
+        self.console.remove_user(id, name).await?;
+        self.note(Some(id), "user", &format!("the user {name} was removed"));
+        Ok(())
+    }
+
+    /// The slowest commands of late.
+    ///
+    /// # Errors
+    /// When no primary serves.
+    pub async fn slow(&self, id: &str) -> Result<Vec<Slow>, Error> {
+        self.looking(id)?;
+        self.console.slow(id).await
+    }
+
+    /// The connected clients.
+    ///
+    /// # Errors
+    /// When no primary serves.
+    pub async fn clients(&self, id: &str) -> Result<Vec<String>, Error> {
+        self.looking(id)?;
+        self.console.clients(id).await
+    }
+
+    /// Keys of a service.
+    ///
+    /// # Errors
+    /// When no primary serves.
+    pub async fn keys(&self, id: &str, db: u32, pattern: &str, cursor: &str) -> Result<Keys, Error> {
+        self.looking(id)?;
+        self.console.keys(id, db, pattern, cursor).await
+    }
+
+    /// The beginning of a key's value.
+    ///
+    /// # Errors
+    /// When no primary serves, or there is no such key.
+    pub async fn value(&self, id: &str, db: u32, key: &str) -> Result<Vec<(String, String)>, Error> {
+        self.looking(id)?;
+        self.console.value(id, db, key).await
+    }
+
+    /// The end of a node's log.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn log(&self, id: &str, node: u64) -> Result<String, Error> {
+        self.looking(id)?;
+        let nodes = self.console.overview(id)?.nodes;
+        if nodes.iter().all(|n| n.id != node) {
+            return Err(Error::Missing(format!("it has no node {node}")));
+        }
+        Ok(self.console.provider.log(id, node)?)
+    }
+
+    /// What a service holds is for those who may also change it.
+    fn looking(&self, id: &str) -> Result<(), Error> {
+        self.changing(id).map(drop)
     }
 
     /// All organizations; those of the first one alone see others than theirs.

@@ -69,6 +69,7 @@ pub fn keep(console: Arc<Console>, service: Service) {
             served: false,
             said: String::new(),
             replaced: None,
+            admitted: None,
         };
         keeper.run().await;
         console.board.bells.write().remove(&id);
@@ -89,6 +90,8 @@ struct Keeper {
     /// The last failure or alarm that was noted: it is noted once.
     said: String,
     replaced: Option<Instant>,
+    /// The primary that was seen to accept the password that clients are given.
+    admitted: Option<u64>,
 }
 
 impl Keeper {
@@ -153,6 +156,12 @@ impl Keeper {
             action = None;
         }
         self.show(place.as_ref(), &view, &observed, action.as_ref());
+        if observed.primary.is_some() && self.admitted != observed.primary {
+            match self.console.admit(&id).await {
+                Ok(()) => self.admitted = observed.primary,
+                Err(error) => tracing::debug!(%error, "its password was not looked at yet"),
+            }
+        }
         let Some(action) = action else {
             self.said.clear();
             return Ok(false);
@@ -229,7 +238,7 @@ impl Keeper {
             }
             Action::Restore => {
                 provider.stop(&id).await?;
-                (self.watch, self.primary) = (None, None);
+                (self.watch, self.primary, self.admitted) = (None, None, None);
                 let restored = console.restore_now(&self.service).await;
                 // What cannot be restored is not tried for ever: it goes on with what it has.
                 console.store.set_restore(&id, "")?;

@@ -1,7 +1,7 @@
 //! The console: creates services, watches them, replaces what is lost, and shows all of it.
 //!
 //! `model` what there is; `catalog` what can be chosen; `store` what is wanted, on disk; `provider` where services run;
-//! `planner` what to do next; `keeper` sees and does it; `backups` archives and forks; `auth` who is let in; `desk` what each of them
+//! `planner` what to do next; `keeper` sees and does it; `backups` archives and forks; `inside` sets and shows what a service holds; `auth` who is let in; `desk` what each of them
 //! may ask for; `web` the pages and the API.
 //!
 //! It is in the path of no client and no decision of the nodes: they serve and fail over without it.
@@ -10,6 +10,7 @@ pub mod auth;
 pub mod backups;
 pub mod catalog;
 pub mod desk;
+pub mod inside;
 mod keeper;
 pub mod model;
 pub mod planner;

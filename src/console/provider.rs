@@ -49,6 +49,14 @@ pub trait Provider: Send + Sync {
         id: &'a str,
         args: &'a [String],
     ) -> BoxFuture<'a, anyhow::Result<Fork>>;
+    /// What clients are given as the service's password from now on; that it is accepted is the caller's to see to.
+    fn set_password<'a>(
+        &'a self,
+        id: &'a str,
+        password: &'a str,
+    ) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// The end of what a node wrote to its log.
+    fn log(&self, id: &str, node: u64) -> anyhow::Result<String>;
     /// A port for a new service's stable address, beside those `taken`.
     fn port(&self, taken: &[u16]) -> anyhow::Result<u16>;
 }

@@ -83,6 +83,11 @@ const MIGRATIONS: &[&str] = &["
         FROM settings WHERE name LIKE 'cluster/%';
     DELETE FROM settings WHERE name LIKE 'cluster/%' OR name LIKE 'seen/%';
     CREATE TABLE graves (service TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) STRICT;
+",
+    // Passwords that are valid beside a newer one, by their hash.
+    "
+    CREATE TABLE old_passwords (service TEXT NOT NULL, hash TEXT NOT NULL, until_ms INTEGER NOT NULL,
+        PRIMARY KEY (service, hash)) STRICT;
 "];
 
 /// The open file.
@@ -226,6 +231,29 @@ impl Store {
         Ok(step.commit()?)
     }
 
+    /// Notes that a password, by its hash, is valid until then.
+    pub fn add_old_password(&self, id: &str, hash: &str, until_ms: i64) -> anyhow::Result<()> {
+        let sql = "INSERT OR REPLACE INTO old_passwords VALUES (?, ?, ?)";
+        self.0.lock().execute(sql, params![id, hash, until_ms])?;
+        Ok(())
+    }
+
+    /// The passwords whose time is over: service and hash.
+    pub fn ended_passwords(&self, now_ms: i64) -> anyhow::Result<Vec<(String, String)>> {
+        let db = self.0.lock();
+        let sql = "SELECT service, hash FROM old_passwords WHERE until_ms <= ?";
+        let mut all = db.prepare(sql)?;
+        let all = all.query_map([now_ms], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(all.collect::<Result<_, _>>()?)
+    }
+
+    /// Such a password is not valid any more.
+    pub fn forget_password(&self, id: &str, hash: &str) -> anyhow::Result<()> {
+        let sql = "DELETE FROM old_passwords WHERE service = ? AND hash = ?";
+        self.0.lock().execute(sql, [id, hash])?;
+        Ok(())
+    }
+
     /// Forgets a timeline, whose archive is gone.
     pub fn forget_timeline(&self, id: &str, cluster: &str) -> anyhow::Result<()> {
         let sql = "DELETE FROM timelines WHERE service = ? AND cluster = ?";
@@ -242,6 +270,7 @@ impl Store {
             let sql = "INSERT OR REPLACE INTO graves VALUES (?, ?)";
             step.execute(sql, params![id, until_ms])?;
             step.execute("DELETE FROM settings WHERE name LIKE '%/' || ?", [id])?;
+            step.execute("DELETE FROM old_passwords WHERE service = ?", [id])?;
         }
         Ok(step.commit()?)
     }

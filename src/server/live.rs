@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::Options;
-use super::allow::Allow;
+use crate::base::allow::Allow;
 use crate::base::limits::{BULK_LEN_MAX, REQUEST_LEN_MAX};
 
 /// What CONFIG SET changed for connections.

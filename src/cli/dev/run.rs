@@ -304,6 +304,7 @@ impl Keeper {
         let began = Instant::now();
         let mut warned = false;
         loop {
+            self.password = service::password(&self.folder)?;
             if self.folder.reload()? {
                 crew.follow(&self.folder)?;
             }

@@ -244,9 +244,16 @@ pub fn status(dir: &Path, output: Output) -> anyhow::Result<Answer> {
     Ok(if serves { Answer::Yes } else { Answer::No })
 }
 
-/// The password of the cluster in `folder`.
+/// The file of the password that clients are given, once it is another than the nodes began with.
+pub const GIVEN_PASSWORD: &str = "service-password";
+
+/// The password of the cluster in `folder` that clients are given.
 pub fn password(folder: &Folder) -> anyhow::Result<String> {
-    certs::password(&folder.dir)
+    let path = folder.dir.join(GIVEN_PASSWORD);
+    match std::fs::read_to_string(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => certs::password(&folder.dir),
+        read => Ok(read.with_context(|| path.display().to_string())?.trim().to_string()),
+    }
 }
 
 #[cfg(test)]

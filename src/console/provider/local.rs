@@ -4,6 +4,7 @@
 //! on when the console ends, and is found again by its folder.
 
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,7 +15,8 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 use super::{Fork, Place, Placed, Provider};
-use crate::base::lock;
+use crate::base::limits::LOG_SHOWN_LEN;
+use crate::base::{lock, secret};
 use crate::console::model::{Connection, Service};
 use crate::console::program::ours;
 use crate::gateway::Address;
@@ -234,6 +236,45 @@ impl Provider for Local {
             ];
             all.extend_from_slice(args);
             Ok(serde_json::from_slice(&ours(&all, RESTORE).await?)?)
+        })
+    }
+
+    fn set_password<'a>(
+        &'a self,
+        id: &'a str,
+        password: &'a str,
+    ) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            let path = self.folder(id).join("service-password");
+            secret::write(&path, password).with_context(|| path.display().to_string())?;
+            // Its supervisor looks at it several times a second.
+            let told = async {
+                loop {
+                    let place = self.place(id)?.context("it is not there")?;
+                    if !place.supervised || place.connection.is_some_and(|c| c.password == password) {
+                        return Ok(());
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            tokio::time::timeout(START, told)
+                .await
+                .context("its supervisor did not take the password")?
+        })
+    }
+
+    fn log(&self, id: &str, node: u64) -> anyhow::Result<String> {
+        let path = self.folder(id).join(format!("node-{node}/log/node.log"));
+        let mut file = File::open(&path).with_context(|| path.display().to_string())?;
+        let len = file.metadata()?.len();
+        file.seek(SeekFrom::Start(len.saturating_sub(LOG_SHOWN_LEN)))?;
+        let mut end = Vec::new();
+        file.take(LOG_SHOWN_LEN).read_to_end(&mut end)?;
+        let end = String::from_utf8_lossy(&end).into_owned();
+        Ok(match end.split_once('\n') {
+            // The first line is a part of one.
+            Some((_, whole)) if len > LOG_SHOWN_LEN => whole.to_string(),
+            _ => end,
         })
     }
 

@@ -53,6 +53,7 @@ pub fn router() -> (Router<Arc<Console>>, Document) {
         .routes(routes!(restore))
         .routes(routes!(restart_node))
         .routes(routes!(events))
+        .merge(super::inside::api())
         .merge(super::members::api())
         .split_for_parts()
 }
@@ -341,7 +342,7 @@ mod tests {
     /// A route that is added beside the document would be reachable and described nowhere.
     #[test]
     fn every_route_is_in_the_document() {
-        let sources = [include_str!("api.rs"), include_str!("members.rs")].concat();
+        let sources = [include_str!("api.rs"), include_str!("members.rs"), include_str!("inside.rs")].concat();
         let (_, document) = router();
         let described: usize = document
             .paths

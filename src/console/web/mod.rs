@@ -4,6 +4,7 @@
 //! something only by a form that carries its session's token; what a browser may load comes from here alone.
 
 mod api;
+mod inside;
 mod layout;
 mod members;
 mod pages;

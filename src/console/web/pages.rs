@@ -12,7 +12,7 @@ use maud::html;
 
 use super::layout::{Answer, Fields, badge, event_list, failed, field, file, page, token};
 use super::user::Person;
-use super::{members, service, sign_in};
+use super::{inside, members, service, sign_in};
 use crate::console::Console;
 use crate::console::model::{Create, Overview};
 
@@ -27,6 +27,18 @@ pub fn router() -> Router<Arc<Console>> {
         .route("/new", get(new).post(create))
         .route("/services/{id}", get(service::show).post(service::act))
         .route("/services/{id}/live", get(service::live))
+        .route(
+            "/services/{id}/settings",
+            get(inside::settings_page).post(inside::set_one),
+        )
+        .route(
+            "/services/{id}/users",
+            get(inside::users_page).post(inside::change_users),
+        )
+        .route("/services/{id}/slow", get(inside::slow_page))
+        .route("/services/{id}/clients", get(inside::clients_page))
+        .route("/services/{id}/data", get(inside::data_page))
+        .route("/services/{id}/logs", get(inside::logs_page))
         .route("/events", get(events))
         .route("/members", get(members::show).post(members::act))
         .route(

@@ -43,6 +43,7 @@ pub async fn show(person: Person, State(console): Shared, Path(id): Path<String>
     };
     let body = html! {
         p { a href="/" { "← Services" } }
+        (super::inside::links(&path))
         div #now data-live={ (path) "/live?shape=" (shape(&seen)) } { (now(&console, &person, &seen)) }
         @if let Some(connection) = &seen.connection { (connecting(connection)) }
         section.card {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use crate::base::number;
 use crate::command::settings::notify;
 use crate::command::table;
-use crate::server::allow::Allow;
+use crate::base::allow::Allow;
 
 /// How a number is written.
 #[derive(Clone, Copy, PartialEq)]

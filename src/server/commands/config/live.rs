@@ -10,7 +10,7 @@ use crate::data::Limits;
 use crate::engine::Core;
 use crate::keyspace::evict::Policy;
 use crate::server::Server;
-use crate::server::allow::Allow;
+use crate::base::allow::Allow;
 
 use super::kinds;
 
