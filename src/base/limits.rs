@@ -270,3 +270,5 @@ pub const BROWSED_MAX: usize = 200;
 pub const BROWSED_LEN: usize = 4096;
 /// Users of a service besides its own that the console makes. Beyond: one more is refused.
 pub const SERVICE_USERS_MAX: usize = 100;
+/// Samples of a service's figures that the console keeps: half an hour of one each five seconds. Beyond: the oldest go.
+pub const SAMPLES_MAX: usize = 360;

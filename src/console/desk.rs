@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::inside::{Keys, Preset, Set, Slow, User};
 use super::backups::{Backup, Forked, Moment, Wish};
-use super::model::{Connection, 
-    Create, Event, Member, Organization, Overview, Role, Service, Token, Wanted, Who,
+use super::inside::{Keys, Preset, Set, Slow, User};
+use super::model::{
+    Connection, Create, Event, Member, Organization, Overview, Role, Service, Token, Wanted, Who,
 };
+use super::samples::Sample;
 use super::store::{Denied, Note};
 use super::{Console, Error, auth, checked_name, keeper, new_id, now_ms};
+use crate::base::allow::Allow;
 use crate::base::secret;
 use crate::config;
 use crate::proto::NodeRequest;
-use crate::base::allow::Allow;
 
 /// The longest time that an old password is valid beside a new one.
 const OVERLAP_MAX: Duration = Duration::from_secs(30 * 86400);
@@ -475,7 +476,13 @@ impl Desk {
     ///
     /// # Errors
     /// When no primary serves.
-    pub async fn keys(&self, id: &str, db: u32, pattern: &str, cursor: &str) -> Result<Keys, Error> {
+    pub async fn keys(
+        &self,
+        id: &str,
+        db: u32,
+        pattern: &str,
+        cursor: &str,
+    ) -> Result<Keys, Error> {
         self.looking(id)?;
         self.console.keys(id, db, pattern, cursor).await
     }
@@ -484,9 +491,23 @@ impl Desk {
     ///
     /// # Errors
     /// When no primary serves, or there is no such key.
-    pub async fn value(&self, id: &str, db: u32, key: &str) -> Result<Vec<(String, String)>, Error> {
+    pub async fn value(
+        &self,
+        id: &str,
+        db: u32,
+        key: &str,
+    ) -> Result<Vec<(String, String)>, Error> {
         self.looking(id)?;
         self.console.value(id, db, key).await
+    }
+
+    /// Figures of a service over time, the oldest first.
+    ///
+    /// # Errors
+    /// Where there is no such service.
+    pub fn samples(&self, id: &str) -> Result<Vec<Sample>, Error> {
+        self.service(id)?;
+        Ok(self.console.board.samples(id))
     }
 
     /// The end of a node's log.

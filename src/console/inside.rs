@@ -134,7 +134,15 @@ impl Preset {
         match self {
             Preset::All => &["~*", "&*", "+@all"],
             Preset::NoDangerous => &["~*", "&*", "+@all", "-@dangerous"],
-            Preset::ReadOnly => &["%R~*", "&*", "-@all", "+@read", "+@connection", "+@transaction", "-@dangerous"],
+            Preset::ReadOnly => &[
+                "%R~*",
+                "&*",
+                "-@all",
+                "+@read",
+                "+@connection",
+                "+@transaction",
+                "-@dangerous",
+            ],
         }
     }
 }
@@ -248,7 +256,8 @@ impl Console {
         // The new one is accepted before anybody is given it.
         let words = ["ACL", "SETUSER", user, &format!(">{new}")];
         said(&mut talk, &words).await?;
-        self.store.add_old_password(id, &hash(&old.password), until)?;
+        self.store
+            .add_old_password(id, &hash(&old.password), until)?;
         self.provider.set_password(id, &new).await?;
         self.board.ring(id);
         Ok(())
@@ -263,11 +272,23 @@ impl Console {
         let mut talk = self.talk(id).await?;
         let known = said(&mut talk, &["ACL", "GETUSER", &given.user]).await?;
         let known = known.as_slice().unwrap_or_default();
-        let hashes = known.iter().skip_while(|v| v.as_bytes() != Some(b"passwords")).nth(1);
-        if hashes.map(texts).is_some_and(|h| h.contains(&hash(&given.password))) {
+        let hashes = known
+            .iter()
+            .skip_while(|v| v.as_bytes() != Some(b"passwords"))
+            .nth(1);
+        if hashes
+            .map(texts)
+            .is_some_and(|h| h.contains(&hash(&given.password)))
+        {
             return Ok(());
         }
-        let words = ["ACL", "SETUSER", &given.user, "on", &format!(">{}", given.password)];
+        let words = [
+            "ACL",
+            "SETUSER",
+            &given.user,
+            "on",
+            &format!(">{}", given.password),
+        ];
         said(&mut talk, &words).await.map(drop)
     }
 
@@ -285,7 +306,11 @@ impl Console {
                 Err(error) => return Err(error),
             }
             self.store.forget_password(&id, &hash)?;
-            self.note(Some(&id), "password", "the old password is not valid any more");
+            self.note(
+                Some(&id),
+                "password",
+                "the old password is not valid any more",
+            );
         }
         Ok(())
     }
@@ -307,7 +332,12 @@ impl Console {
     }
 
     /// Makes a user; the password is the answer.
-    pub(super) async fn add_user(&self, id: &str, name: &str, preset: Preset) -> Result<String, Error> {
+    pub(super) async fn add_user(
+        &self,
+        id: &str,
+        name: &str,
+        preset: Preset,
+    ) -> Result<String, Error> {
         let users = self.users(id).await?;
         if users.iter().any(|u| u.name == name) {
             return Err(Error::Conflict(format!("there is a user {name:?} already")));
@@ -366,7 +396,13 @@ impl Console {
     }
 
     /// Keys of a database that match, from a cursor on.
-    pub(super) async fn keys(&self, id: &str, db: u32, pattern: &str, cursor: &str) -> Result<Keys, Error> {
+    pub(super) async fn keys(
+        &self,
+        id: &str,
+        db: u32,
+        pattern: &str,
+        cursor: &str,
+    ) -> Result<Keys, Error> {
         let mut talk = self.talk(id).await?;
         said(&mut talk, &["SELECT", &db.to_string()]).await?;
         let pattern = if pattern.is_empty() { "*" } else { pattern };
@@ -400,7 +436,12 @@ impl Console {
     }
 
     /// The beginning of a key's value: name or place, and value.
-    pub(super) async fn value(&self, id: &str, db: u32, key: &str) -> Result<Vec<(String, String)>, Error> {
+    pub(super) async fn value(
+        &self,
+        id: &str,
+        db: u32,
+        key: &str,
+    ) -> Result<Vec<(String, String)>, Error> {
         let mut talk = self.talk(id).await?;
         said(&mut talk, &["SELECT", &db.to_string()]).await?;
         let most = (limits::BROWSED_MAX - 1).to_string();
@@ -412,9 +453,16 @@ impl Console {
         };
         let pairs = |values: Vec<String>| -> Vec<(String, String)> {
             let mut values = values.into_iter();
-            std::iter::from_fn(|| Some((values.next()?, values.next().unwrap_or_default()))).collect()
+            std::iter::from_fn(|| Some((values.next()?, values.next().unwrap_or_default())))
+                .collect()
         };
-        let scanned = |reply: &Value| reply.as_slice().and_then(|r| r.get(1)).map(texts).unwrap_or_default();
+        let scanned = |reply: &Value| {
+            reply
+                .as_slice()
+                .and_then(|r| r.get(1))
+                .map(texts)
+                .unwrap_or_default()
+        };
         Ok(match kind.as_str() {
             "none" => return Err(Error::Missing(format!("there is no key {key:?}"))),
             "string" => {
@@ -423,8 +471,12 @@ impl Console {
                 vec![(String::new(), text(&value))]
             }
             "list" => plain(texts(&said(&mut talk, &["LRANGE", key, "0", &most]).await?)),
-            "set" => plain(scanned(&said(&mut talk, &["SSCAN", key, "0", "COUNT", &count]).await?)),
-            "hash" => pairs(scanned(&said(&mut talk, &["HSCAN", key, "0", "COUNT", &count]).await?)),
+            "set" => plain(scanned(
+                &said(&mut talk, &["SSCAN", key, "0", "COUNT", &count]).await?,
+            )),
+            "hash" => pairs(scanned(
+                &said(&mut talk, &["HSCAN", key, "0", "COUNT", &count]).await?,
+            )),
             "zset" => pairs(texts(
                 &said(&mut talk, &["ZRANGE", key, "0", &most, "WITHSCORES"]).await?,
             )),
@@ -477,7 +529,12 @@ fn text(value: &Value) -> String {
 }
 
 fn texts(value: &Value) -> Vec<String> {
-    value.as_slice().unwrap_or_default().iter().map(text).collect()
+    value
+        .as_slice()
+        .unwrap_or_default()
+        .iter()
+        .map(text)
+        .collect()
 }
 
 #[cfg(test)]
@@ -487,7 +544,10 @@ mod tests {
     #[test]
     fn a_refusal_is_said_plainly() {
         let text = "ERR CONFIG SET failed (possibly related to argument 'timeout') - argument must be between 0 and 9 inclusive";
-        assert_eq!(plainly(text), "timeout: argument must be between 0 and 9 inclusive");
+        assert_eq!(
+            plainly(text),
+            "timeout: argument must be between 0 and 9 inclusive"
+        );
         assert_eq!(plainly("ERR no"), "no");
         assert_eq!(plainly("NOPERM no"), "NOPERM no");
     }

@@ -3,7 +3,7 @@
 //! Always: what is wanted is in the store, what is done follows from it and from what is observed, and nothing else is
 //! remembered, so that a console that was killed goes on where it was. The services serve and fail over without it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,9 @@ use super::backups::GRACE_MS;
 use super::model::{Health, Node, Overview, Service, Wanted};
 use super::planner::{self, Action, Observed, Seen, Wish};
 use super::provider::Place;
+use super::samples::{self, Sample};
 use super::{Console, now_ms};
+use crate::base::limits;
 use crate::gateway::{View, Watch, operator};
 use crate::proto::{AddRequest, Empty, NodeRequest, PromoteRequest, ReplaceRequest, StatusReply};
 use crate::tls::peer::Credentials;
@@ -35,6 +37,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub struct Board {
     overviews: RwLock<BTreeMap<String, Overview>>,
+    /// The newest figures of each, the oldest first.
+    samples: RwLock<HashMap<String, VecDeque<Sample>>>,
     /// Rung when something is wanted anew.
     bells: RwLock<HashMap<String, Arc<Notify>>>,
 }
@@ -43,6 +47,22 @@ impl Board {
     /// A service as it was last seen.
     pub fn overview(&self, id: &str) -> Option<Overview> {
         self.overviews.read().get(id).cloned()
+    }
+
+    /// Figures of a service, the oldest first.
+    pub fn samples(&self, id: &str) -> Vec<Sample> {
+        let all = self.samples.read();
+        all.get(id)
+            .map_or_else(Vec::new, |s| s.iter().cloned().collect())
+    }
+
+    fn sample(&self, id: &str, sample: Sample) {
+        let mut all = self.samples.write();
+        let of = all.entry(id.to_string()).or_default();
+        of.push_back(sample);
+        while of.len() > limits::SAMPLES_MAX {
+            of.pop_front();
+        }
     }
 
     /// Has a service looked at now.
@@ -70,10 +90,12 @@ pub fn keep(console: Arc<Console>, service: Service) {
             said: String::new(),
             replaced: None,
             admitted: None,
+            sampler: samples::Sampler::default(),
         };
         keeper.run().await;
         console.board.bells.write().remove(&id);
         console.board.overviews.write().remove(&id);
+        console.board.samples.write().remove(&id);
         console.changed.send_modify(|n| *n += 1);
     });
 }
@@ -92,6 +114,7 @@ struct Keeper {
     replaced: Option<Instant>,
     /// The primary that was seen to accept the password that clients are given.
     admitted: Option<u64>,
+    sampler: samples::Sampler,
 }
 
 impl Keeper {
@@ -162,6 +185,7 @@ impl Keeper {
                 Err(error) => tracing::debug!(%error, "its password was not looked at yet"),
             }
         }
+        self.sample(place.as_ref(), &observed).await;
         let Some(action) = action else {
             self.said.clear();
             return Ok(false);
@@ -185,6 +209,22 @@ impl Keeper {
             self.watch = Some((place.cluster.clone(), watch));
         }
         Ok(())
+    }
+
+    /// Asks the primary for its figures, now and then.
+    async fn sample(&mut self, place: Option<&Place>, observed: &Observed) {
+        let primary = place.and_then(|p| {
+            let node = p.nodes.iter().find(|n| Some(n.id) == observed.primary)?;
+            Some((p, node))
+        });
+        let Some((place, node)) = primary else {
+            return;
+        };
+        let lags = observed.nodes.iter().filter(|n| !n.witness && n.voter);
+        let lag = lags.map(|n| n.lag).max().unwrap_or(0);
+        if let Some(sample) = self.sampler.take(place, node, lag).await {
+            self.console.board.sample(&self.service.id, sample);
+        }
     }
 
     fn note_primary(&mut self, observed: &Observed) {

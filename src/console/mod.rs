@@ -1,7 +1,7 @@
 //! The console: creates services, watches them, replaces what is lost, and shows all of it.
 //!
 //! `model` what there is; `catalog` what can be chosen; `store` what is wanted, on disk; `provider` where services run;
-//! `planner` what to do next; `keeper` sees and does it; `backups` archives and forks; `inside` sets and shows what a service holds; `auth` who is let in; `desk` what each of them
+//! `planner` what to do next; `keeper` sees and does it; `backups` archives and forks; `inside` sets and shows what a service holds; `samples` its figures over time; `auth` who is let in; `desk` what each of them
 //! may ask for; `web` the pages and the API.
 //!
 //! It is in the path of no client and no decision of the nodes: they serve and fail over without it.
@@ -16,6 +16,7 @@ pub mod model;
 pub mod planner;
 mod program;
 pub mod provider;
+pub mod samples;
 pub mod store;
 pub mod web;
 

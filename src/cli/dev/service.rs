@@ -252,7 +252,10 @@ pub fn password(folder: &Folder) -> anyhow::Result<String> {
     let path = folder.dir.join(GIVEN_PASSWORD);
     match std::fs::read_to_string(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => certs::password(&folder.dir),
-        read => Ok(read.with_context(|| path.display().to_string())?.trim().to_string()),
+        read => Ok(read
+            .with_context(|| path.display().to_string())?
+            .trim()
+            .to_string()),
     }
 }
 

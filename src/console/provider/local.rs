@@ -251,7 +251,8 @@ impl Provider for Local {
             let told = async {
                 loop {
                     let place = self.place(id)?.context("it is not there")?;
-                    if !place.supervised || place.connection.is_some_and(|c| c.password == password) {
+                    if !place.supervised || place.connection.is_some_and(|c| c.password == password)
+                    {
                         return Ok(());
                     }
                     tokio::time::sleep(Duration::from_millis(50)).await;

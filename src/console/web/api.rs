@@ -342,7 +342,12 @@ mod tests {
     /// A route that is added beside the document would be reachable and described nowhere.
     #[test]
     fn every_route_is_in_the_document() {
-        let sources = [include_str!("api.rs"), include_str!("members.rs"), include_str!("inside.rs")].concat();
+        let sources = [
+            include_str!("api.rs"),
+            include_str!("members.rs"),
+            include_str!("inside.rs"),
+        ]
+        .concat();
         let (_, document) = router();
         let described: usize = document
             .paths

@@ -21,6 +21,7 @@ use super::problem::{Body, Path, Problem, Query};
 use super::user::{Peer, Person, Program};
 use crate::console::inside::{Keys, Preset, SETTINGS, Set, Slow, User};
 use crate::console::model::{Overview, Role};
+use crate::console::samples::Sample;
 use crate::console::{Console, Error};
 
 /// How long an old password is valid beside a new one, where nothing else is said.
@@ -37,6 +38,7 @@ pub fn api() -> OpenApiRouter<Arc<Console>> {
         .routes(routes!(clients))
         .routes(routes!(keys))
         .routes(routes!(log))
+        .routes(routes!(samples))
 }
 
 /// The settings of a service.
@@ -187,7 +189,10 @@ async fn keys(
 ) -> Result<Json<Keys>, Problem> {
     let pattern = browse.pattern.unwrap_or_default();
     let cursor = browse.cursor.unwrap_or_else(|| "0".into());
-    Ok(Json(desk.keys(&id, browse.db.unwrap_or(0), &pattern, &cursor).await?))
+    Ok(Json(
+        desk.keys(&id, browse.db.unwrap_or(0), &pattern, &cursor)
+            .await?,
+    ))
 }
 
 /// The end of a node's log.
@@ -198,6 +203,16 @@ async fn log(
     Path((id, node)): Path<(String, u64)>,
 ) -> Result<Json<String>, Problem> {
     Ok(Json(desk.log(&id, node)?))
+}
+
+/// Figures of a service over the last half hour, the oldest first.
+#[utoipa::path(get, path = "/api/v1/services/{id}/samples", security(("token" = [])), params(("id" = String, Path)),
+    responses((status = 200, body = Vec<Sample>), Reads))]
+async fn samples(
+    Program(desk): Program,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<Sample>>, Problem> {
+    Ok(Json(desk.samples(&id)?))
 }
 
 /// The links to these pages.
@@ -235,7 +250,11 @@ pub async fn settings_page(person: Person, Path(id): Path<String>) -> Answer {
         .map_err(|e| failed(Some(&person), &e))
 }
 
-async fn settings_shown(person: &Person, id: &str, problem: Option<&Error>) -> Result<Response, Error> {
+async fn settings_shown(
+    person: &Person,
+    id: &str,
+    problem: Option<&Error>,
+) -> Result<Response, Error> {
     let sets = person.desk.settings(id).await?;
     let may = person.desk.may(Role::Operator).is_ok();
     let ask = matches!(problem, Some(Error::Conflict(_)));
@@ -280,7 +299,10 @@ pub async fn set_one(
 ) -> Answer {
     person.sent(field(&fields, "csrf"))?;
     let from: IpAddr = from;
-    let wanted = [(field(&fields, "name").to_string(), field(&fields, "value").to_string())];
+    let wanted = [(
+        field(&fields, "name").to_string(),
+        field(&fields, "value").to_string(),
+    )];
     let meant = field(&fields, "confirm") == "yes";
     match person.desk.set(&id, &wanted, from, meant).await {
         Ok(()) => Ok(Redirect::to(&format!("/services/{id}/settings")).into_response()),
@@ -300,7 +322,11 @@ pub async fn users_page(person: Person, Path(id): Path<String>) -> Answer {
         .map_err(|e| failed(Some(&person), &e))
 }
 
-async fn users_shown(person: &Person, id: &str, once: Option<(String, String)>) -> Result<Response, Error> {
+async fn users_shown(
+    person: &Person,
+    id: &str,
+    once: Option<(String, String)>,
+) -> Result<Response, Error> {
     let users = person.desk.users(id).await?;
     let may = person.desk.may(Role::Operator).is_ok();
     let action = format!("/services/{id}/users");
@@ -365,7 +391,11 @@ async fn users_shown(person: &Person, id: &str, once: Option<(String, String)>) 
 }
 
 /// Carries out one of that page's forms.
-pub async fn change_users(person: Person, Path(id): Path<String>, Form(fields): Form<Fields>) -> Answer {
+pub async fn change_users(
+    person: Person,
+    Path(id): Path<String>,
+    Form(fields): Form<Fields>,
+) -> Answer {
     person.sent(field(&fields, "csrf"))?;
     let (desk, name) = (&person.desk, field(&fields, "name"));
     let done = match field(&fields, "action") {
@@ -385,7 +415,9 @@ pub async fn change_users(person: Person, Path(id): Path<String>, Form(fields): 
                 .rotate(&id, Duration::from_secs(seconds))
                 .await
                 .map(|()| None),
-            Err(_) => Err(Error::Invalid("choose how long the old one stays valid".into())),
+            Err(_) => Err(Error::Invalid(
+                "choose how long the old one stays valid".into(),
+            )),
         },
         other => Err(Error::Invalid(format!("there is no action {other:?}"))),
     };
@@ -425,9 +457,13 @@ pub async fn slow_page(person: Person, Path(id): Path<String>) -> Answer {
 pub async fn clients_page(person: Person, Path(id): Path<String>) -> Answer {
     let fail = |e: Error| failed(Some(&person), &e);
     let clients = person.desk.clients(&id).await.map_err(fail)?;
-    let shown = ["addr", "name", "user", "age", "idle", "db", "cmd", "lib-name"];
+    let shown = [
+        "addr", "name", "user", "age", "idle", "db", "cmd", "lib-name",
+    ];
     let of = |line: &str, what: &str| {
-        let found = line.split(' ').find_map(|w| w.strip_prefix(what)?.strip_prefix('='));
+        let found = line
+            .split(' ')
+            .find_map(|w| w.strip_prefix(what)?.strip_prefix('='));
         found.unwrap_or_default().to_string()
     };
     let body = html! {
@@ -452,14 +488,20 @@ pub struct Shown {
 }
 
 /// The page of data.
-pub async fn data_page(person: Person, Path(id): Path<String>, Query(shown): Query<Shown>) -> Answer {
+pub async fn data_page(
+    person: Person,
+    Path(id): Path<String>,
+    Query(shown): Query<Shown>,
+) -> Answer {
     let fail = |e: Error| failed(Some(&person), &e);
     let (db, desk) = (shown.db.unwrap_or(0), &person.desk);
     let pattern = shown.pattern.clone().unwrap_or_default();
     let path = format!("/services/{id}/data");
     let link = |more: &[(&str, &str)]| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("db", &db.to_string()).append_pair("pattern", &pattern);
+        query
+            .append_pair("db", &db.to_string())
+            .append_pair("pattern", &pattern);
         query.extend_pairs(more);
         format!("{path}?{}", query.finish())
     };

@@ -3,7 +3,7 @@
 const now = document.querySelector("[data-live]");
 if (now) {
   const source = new EventSource(now.dataset.live);
-  for (const part of ["now", "events"]) {
+  for (const part of ["now", "events", "charts"]) {
     source.addEventListener(part, (message) => { document.getElementById(part).innerHTML = message.data; });
   }
   source.addEventListener("reload", () => { source.close(); location.reload(); });

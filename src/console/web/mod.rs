@@ -8,6 +8,7 @@ mod inside;
 mod layout;
 mod members;
 mod pages;
+mod pictures;
 mod problem;
 mod service;
 mod sign_in;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::layout::{Answer, Fields, badge, event_list, failed, field, page, stamp, token};
 use super::pages::place;
+use super::pictures;
 use super::snippets;
 use super::user::Person;
 use crate::base::limits;
@@ -24,8 +25,8 @@ use crate::console::{Console, Error, now_ms};
 
 /// Events that a service's page shows.
 const EVENTS: usize = 12;
-/// How often a page that follows a service is held against its session when nothing changes.
-const SESSION_LOOK: Duration = Duration::from_secs(10);
+/// How often a page that follows a service is held against its session, and gets new figures, when nothing else changes.
+const SESSION_LOOK: Duration = Duration::from_secs(5);
 
 type Shared = State<Arc<Console>>;
 
@@ -36,6 +37,7 @@ pub async fn show(person: Person, State(console): Shared, Path(id): Path<String>
     let seen = desk.overview(&id).map_err(fail)?;
     let events = desk.events(Some(&id), EVENTS).map_err(fail)?;
     let backups = desk.backups(&id).await;
+    let samples = desk.samples(&id).map_err(fail)?;
     let may = desk.may(Role::Operator).is_ok();
     let path = format!("/services/{id}");
     let button = |what: &str, text: &str| {
@@ -45,6 +47,10 @@ pub async fn show(person: Person, State(console): Shared, Path(id): Path<String>
         p { a href="/" { "← Services" } }
         (super::inside::links(&path))
         div #now data-live={ (path) "/live?shape=" (shape(&seen)) } { (now(&console, &person, &seen)) }
+        section.card {
+            h2 { "Figures of the last half hour" }
+            div #charts { (pictures::charts(&samples)) }
+        }
         @if let Some(connection) = &seen.connection { (connecting(connection)) }
         section.card {
             h2 { "Events" }
@@ -132,6 +138,7 @@ fn now(console: &Console, person: &Person, seen: &Overview) -> Markup {
         @if !seen.doing.is_empty() { p.doing role="status" { (seen.doing) } }
         section.card {
             h2 { "Nodes" }
+            (pictures::cluster(&seen.nodes))
             @if seen.nodes.is_empty() { p.hint { "None yet." } }
             div.nodes { @for node in &seen.nodes { (node_card(node, may.then_some((person, &path)))) } }
         }
@@ -368,7 +375,7 @@ pub async fn live(
         console,
         id,
         shape: has.shape,
-        sent: [String::new(), String::new()],
+        sent: Default::default(),
     };
     let parts = stream::unfold(Some(follower), |follower| async move {
         let mut follower = follower?;
@@ -390,8 +397,8 @@ struct Follower {
     id: String,
     changes: watch::Receiver<u64>,
     shape: String,
-    /// What it has of both parts.
-    sent: [String; 2],
+    /// What it has of each part.
+    sent: [String; 3],
 }
 
 impl Follower {
@@ -416,8 +423,9 @@ impl Follower {
             let texts = [
                 now(&self.console, &self.person, &seen).into_string(),
                 event_list(&events.unwrap_or_default()).into_string(),
+                pictures::charts(&desk.samples(&self.id).unwrap_or_default()).into_string(),
             ];
-            for (name, (text, sent)) in ["now", "events"]
+            for (name, (text, sent)) in ["now", "events", "charts"]
                 .iter()
                 .zip(texts.into_iter().zip(&mut self.sent))
             {

@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 
+use crate::base::allow::Allow;
 use crate::base::number;
 use crate::command::settings::notify;
 use crate::command::table;
-use crate::base::allow::Allow;
 
 /// How a number is written.
 #[derive(Clone, Copy, PartialEq)]

@@ -5,12 +5,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::base::allow::Allow;
 use crate::base::limits::REQUEST_LEN_MAX;
 use crate::data::Limits;
 use crate::engine::Core;
 use crate::keyspace::evict::Policy;
 use crate::server::Server;
-use crate::base::allow::Allow;
 
 use super::kinds;
 
