@@ -490,13 +490,16 @@ impl Console {
         let node = of("standby").or_else(|| of("primary")).map(|n| n.id);
         let placed = place.nodes.iter().find(|n| Some(n.id) == node);
         let placed = placed.ok_or_else(|| Error::Conflict("no node with data answers".into()))?;
-        Ok(keeper::connect(place, &placed.address.peer, placed.id).await?)
+        let client = keeper::connect(place, &placed.address.peer, placed.id).await;
+        client.map_err(|e| Error::Conflict(format!("{e:#}")))
     }
 }
 
 fn failed(error: backup::Error) -> Error {
     match error {
         backup::Error::Reach(why) => Error::Conflict(why),
+        // It stopped or was restarted meanwhile: that is no fault of this console.
+        error @ backup::Error::Node(_) => Error::Conflict(error.to_string()),
         error => Error::Failed(error.into()),
     }
 }

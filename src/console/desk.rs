@@ -231,6 +231,9 @@ impl Desk {
             return Err(Error::Missing(format!("it has no node {node}")));
         };
         let others = || seen.nodes.iter().filter(|n| n.id != node && n.voter);
+        if self.console.service(id)?.wanted != Wanted::On {
+            return Err(Error::Conflict("it is not powered on".into()));
+        }
         if found.voter && others().any(|n| !n.answers) {
             return Err(Error::Conflict(
                 "another node does not answer: without this one too few would".into(),
@@ -239,7 +242,8 @@ impl Desk {
         if found.role == "primary" && others().any(|n| n.role == "standby") {
             self.hand_over(id, None).await?;
         }
-        self.console.provider.restart_node(id, node).await?;
+        let restarted = self.console.provider.restart_node(id, node).await;
+        restarted.map_err(|e| Error::Conflict(format!("{e:#}")))?;
         self.note(Some(id), "restart", &format!("node {node} was begun anew"));
         self.console.board.ring(id);
         Ok(())
@@ -295,7 +299,8 @@ impl Desk {
         let place = place.context("it is not there")?;
         let node = place.nodes.iter().find(|n| n.id == primary);
         let peer = &node.context("the primary is not there")?.address.peer;
-        let mut client = keeper::connect(&place, peer, primary).await?;
+        let client = keeper::connect(&place, peer, primary).await;
+        let mut client = client.map_err(|e| Error::Conflict(format!("{e:#}")))?;
         let done = client.transfer(NodeRequest { id: heir }).await;
         done.map_err(|status| Error::Conflict(status.message().to_string()))?;
         let text = format!("node {primary} was asked to hand over to node {heir}");
@@ -520,7 +525,8 @@ impl Desk {
         if nodes.iter().all(|n| n.id != node) {
             return Err(Error::Missing(format!("it has no node {node}")));
         }
-        Ok(self.console.provider.log(id, node)?)
+        let log = self.console.provider.log(id, node);
+        log.map_err(|e| Error::Missing(format!("there is no log of node {node}: {e:#}")))
     }
 
     /// What a service holds is for those who may also change it.

@@ -3,10 +3,12 @@
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::base::limits;
@@ -116,10 +118,21 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A JSON body.
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(Problem))]
+/// A JSON body: an object.
 pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        // serde would take an array for a struct, its fields in their order.
+        let object = Json::<serde_json::Map<String, Value>>::from_request(request, state).await?;
+        let parsed = serde_json::from_value(Value::Object(object.0));
+        parsed.map(Body).map_err(|e| {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", e.to_string())
+        })
+    }
+}
 
 /// The parameters of a path.
 #[derive(FromRequestParts)]
