@@ -78,6 +78,11 @@ pub async fn run_on(
         .transpose()?;
     let server = Arc::new(server_of(&config, &engine, view, &group_slot, proxy_key));
     server.listen_to_engine();
+    if !config.metrics_addr.is_empty() {
+        let addr = config.metrics_addr.parse()?;
+        let listening = server::metrics::listen(addr, server.clone()).await;
+        listening.with_context(|| format!("metrics_addr: {addr} cannot be listened on"))?;
+    }
     let witness = config.role == config::Role::Witness;
     let pool = match witness {
         // Clients get no answer here: nothing listens, and nothing is relayed.
@@ -392,6 +397,9 @@ fn facts(group: &Group) -> Facts {
         sync_p99_us: stats.sync_us.value_at_quantile(0.99),
         store_backlog_bytes: group.store.backlog() as u64,
         store_disk_bytes: group.store.disk_bytes(),
+        term: m.current_term,
+        disk_free: stats.free,
+        sync_us: Some(stats.sync_us),
         followers,
     }
 }

@@ -1,5 +1,5 @@
 """What tests of the console share: the process, its API and pages, clients of services, and the end of all of it."""
-import http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, tempfile, threading, time, urllib.parse
+import http.client, http.server, json, os, re, shutil, signal, socket, ssl, subprocess, sys, tempfile, threading, time, urllib.parse
 
 BIN = os.environ["PONTOON_BIN"]
 TOP = tempfile.mkdtemp(prefix="pontoon-console-")
@@ -41,12 +41,25 @@ class Console:
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
-        self.process = None
+        self.process, self.hooked = None, []
+        hooked = self.hooked
+
+        class Hook(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                hooked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+        self.hook = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+        threading.Thread(target=self.hook.serve_forever, daemon=True).start()
         self.start()
 
     def start(self):
         log = open(TOP + "/console.log", "ab")
-        self.process = subprocess.Popen([BIN, "console", "--dir", DIR, "--listen", f"127.0.0.1:{self.port}"],
+        self.process = subprocess.Popen([BIN, "console", "--dir", DIR, "--listen", f"127.0.0.1:{self.port}",
+                                         "--webhook", f"http://127.0.0.1:{self.hook.server_port}/told"],
                                         stdout=log, stderr=log)
         until("the console", lambda: self.api("GET", "/api/v1/services")[0] == 200, 15)
 

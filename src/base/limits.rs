@@ -272,3 +272,5 @@ pub const BROWSED_LEN: usize = 4096;
 pub const SERVICE_USERS_MAX: usize = 100;
 /// Samples of a service's figures that the console keeps: half an hour of one each five seconds. Beyond: the oldest go.
 pub const SAMPLES_MAX: usize = 360;
+/// Events that wait to be told to webhooks. Beyond: the newest is dropped there.
+pub const HOOKS_QUEUED_MAX: usize = 256;

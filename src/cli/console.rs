@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use super::{Answer, LogFormat, told_to_stop};
 use crate::base::{lock, secret};
 use crate::console::backups::{Archives, MASTER_KEY};
+use crate::console::hooks::Hooks;
 use crate::console::{Console, auth, web};
 use crate::telemetry;
 use crate::tls::ca::{Authority, CA_CERT};
@@ -46,6 +47,14 @@ pub struct Args {
     /// The file of the master key that backups are encrypted with [default: master.key in the folder, made at the first start]
     #[arg(long, value_name = "FILE", env = "PONTOON_MASTER_KEY")]
     master_key: Option<PathBuf>,
+    /// An address that is told of failovers, replacements, problems and the like as they happen, by POST, as JSON; give it again for more
+    #[arg(
+        long = "webhook",
+        value_name = "URL",
+        env = "PONTOON_WEBHOOK",
+        value_delimiter = ' '
+    )]
+    webhooks: Vec<String>,
     /// How log lines are written
     #[arg(long, value_enum, default_value_t, env = "PONTOON_LOG_FORMAT")]
     log_format: LogFormat,
@@ -106,7 +115,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
             .await
             .with_context(|| format!("{} cannot be listened on", args.listen))?;
         let at = listener.local_addr()?;
-        let console = Console::open(&dir, archives)?;
+        let console = Console::open(&dir, archives, Hooks::begin(&args.webhooks)?)?;
         tracing::info!(
             %at,
             password = %dir.join(auth::PASSWORD).display(),

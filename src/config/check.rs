@@ -72,6 +72,13 @@ impl Node {
                 "give each listener its own port",
             );
         }
+        if !self.metrics_addr.is_empty() && self.metrics_addr.parse::<SocketAddr>().is_err() {
+            problem(
+                "metrics_addr",
+                format!("{:?} is not an address and a port", self.metrics_addr),
+                "give for example 127.0.0.1:9121, or leave it empty",
+            );
+        }
         if !self.announced.is_empty() && !is_host_port(&self.announced) {
             problem(
                 "announced",

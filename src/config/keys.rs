@@ -89,6 +89,8 @@ keys! {
 
     /// The memory of the plan, MiB. The most clients are max(10000, 4 x this).
     memory_mib: u64, Number, 1024, "";
+    /// Where Prometheus reads metrics, at /metrics, by plain HTTP: an address that only it reaches. Empty: nowhere.
+    metrics_addr: String, Text, String::new(), "\"127.0.0.1:9121\"";
     /// A file of 64 hexadecimal digits that gateways have too: with it they say who their clients are (PROXY protocol,
     /// version 2), which the allow-list and CLIENT LIST then see. Without it a gateway's clients come from the gateway.
     proxy_key_file: Option<PathBuf>, Text, None, "\"/etc/pontoon/proxy.key\"";

@@ -1,7 +1,7 @@
 //! The console: creates services, watches them, replaces what is lost, and shows all of it.
 //!
 //! `model` what there is; `catalog` what can be chosen; `store` what is wanted, on disk; `provider` where services run;
-//! `planner` what to do next; `keeper` sees and does it; `backups` archives and forks; `inside` sets and shows what a service holds; `samples` its figures over time; `auth` who is let in; `desk` what each of them
+//! `planner` what to do next; `keeper` sees and does it; `backups` archives and forks; `inside` sets and shows what a service holds; `samples` its figures over time; `hooks` tells others what happened; `auth` who is let in; `desk` what each of them
 //! may ask for; `web` the pages and the API.
 //!
 //! It is in the path of no client and no decision of the nodes: they serve and fail over without it.
@@ -10,6 +10,7 @@ pub mod auth;
 pub mod backups;
 pub mod catalog;
 pub mod desk;
+pub mod hooks;
 pub mod inside;
 mod keeper;
 pub mod model;
@@ -20,6 +21,7 @@ pub mod samples;
 pub mod store;
 pub mod web;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -66,6 +68,9 @@ pub struct Console {
     changed: keeper::Changed,
     guard: auth::Guard,
     archives: Archives,
+    /// How many events were noted since it began, by kind.
+    noted: parking_lot::Mutex<BTreeMap<String, u64>>,
+    hooks: hooks::Hooks,
     /// One backup at a time.
     backing_up: tokio::sync::Mutex<()>,
 }
@@ -75,7 +80,11 @@ impl Console {
     ///
     /// # Errors
     /// When something in `dir` cannot be used.
-    pub fn open(dir: &Path, archives: Archives) -> anyhow::Result<Arc<Console>> {
+    pub fn open(
+        dir: &Path,
+        archives: Archives,
+        hooks: hooks::Hooks,
+    ) -> anyhow::Result<Arc<Console>> {
         let store = Store::open(&dir.join("console.db"))?;
         auth::prepare(&store, dir)?;
         let console = Arc::new(Console {
@@ -86,6 +95,8 @@ impl Console {
             changed: watch::Sender::new(0),
             guard: auth::Guard::new()?,
             archives,
+            noted: Default::default(),
+            hooks,
             backing_up: Default::default(),
         });
         for mut service in console.store.services()? {
@@ -163,6 +174,17 @@ impl Console {
         keeper::connect(&place, &seen.address.peer, node).await
     }
 
+    /// How many events were noted since it began, by kind.
+    fn noted_kinds(&self) -> BTreeMap<String, u64> {
+        self.noted.lock().clone()
+    }
+
+    /// When a service's log was last archived, Unix milliseconds.
+    fn archived_ms(&self, id: &str) -> anyhow::Result<Option<i64>> {
+        let at = self.store.setting(&format!("archived/{id}"))?;
+        Ok(at.and_then(|t| t.parse().ok()).filter(|at| *at > 0))
+    }
+
     /// Notes what the console did by itself.
     fn note(&self, service: Option<&str>, kind: &str, text: &str) {
         self.noted(Note {
@@ -183,6 +205,8 @@ impl Console {
             "{}",
             note.text
         );
+        *self.noted.lock().entry(note.kind.to_string()).or_default() += 1;
+        self.hooks.tell(now_ms(), &note);
         if let Err(error) = self.store.note(now_ms(), note) {
             tracing::error!(%error, "an event could not be noted");
         }

@@ -123,6 +123,17 @@ pub enum Health {
 }
 
 impl Health {
+    /// All of them.
+    pub const ALL: [Health; 7] = [
+        Health::Starting,
+        Health::Running,
+        Health::Changing,
+        Health::Degraded,
+        Health::Down,
+        Health::Off,
+        Health::Deleting,
+    ];
+
     /// For people.
     pub fn name(self) -> &'static str {
         match self {

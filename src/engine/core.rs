@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
+use std::time::Instant;
 
 use bytes::Bytes;
+use hdrhistogram::Histogram;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
@@ -42,6 +44,8 @@ pub(super) struct InFlight {
     pub effects: Effects,
     pub events: Vec<Event>,
     pub next_gen_before: u64,
+    /// When it was proposed.
+    pub at: Instant,
 }
 
 /// What the proposer hands to Raft: the payloads of one batch, in order.
@@ -81,6 +85,8 @@ pub struct Core {
     users_told: Users,
     on_users: Option<UsersSink>,
     /// The version of the service's settings that the front end was told of.
+    /// How long batches took from proposal to commit, microseconds.
+    pub(super) commits: Histogram<u64>,
     settings_told: u64,
     on_settings: Option<SettingsSink>,
     /// It has no table of users of its own: they were given.
@@ -120,6 +126,7 @@ impl Core {
             users: Users::default(),
             users_told: Users::default(),
             on_users: None,
+            commits: Histogram::new_with_bounds(1, 60_000_000, 2).expect("sound bounds"),
             settings_told: 0,
             on_settings: None,
             stands_in: false,
@@ -261,6 +268,11 @@ impl Core {
         {
             self.users.read(&self.ks.system);
         }
+    }
+
+    /// How long batches took from proposal to commit, microseconds.
+    pub fn commits(&self) -> &Histogram<u64> {
+        &self.commits
     }
 
     /// Who is told whenever the service's settings have changed, whatever changed them.
@@ -568,6 +580,7 @@ impl Core {
             effects: turn.effects,
             events: turn.events,
             next_gen_before,
+            at: Instant::now(),
         });
         Some(Proposal {
             era: self.era,

@@ -17,6 +17,7 @@ pub mod dispatch;
 pub mod held;
 pub mod listener;
 pub mod live;
+pub mod metrics;
 pub mod monitor;
 pub mod pubsub;
 pub mod relay;
@@ -149,6 +150,11 @@ pub struct Facts {
     pub sync_p99_us: u64,
     pub store_backlog_bytes: u64,
     pub store_disk_bytes: u64,
+    pub term: u64,
+    /// How long the log's fdatasyncs took, microseconds.
+    pub sync_us: Option<hdrhistogram::Histogram<u64>>,
+    /// Free space of the log's disk, bytes.
+    pub disk_free: u64,
     /// Per other member: announced address, matched log index, reachable.
     pub followers: Vec<(String, u64, bool)>,
 }

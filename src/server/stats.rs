@@ -109,6 +109,11 @@ impl Stats {
         self.latencies.lock()[id as usize].clone()
     }
 
+    /// The same by the command's number.
+    pub fn latency_of(&self, id: usize) -> Option<Histogram<u64>> {
+        self.latencies.lock().get(id)?.clone()
+    }
+
     /// Notes a latency event, milliseconds: one sample a second, its worst.
     pub fn event(&self, name: &'static str, ms: u64, now_s: u64) {
         let mut events = self.events.lock();

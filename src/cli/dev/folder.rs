@@ -68,6 +68,9 @@ pub struct Node {
     pub client_port: u16,
     /// The port of its listener for peers.
     pub peer_port: u16,
+    /// The port of its metrics, on this machine alone; 0 where it has none.
+    #[serde(default)]
+    pub metrics_port: u16,
     /// Whether it was a member once: what it voted and wrote is on its disk, and without that disk it must not come back.
     #[serde(default)]
     pub began: bool,
@@ -127,12 +130,13 @@ impl Spec {
     fn new_node(&mut self, witness: bool) -> anyhow::Result<Node> {
         let highest = self.nodes.iter().map(|n| n.id).max().unwrap_or(0);
         let id = self.next_id.max(highest + 1);
-        let ports = |n: &Node| [n.client_port, n.peer_port];
+        let ports = |n: &Node| [n.client_port, n.peer_port, n.metrics_port];
         let mut taken: Vec<u16> = self.nodes.iter().flat_map(ports).collect();
         let node = Node {
             id,
             client_port: free_port(self.bind, &mut taken)?,
             peer_port: free_port(self.bind, &mut taken)?,
+            metrics_port: free_port(Ipv4Addr::LOCALHOST.into(), &mut taken)?,
             began: false,
             witness: Some(witness),
             memory_mib: None,
@@ -145,6 +149,14 @@ impl Spec {
     /// `host:port` of a node's listener for clients.
     pub fn client_addr(&self, node: &Node) -> String {
         SocketAddr::new(self.local(), node.client_port).to_string()
+    }
+
+    /// `host:port` of a node's metrics; empty where it has none.
+    pub fn metrics_addr(&self, node: &Node) -> String {
+        match node.metrics_port {
+            0 => String::new(),
+            port => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port).to_string(),
+        }
     }
 
     /// `host:port` of a node's listener for peers: this machine alone.
@@ -412,6 +424,7 @@ impl Folder {
         );
         t.insert("peer_ca".into(), path("ca.pem").into());
         t.insert("password_file".into(), path(certs::PASSWORD).into());
+        t.insert("metrics_addr".into(), self.spec.metrics_addr(node).into());
         t.insert("proxy_key_file".into(), path(PROXY_KEY).into());
         t.insert("memory_mib".into(), number(self.spec.memory_of(node))?);
         let first = self.spec.nodes.first().map(|n| n.id);
@@ -653,6 +666,7 @@ fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
                 id,
                 client_port: free()?,
                 peer_port: free()?,
+                metrics_port: free()?,
                 began: false,
                 witness: None,
                 memory_mib: None,

@@ -53,6 +53,9 @@ pub struct Node {
     pub client_addr: String,
     pub peer_addr: String,
     pub dir: PathBuf,
+    /// Where its metrics are, at /metrics by plain HTTP; empty where it has none.
+    #[serde(default)]
+    pub metrics: String,
     /// The memory of the plan that it runs with, MiB.
     #[serde(default)]
     pub memory_mib: u64,
@@ -123,6 +126,7 @@ impl Service {
                         client_addr: spec.client_addr(n),
                         peer_addr: spec.peer_addr(n),
                         dir: folder.node_dir(n.id),
+                        metrics: spec.metrics_addr(n),
                         memory_mib: spec.memory_of(n),
                         witness: spec.is_witness(n),
                         lost: n.began && !folder.mark(n.id).exists(),
@@ -331,7 +335,8 @@ mod tests {
                 "client_addr",
                 "peer_addr",
                 "dir",
-                "memory_mib"
+                "memory_mib",
+                "metrics"
             ]
             .into()
         );

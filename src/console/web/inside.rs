@@ -235,8 +235,8 @@ fn framed(person: &Person, id: &str, title: &str, body: &Markup) -> Result<Respo
     let path = format!("/services/{id}");
     let body = html! {
         p { a href="/" { "← Services" } }
-        h1 { (seen.service.name) ": " (title) }
         (links(&path))
+        h1 { (seen.service.name) ": " (title) }
         (body)
     };
     let title = format!("{}: {title}", seen.service.name);

@@ -1,4 +1,4 @@
-// Keeps what changes of a page as the console has it, and copies what a button names.
+// Keeps what changes of a page as the console has it, copies what a button names, and writes down what a slider points at.
 "use strict";
 const now = document.querySelector("[data-live]");
 if (now) {
@@ -16,4 +16,10 @@ document.addEventListener("click", (click) => {
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
+});
+document.addEventListener("input", (input) => {
+  const slider = input.target.closest("[data-moment]");
+  if (!slider) return;
+  const time = new Date(slider.value * 1000).toISOString().replace(".000", "");
+  document.getElementById(slider.dataset.moment).value = time;
 });

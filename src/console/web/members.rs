@@ -312,7 +312,7 @@ fn token_table(person: &Person, tokens: &[Token]) -> Markup {
                     tr {
                         td { (known.name) }
                         td { (known.role.name()) }
-                        td { (known.expires_ms.map_or("removed".into(), stamp)) }
+                        td { (known.expires_ms.map_or("it is removed".into(), stamp)) }
                         td { (known.by) }
                         td {
                             form.actions method="post" action="/members" {

@@ -7,6 +7,7 @@ mod api;
 mod inside;
 mod layout;
 mod members;
+mod metrics;
 mod pages;
 mod pictures;
 mod problem;
@@ -60,6 +61,7 @@ fn router(console: Arc<Console>) -> Router {
         .merge(pages::router())
         .merge(api)
         .merge(api::document(document))
+        .merge(metrics::router())
         .fallback(nowhere)
         .method_not_allowed_fallback(otherwise)
         .layer(DefaultBodyLimit::max(limits::CONSOLE_BODY_LEN))

@@ -88,12 +88,13 @@ pub fn charts(samples: &[Sample]) -> Markup {
     html! {
         div.charts {
             (chart("Operations", &format!("{:.0} /s", now.operations), samples, |s| s.operations))
-            (chart("p99 of the most frequent command", &format!("{:.0} µs", now.p99_us), samples, |s| s.p99_us))
-            (chart("p50 of it", &format!("{:.0} µs", now.p50_us), samples, |s| s.p50_us))
+            (chart("Latency, p99", &format!("{:.0} µs", now.p99_us), samples, |s| s.p99_us))
+            (chart("Latency, p50", &format!("{:.0} µs", now.p50_us), samples, |s| s.p50_us))
             (chart("Memory", &format!("{:.1} of {:.0} MiB", mib(now.used_memory), mib(now.maxmemory)), samples, |s| s.used_memory as f64))
             (chart("Hits", &format!("{:.0} %", now.hit_rate * 100.0), samples, |s| s.hit_rate))
             (chart("Connections", &now.clients.to_string(), samples, |s| s.clients as f64))
-            (chart("Lag of the furthest standby", &format!("{} entries", now.lag), samples, |s| s.lag as f64))
+            (chart("Lag of standbys", &now.lag.to_string(), samples, |s| s.lag as f64))
         }
+        p.hint { "Latency is that of the command that is sent most; lag is counted in log entries." }
     }
 }

@@ -128,9 +128,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         // serde would take an array for a struct, its fields in their order.
         let object = Json::<serde_json::Map<String, Value>>::from_request(request, state).await?;
         let parsed = serde_json::from_value(Value::Object(object.0));
-        parsed.map(Body).map_err(|e| {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", e.to_string())
-        })
+        parsed
+            .map(Body)
+            .map_err(|e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", e.to_string()))
     }
 }
 

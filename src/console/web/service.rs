@@ -304,14 +304,20 @@ fn backup_list(backups: &Result<Vec<Backup>, Error>) -> Markup {
     }
 }
 
-/// A field for a moment in the history.
+/// A field for a moment in the history, with a slider over it.
 fn moment_field(id: &str, all: &[Backup]) -> Markup {
     let bases = all.iter().filter(|b| b.kind == "base");
-    let oldest = bases.map(|b| stamp(b.time_ms.cast_signed())).min();
+    let oldest = bases.map(|b| b.time_ms.cast_signed()).min();
+    let newest = all.iter().map(|b| b.time_ms.cast_signed()).max();
     html! {
         label for=(id) { "As it was at" }
         input id=(id) name="time" placeholder="now, or a time such as 2026-11-25T14:03:07Z" autocomplete="off";
-        @if let Some(oldest) = oldest { p.hint { "From " (oldest) " on. Times are those of the primary." } }
+        @if let (Some(oldest), Some(newest)) = (oldest, newest) {
+            // Whole seconds that lie within.
+            @let (from, to) = (oldest / 1000 + 1, (newest / 1000).max(oldest / 1000 + 1));
+            input type="range" min=(from) max=(to) value=(to) data-moment=(id) aria-label="The time, from the oldest to the newest backup";
+            p.hint { "From " (stamp(oldest)) " on. Times are those of the primary." }
+        }
     }
 }
 
