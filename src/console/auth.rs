@@ -101,10 +101,27 @@ impl Guard {
 /// # Errors
 /// When a file or the store cannot be written.
 pub fn prepare(store: &Store, dir: &Path) -> anyhow::Result<()> {
-    if store.members(MAIN)?.is_empty() {
-        let password = secret::make();
-        let path = dir.join(PASSWORD);
-        secret::write(&path, &password).with_context(|| path.display().to_string())?;
+    // A database that is new while the files are not was lost: what they say holds again.
+    let kept = |name: &str| std::fs::read_to_string(dir.join(name)).ok();
+    let kept = |name: &str| {
+        kept(name)
+            .map(|t| t.trim().to_string())
+            .filter(|t| !t.is_empty())
+    };
+    let write = |name: &str, secret: &str| {
+        let path = dir.join(name);
+        secret::write(&path, secret).with_context(|| path.display().to_string())
+    };
+    let new = store.members(MAIN)?.is_empty();
+    if new {
+        let password = match kept(PASSWORD) {
+            Some(password) => password,
+            None => {
+                let password = secret::make();
+                write(PASSWORD, &password)?;
+                password
+            }
+        };
         let operator = Member {
             name: OPERATOR.into(),
             role: Role::Admin,
@@ -112,8 +129,9 @@ pub fn prepare(store: &Store, dir: &Path) -> anyhow::Result<()> {
         let made = store.add_member(MAIN, &operator, &hash(&password)?, now_ms())?;
         made.map_err(|why| anyhow!(why.0))?;
     }
-    if !dir.join(TOKEN).exists() {
-        let secret = secret::make();
+    if new || kept(TOKEN).is_none() {
+        let known = kept(TOKEN);
+        let secret = known.clone().unwrap_or_else(secret::make);
         let token = Token {
             id: new_token_id(),
             name: "token file".into(),
@@ -123,8 +141,9 @@ pub fn prepare(store: &Store, dir: &Path) -> anyhow::Result<()> {
         };
         let made = store.add_token(MAIN, &token, &hashed(&secret), now_ms())?;
         made.map_err(|why| anyhow!(why.0))?;
-        let path = dir.join(TOKEN);
-        secret::write(&path, &secret).with_context(|| path.display().to_string())?;
+        if known.is_none() {
+            write(TOKEN, &secret)?;
+        }
     }
     Ok(())
 }
@@ -232,6 +251,12 @@ mod tests {
         let right = |p: &str| Argon2::default().verify_password(p.as_bytes(), &stored);
         assert!(right(password.trim()).is_ok());
         assert!(right("guess").is_err());
+        // The database is lost, and the files are not.
+        let store = Store::open(&dir.path().join("another")).unwrap();
+        prepare(&store, dir.path()).unwrap();
+        assert!(store.token(&hashed(token.trim()), 0).unwrap().is_some());
+        let again = std::fs::read_to_string(dir.path().join(PASSWORD)).unwrap();
+        assert_eq!(again, password);
     }
 
     #[test]

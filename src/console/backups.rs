@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::model::{Create, Service, Wanted};
 use super::program::ours;
-use super::provider::{Fork, Place};
+use super::provider::{Fork, Found, Place};
 use super::{Console, Error, checked_name, keeper, now_ms};
 use crate::backup::key::MasterKey;
 use crate::backup::manifest::{Kind, Manifest};
@@ -501,6 +501,27 @@ fn failed(error: backup::Error) -> Error {
         // It stopped or was restarted meanwhile: that is no fault of this console.
         error @ backup::Error::Node(_) => Error::Conflict(error.to_string()),
         error => Error::Failed(error.into()),
+    }
+}
+
+/// Looks for what is archived of a service that was taken over.
+pub async fn adopt(console: Arc<Console>, found: Found) {
+    let looked = async {
+        let vault = console.vault(&found.cluster, false).await?;
+        let chain = vault.chain(0).await?;
+        Ok::<_, backup::Error>(chain.last().map_or(0, |m| m.number))
+    };
+    match looked.await {
+        Ok(newest) => {
+            if let Err(error) = console.store.archived(&found.id, &found.cluster, newest) {
+                tracing::error!(%error, "an archive could not be noted");
+            }
+        }
+        Err(backup::Error::Reach(_)) => {}
+        Err(error) => {
+            let text = format!("its archive cannot be used: {error}");
+            console.note(Some(&found.id), "problem", &text);
+        }
     }
 }
 

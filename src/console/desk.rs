@@ -154,6 +154,7 @@ impl Desk {
                 service.name
             )));
         }
+        self.kept_here(id, "ends with what keeps it")?;
         if self.console.store.want(id, wanted)? {
             let (kind, text) = match wanted {
                 Wanted::On => ("power", "it was powered on"),
@@ -163,6 +164,16 @@ impl Desk {
             self.note(Some(id), kind, text);
         }
         self.console.board.ring(id);
+        Ok(())
+    }
+
+    /// What something else begins and ends, the console does not.
+    fn kept_here(&self, id: &str, instead: &str) -> Result<(), Error> {
+        if self.console.provider.kept_elsewhere(id) {
+            return Err(Error::Conflict(format!(
+                "it is the cluster of `pontoon dev`, which this console came with: it {instead}"
+            )));
+        }
         Ok(())
     }
 
@@ -260,6 +271,7 @@ impl Desk {
         time: Option<&str>,
     ) -> Result<(), Error> {
         let service = self.changing(id)?;
+        self.kept_here(id, "is restored there, stopped")?;
         let moment = Moment::of(index, time)?;
         self.console.restore(&service, &moment).await?;
         let to = match &moment {

@@ -99,6 +99,7 @@ impl Console {
             hooks,
             backing_up: Default::default(),
         });
+        console.adopt()?;
         for mut service in console.store.services()? {
             // Made before a service had a memory of its own.
             if service.memory_mib == 0
@@ -112,6 +113,21 @@ impl Console {
         }
         tokio::spawn(backups::schedule(console.clone()));
         Ok(console)
+    }
+
+    /// Takes over services that are there and that the database does not know: it was lost, or something else made them.
+    fn adopt(self: &Arc<Self>) -> anyhow::Result<()> {
+        let known = self.store.services()?;
+        for found in self.provider.found()? {
+            if known.iter().any(|s| s.id == found.id) {
+                continue;
+            }
+            self.store.adopt(&found, auth::MAIN, now_ms())?;
+            let text = format!("{} was found and is kept from now on", found.id);
+            self.note(Some(&found.id), "adopted", &text);
+            tokio::spawn(backups::adopt(self.clone(), found));
+        }
+        Ok(())
     }
 
     /// What can be chosen.

@@ -55,10 +55,29 @@ pub trait Provider: Send + Sync {
         id: &'a str,
         password: &'a str,
     ) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// The services that are there, whoever made them.
+    fn found(&self) -> anyhow::Result<Vec<Found>>;
+    /// Whether something else begins and ends the processes of a service.
+    fn kept_elsewhere(&self, id: &str) -> bool;
     /// The end of what a node wrote to its log.
     fn log(&self, id: &str, node: u64) -> anyhow::Result<String>;
     /// A port for a new service's stable address, beside those `taken`.
     fn port(&self, taken: &[u16]) -> anyhow::Result<u16>;
+}
+
+/// A service that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its id.
+    pub id: String,
+    /// Its cluster's id.
+    pub cluster: String,
+    /// Its plan.
+    pub plan: String,
+    /// The port of its stable address.
+    pub port: u16,
+    /// A node's memory, MiB.
+    pub memory_mib: u32,
 }
 
 /// What was made from a backup.

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::model::{Create, Event, Service, Wanted};
+use super::provider::Found;
 use crate::base::limits;
 
 mod people;
@@ -159,6 +160,16 @@ impl Store {
         step.commit()?;
         drop(db);
         self.service(id)?.context("it was just created")
+    }
+
+    /// Notes a service that is there already.
+    pub fn adopt(&self, found: &Found, org: &str, now_ms: i64) -> anyhow::Result<()> {
+        self.0.lock().execute(
+            "INSERT INTO services (id, name, cloud, region, plan, port, wanted, created_ms, org, memory_mib)
+             VALUES (?1, ?1, 'here', '', ?2, ?3, 'on', ?4, ?5, ?6)",
+            params![found.id, found.plan, found.port, now_ms, org, found.memory_mib],
+        )?;
+        Ok(())
     }
 
     /// All services, oldest first.

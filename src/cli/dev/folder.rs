@@ -1,23 +1,18 @@
-//! A cluster's folder: what it is, who may use it, and the files that its processes read.
+//! A cluster's folder: who may use it, and the files that its processes read.
 //!
-//! - `cluster.json` is what makes it the same cluster at each start: id, plan, ports. It is replaced whole, and synced.
-//! - Every change of `cluster.json` is made under `edit`, and by whoever makes it from what is there: the supervisor reads it
-//!   again while it runs, so that nodes come and go under a running cluster.
+//! - `cluster.json` says what it is (`spec.rs`).
 //! - One process at a time holds `lock`. The kernel releases it when that process ends, however it ends.
-//! - Ports are chosen once, outside of the range that outgoing connections use, so that none is taken in between.
 
 use std::fs::File;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail, ensure};
-use rand::Rng;
-use serde::{Deserialize, Serialize};
+use anyhow::{Context, anyhow, bail};
 
-use super::Plan;
 use super::service::node_name;
+use super::spec::{self, Node, Spec, Wanted, change, edit, read_spec, replace};
 use crate::base::{lock, secret};
 use crate::cli::certs;
 use crate::config;
@@ -25,145 +20,9 @@ use crate::tls::files::Pair;
 use crate::tls::peer::Files;
 use crate::tls::proxy::Key;
 
-/// What the command line asks for; `None` is what the folder has, or the default of a new one.
-#[derive(Debug, Clone, Default)]
-pub struct Wanted {
-    pub plan: Option<Plan>,
-    pub port: Option<u16>,
-    pub memory_mib: Option<u64>,
-    pub bind: Option<IpAddr>,
-    pub unrestricted: bool,
-    pub settings: Vec<(String, String)>,
-}
-
-/// What the cluster is. Kept in `cluster.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spec {
-    version: u32,
-    /// In every certificate between nodes.
-    pub cluster_id: String,
-    /// How many nodes, and what they are called.
-    pub plan: Plan,
-    /// Where the gateway and the nodes listen for clients.
-    pub bind: IpAddr,
-    /// The port of the stable address.
-    pub port: u16,
-    /// The memory of a node's plan, MiB.
-    pub memory_mib: u64,
-    /// Whether a primary has served: from then on no node makes the cluster anew.
-    pub formed: bool,
-    /// The nodes and their ports.
-    pub nodes: Vec<Node>,
-    /// The id of the next node that is added; none is given twice.
-    #[serde(default)]
-    next_id: u64,
-}
-
-/// One node's ports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Node {
-    /// Its id.
-    pub id: u64,
-    /// The port of its listener for clients.
-    pub client_port: u16,
-    /// The port of its listener for peers.
-    pub peer_port: u16,
-    /// The port of its metrics, on this machine alone; 0 where it has none.
-    #[serde(default)]
-    pub metrics_port: u16,
-    /// Whether it was a member once: what it voted and wrote is on its disk, and without that disk it must not come back.
-    #[serde(default)]
-    pub began: bool,
-    /// Whether it is a witness. Where it is not said, the plan says it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    witness: Option<bool>,
-    /// The memory that it runs with, MiB, where that is not the plan's yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    memory_mib: Option<u64>,
-    /// How often it was told to begin anew.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub restarts: u64,
-}
-
-fn is_zero(n: &u64) -> bool {
-    *n == 0
-}
-
-/// The version of `cluster.json`.
-const VERSION: u32 = 1;
-const SPEC: &str = "cluster.json";
 /// What the gateway proves its clients' addresses with.
 pub const PROXY_KEY: &str = "proxy.key";
 const LOCK: &str = "lock";
-const EDIT: &str = "edit";
-
-impl Spec {
-    /// The host in the URI: `localhost` where only this machine, or any address of it, is meant.
-    pub fn host(&self) -> String {
-        match self.bind {
-            ip if ip.is_loopback() || ip.is_unspecified() => "localhost".to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-            IpAddr::V4(ip) => ip.to_string(),
-        }
-    }
-
-    /// The address at which processes of this machine reach the listeners for clients.
-    pub fn local(&self) -> IpAddr {
-        if self.bind.is_unspecified() {
-            Ipv4Addr::LOCALHOST.into()
-        } else {
-            self.bind
-        }
-    }
-
-    /// Whether a node keeps the log alone.
-    pub fn is_witness(&self, node: &Node) -> bool {
-        node.witness.unwrap_or(self.plan.is_witness(node.id))
-    }
-
-    /// The memory that a node runs with, MiB.
-    pub fn memory_of(&self, node: &Node) -> u64 {
-        node.memory_mib.unwrap_or(self.memory_mib)
-    }
-
-    /// A node that is not there yet, with an id that none had.
-    fn new_node(&mut self, witness: bool) -> anyhow::Result<Node> {
-        let highest = self.nodes.iter().map(|n| n.id).max().unwrap_or(0);
-        let id = self.next_id.max(highest + 1);
-        let ports = |n: &Node| [n.client_port, n.peer_port, n.metrics_port];
-        let mut taken: Vec<u16> = self.nodes.iter().flat_map(ports).collect();
-        let node = Node {
-            id,
-            client_port: free_port(self.bind, &mut taken)?,
-            peer_port: free_port(self.bind, &mut taken)?,
-            metrics_port: free_port(Ipv4Addr::LOCALHOST.into(), &mut taken)?,
-            began: false,
-            witness: Some(witness),
-            memory_mib: None,
-            restarts: 0,
-        };
-        self.next_id = id + 1;
-        Ok(node)
-    }
-
-    /// `host:port` of a node's listener for clients.
-    pub fn client_addr(&self, node: &Node) -> String {
-        SocketAddr::new(self.local(), node.client_port).to_string()
-    }
-
-    /// `host:port` of a node's metrics; empty where it has none.
-    pub fn metrics_addr(&self, node: &Node) -> String {
-        match node.metrics_port {
-            0 => String::new(),
-            port => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port).to_string(),
-        }
-    }
-
-    /// `host:port` of a node's listener for peers: this machine alone.
-    pub fn peer_addr(&self, node: &Node) -> String {
-        SocketAddr::new(Ipv4Addr::LOCALHOST.into(), node.peer_port).to_string()
-    }
-}
 
 /// The folder, held by this process.
 #[derive(Debug)]
@@ -197,8 +56,8 @@ impl Folder {
             )
         })?;
         let spec = match read_spec(&dir)? {
-            Some(found) => resume(found, wanted, &dir)?,
-            None => create(wanted)?,
+            Some(found) => spec::resume(found, wanted, &dir)?,
+            None => spec::create(wanted)?,
         };
         let mut settings = wanted.settings.clone();
         if wanted.unrestricted {
@@ -232,6 +91,20 @@ impl Folder {
         let key = self.dir.join(PROXY_KEY);
         if !key.exists() {
             secret::write(&key, &Key::make()).with_context(|| key.display().to_string())?;
+        }
+        if self.spec.console_port != 0 {
+            // The console finds this cluster among its services.
+            let services = self.console_dir().join("services");
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&services)?;
+            match std::os::unix::fs::symlink("../..", services.join("dev")) {
+                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(e).with_context(|| services.display().to_string());
+                }
+                _ => {}
+            }
         }
         for node in &self.spec.nodes {
             let dir = self.node_dir(node.id);
@@ -362,6 +235,11 @@ impl Folder {
                 tracing::warn!(%error, "the folder {} stays behind", dir.display());
             }
         }
+    }
+
+    /// The folder of the console that comes with it.
+    pub fn console_dir(&self) -> PathBuf {
+        self.dir.join("console")
     }
 
     /// A node's own folder.
@@ -506,255 +384,12 @@ pub fn held(dir: &Path) -> bool {
     lock::held(&dir.join(LOCK))
 }
 
-/// Changes `cluster.json` under its lock: `f` gets what is there.
-fn change<T>(
-    dir: &Path,
-    f: impl FnOnce(Option<Spec>) -> anyhow::Result<(Spec, T)>,
-) -> anyhow::Result<T> {
-    let path = dir.join(EDIT);
-    let _lock = lock::wait(&path).with_context(|| path.display().to_string())?;
-    let (spec, answer) = f(read_spec(dir)?)?;
-    replace(&dir.join(SPEC), &serde_json::to_vec_pretty(&spec)?, true)?;
-    Ok(answer)
-}
-
-fn edit<T>(dir: &Path, f: impl FnOnce(&mut Spec) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    change(dir, |spec| {
-        let mut spec = spec.with_context(|| format!("{} holds no cluster", dir.display()))?;
-        let answer = f(&mut spec)?;
-        Ok((spec, answer))
-    })
-}
-
-/// Adds a node, which the supervisor begins: it is empty, and no member until it is added as a learner.
-///
-/// # Errors
-/// Where there is no cluster, or none that was formed.
-pub fn add_node(dir: &Path, witness: bool) -> anyhow::Result<(Spec, Node)> {
-    edit(dir, |spec| {
-        ensure!(
-            spec.formed,
-            "the cluster of {} has not served yet: nothing can join it",
-            dir.display()
-        );
-        ensure!(
-            spec.nodes.len() < crate::base::limits::MEMBERS_MAX,
-            "the cluster has {} nodes, and no more are taken",
-            spec.nodes.len()
-        );
-        let node = spec.new_node(witness)?;
-        spec.nodes.push(node.clone());
-        Ok((spec.clone(), node))
-    })
-}
-
-/// Gives the cluster another plan and memory. Nodes that there are go on as they are, until each is told to begin anew.
-///
-/// # Errors
-/// Where there is no cluster.
-pub fn set_plan(dir: &Path, plan: Plan, memory_mib: u64) -> anyhow::Result<()> {
-    edit(dir, |spec| {
-        for i in 0..spec.nodes.len() {
-            let (memory, witness) = (
-                spec.memory_of(&spec.nodes[i]),
-                spec.is_witness(&spec.nodes[i]),
-            );
-            let node = &mut spec.nodes[i];
-            node.memory_mib = (memory != memory_mib).then_some(memory);
-            node.witness = Some(witness);
-        }
-        (spec.plan, spec.memory_mib) = (plan, memory_mib);
-        Ok(())
-    })
-}
-
-/// Has a node begun anew, with the plan's memory.
-///
-/// # Errors
-/// Where there is none of that id.
-pub fn restart_node(dir: &Path, id: u64) -> anyhow::Result<()> {
-    edit(dir, |spec| {
-        let node = spec.nodes.iter_mut().find(|n| n.id == id);
-        let node =
-            node.with_context(|| format!("the cluster of {} has no node {id}", dir.display()))?;
-        node.restarts += 1;
-        node.memory_mib = None;
-        Ok(())
-    })
-}
-
-/// Takes a node out, which the supervisor ends and whose folder it removes. That it is no member any more is the caller's to see.
-///
-/// # Errors
-/// Where it is the only one, or there is none of that id.
-pub fn remove_node(dir: &Path, id: u64) -> anyhow::Result<()> {
-    edit(dir, |spec| {
-        ensure!(
-            spec.nodes.iter().any(|n| n.id == id),
-            "the cluster of {} has no node {id}",
-            dir.display()
-        );
-        ensure!(
-            spec.nodes.len() > 1,
-            "node {id} is the only node: stop the cluster instead"
-        );
-        spec.next_id = spec.next_id.max(id + 1);
-        spec.nodes.retain(|n| n.id != id);
-        Ok(())
-    })
-}
-
-/// Reads `cluster.json`; `None` where there is none.
-pub fn read_spec(dir: &Path) -> anyhow::Result<Option<Spec>> {
-    let path = dir.join(SPEC);
-    let text = match std::fs::read(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        read => read.with_context(|| path.display().to_string())?,
-    };
-    let spec: Spec =
-        serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?;
-    ensure!(
-        spec.version == VERSION,
-        "{} has version {} and this pontoon knows {VERSION}",
-        path.display(),
-        spec.version
-    );
-    Ok(Some(spec))
-}
-
-fn resume(mut spec: Spec, wanted: &Wanted, dir: &Path) -> anyhow::Result<Spec> {
-    let other = |what: &str, has: String, asked: String| {
-        anyhow!(
-            "the cluster in {} has {what} {has} and keeps it, so --{what} {asked} cannot be; \
-             leave the flag out, or give another --dir for another cluster",
-            dir.display()
-        )
-    };
-    if let Some(plan) = wanted.plan.filter(|p| *p != spec.plan) {
-        return Err(other("plan", spec.plan.name().into(), plan.name().into()));
-    }
-    if let Some(port) = wanted.port.filter(|p| *p != spec.port) {
-        return Err(other("port", spec.port.to_string(), port.to_string()));
-    }
-    if let Some(bind) = wanted.bind.filter(|b| *b != spec.bind) {
-        return Err(other("bind", spec.bind.to_string(), bind.to_string()));
-    }
-    spec.memory_mib = wanted.memory_mib.unwrap_or(spec.memory_mib);
-    Ok(spec)
-}
-
-/// A name that no cluster had.
-pub fn new_cluster_id() -> String {
-    format!("dev-{:08x}", rand::rng().random::<u32>())
-}
-
-fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
-    let plan = wanted.plan.unwrap_or(Plan::Premium);
-    let bind = wanted.bind.unwrap_or(Ipv4Addr::LOCALHOST.into());
-    let port = wanted.port.unwrap_or(6379);
-    TcpListener::bind((bind, port)).with_context(|| {
-        format!(
-            "{} cannot be listened on; give another --port",
-            SocketAddr::new(bind, port)
-        )
-    })?;
-    let mut taken = vec![port];
-    let mut free = || free_port(bind, &mut taken);
-    let nodes = (1..=plan.nodes())
-        .map(|id| {
-            Ok(Node {
-                id,
-                client_port: free()?,
-                peer_port: free()?,
-                metrics_port: free()?,
-                began: false,
-                witness: None,
-                memory_mib: None,
-                restarts: 0,
-            })
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(Spec {
-        version: VERSION,
-        cluster_id: new_cluster_id(),
-        plan,
-        bind,
-        port,
-        memory_mib: wanted.memory_mib.unwrap_or(1024),
-        formed: false,
-        next_id: plan.nodes() + 1,
-        nodes,
-    })
-}
-
-/// `count` ports of the loopback address that nobody listens on.
-///
-/// # Errors
-/// When there are too few.
-pub fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
-    let mut taken = Vec::new();
-    for _ in 0..count {
-        free_port(Ipv4Addr::LOCALHOST.into(), &mut taken)?;
-    }
-    Ok(taken)
-}
-
-/// A port that nobody listens on now, and that the kernel gives to no outgoing connection later.
-fn free_port(bind: IpAddr, taken: &mut Vec<u16>) -> anyhow::Result<u16> {
-    let range =
-        std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let mut ends = range
-        .split_whitespace()
-        .filter_map(|n| n.parse::<u16>().ok());
-    let (low, high) = (ends.next().unwrap_or(32_768), ends.next().unwrap_or(60_999));
-    let mut rng = rand::rng();
-    for _ in 0..10_000 {
-        let port = rng.random_range(10_000..65_000);
-        if (low..=high).contains(&port) || taken.contains(&port) {
-            continue;
-        }
-        let free = |ip: IpAddr| TcpListener::bind((ip, port)).is_ok();
-        if free(bind) && free(Ipv4Addr::LOCALHOST.into()) {
-            taken.push(port);
-            return Ok(port);
-        }
-    }
-    bail!(
-        "no free port was found outside of net.ipv4.ip_local_port_range ({low} to {high}); make that range smaller"
-    )
-}
-
-/// Replaces a file whole: readers see the old content or the new, never a part. Only its owner can read it.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn replace(path: &Path, content: &[u8], sync: bool) -> anyhow::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let temporary = PathBuf::from(name);
-    let write = || -> std::io::Result<()> {
-        let mut file = File::options()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(content)?;
-        if sync {
-            file.sync_all()?;
-        }
-        std::fs::rename(&temporary, path)?;
-        if sync && let Some(parent) = path.parent() {
-            File::open(parent)?.sync_all()?;
-        }
-        Ok(())
-    };
-    write().with_context(|| path.display().to_string())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Plan;
+    use super::super::spec::{add_node, free_port, remove_node, restart_node, set_plan};
     use super::*;
+    use std::net::{Ipv4Addr, TcpListener};
 
     /// A port for each test, which has a thread of its own: tests that run at once do not meet.
     fn wanted() -> Wanted {

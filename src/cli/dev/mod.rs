@@ -5,13 +5,14 @@
 //! - Nodes and gateways are processes in groups of their own. This process restarts the ones that end. Told to stop,
 //!   it stops them all; killed, it leaves them running and serving, and the next start takes them over.
 //!
-//! `folder` is what is on disk, `process` one process, `supervise` keeps one running, `service` is
+//! `folder` is what is on disk, `spec` what the cluster is, `process` one process, `supervise` keeps one running, `service` is
 //! `service.json`, `run` puts them together.
 
 mod folder;
 mod process;
 mod run;
 mod service;
+mod spec;
 mod supervise;
 
 use std::net::IpAddr;
@@ -24,10 +25,9 @@ use serde::{Deserialize, Serialize};
 use super::{Answer, LogFormat, Output};
 use crate::telemetry;
 
-pub use folder::{
-    Folder, Wanted, credentials, free_ports, hold, new_cluster_id, read_spec, replace,
-};
+pub use folder::{Folder, credentials, hold};
 pub use service::Service;
+pub use spec::{Wanted, free_ports, new_cluster_id, read_spec, replace};
 
 /// Runs a whole cluster on this machine: one or three nodes, one of them perhaps a witness, and a gateway at the stable address.
 ///
@@ -40,6 +40,7 @@ pub use service::Service;
 Examples:
   pontoon dev --plan premium --dir ./cluster --port 6379    three nodes
   pontoon dev --dir ./cluster                               the same again
+  pontoon dev --dir ./cluster --console 8443                with pages at https://localhost:8443
   pontoon dev --plan hobbyist --dir ./one --port 6400 --set maxmemory-policy=allkeys-lru
   pontoon dev status --dir ./cluster
   pontoon dev stop --dir ./cluster"
@@ -74,6 +75,9 @@ struct Start {
     /// A key of every node's configuration, for example --set redirect=true
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
     settings: Vec<(String, String)>,
+    /// Starts a console too, at https://localhost:PORT: pages and a REST API for this cluster and for others that it creates; 0 ends that [default: none, or what the folder has]
+    #[arg(long, value_name = "PORT")]
+    console: Option<u16>,
     /// How to print what was started; JSON is the content of service.json in one line
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -213,7 +217,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
             memory,
         }) => {
             let dir = dir(place.dir)?;
-            folder::set_plan(&dir, plan, memory)?;
+            spec::set_plan(&dir, plan, memory)?;
             run::settled(&dir, |s| s.plan == plan.name() && s.memory_mib == memory)?;
             super::print(
                 place.output,
@@ -233,7 +237,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
         }
         Some(Action::AddNode { place, witness }) => {
             let dir = dir(place.dir)?;
-            let (spec, node) = folder::add_node(&dir, witness)?;
+            let (spec, node) = spec::add_node(&dir, witness)?;
             run::settled(&dir, |s| s.nodes.iter().any(|n| n.id == node.id))?;
             let (client, peer) = (spec.client_addr(&node), spec.peer_addr(&node));
             super::print(
@@ -245,7 +249,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
         }
         Some(Action::RemoveNode { place, node }) => {
             let dir = dir(place.dir)?;
-            folder::remove_node(&dir, node)?;
+            spec::remove_node(&dir, node)?;
             run::settled(&dir, |s| s.nodes.iter().all(|n| n.id != node))?;
             super::print(
                 place.output,
@@ -265,6 +269,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
                 bind: start.bind,
                 unrestricted: start.unrestricted,
                 settings: start.settings,
+                console: start.console,
             };
             let folder = Folder::open(&dir(start.dir)?, &wanted)?;
             super::runtime(2)?.block_on(run::run(folder, start.output))?;

@@ -13,9 +13,10 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::folder::{self, Folder, replace};
+use super::folder::{self, Folder};
 use super::process::{Identity, Plan, Running};
 use super::service::{self, Service, gateway_name, node_name};
+use super::spec::{self, Spec, replace};
 use super::supervise::{Event, Order, Shared, supervise};
 use crate::base::limits;
 use crate::cli::{Answer, Output, gateway, print, told_to_stop};
@@ -231,11 +232,26 @@ fn plans(folder: &Folder) -> anyhow::Result<Vec<Plan>> {
             printed,
         });
     }
+    if folder.spec.console_port != 0 {
+        let dir = folder.console_dir();
+        plans.push(Plan {
+            name: CONSOLE.into(),
+            args: vec![
+                "console".into(),
+                format!("--dir={}", dir.display()),
+                format!("--listen=127.0.0.1:{}", folder.spec.console_port),
+            ],
+            printed: dir.join("console.log"),
+        });
+    }
     Ok(plans)
 }
 
+/// What the console's process is called.
+const CONSOLE: &str = "console";
+
 /// How many gateway processes it takes so that maxclients is not cut short by the files one process may open.
-fn gateway_count(spec: &folder::Spec) -> anyhow::Result<usize> {
+fn gateway_count(spec: &Spec) -> anyhow::Result<usize> {
     let clients = usize::try_from(config::maxclients(spec.memory_mib) + limits::GATEWAY_SPARE)?;
     let each = gateway::capacity().max(1);
     let count = clients.div_ceil(each);
@@ -423,7 +439,7 @@ pub fn restart_node(dir: &Path, id: u64) -> anyhow::Result<()> {
     }
     let pid = |service: &Service| service.nodes.iter().find(|n| n.id == id)?.pid;
     let before = pid(&Service::read(dir)?);
-    folder::restart_node(dir, id)?;
+    spec::restart_node(dir, id)?;
     settled(dir, |s| pid(s).is_some_and(|now| Some(now) != before))
 }
 
@@ -432,7 +448,7 @@ pub fn stop(dir: &Path, output: Output) -> anyhow::Result<Answer> {
     let dir = dir
         .canonicalize()
         .with_context(|| format!("{} holds no cluster", dir.display()))?;
-    if folder::read_spec(&dir)?.is_none() {
+    if spec::read_spec(&dir)?.is_none() {
         bail!("{} holds no cluster", dir.display());
     }
     let ran = crate::cli::runtime(1)?.block_on(stop_all(&dir))?;

@@ -10,8 +10,9 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::folder::{Folder, lock_holder, read_spec, replace};
+use super::folder::{Folder, lock_holder};
 use super::process::Identity;
+use super::spec::{read_spec, replace};
 use crate::cli::{Answer, Output, certs, print};
 use crate::gateway::View;
 
@@ -40,6 +41,22 @@ pub struct Service {
     pub cluster_id: String,
     /// The gateway's processes.
     pub gateways: Vec<Gateway>,
+    /// Its console. Left out where none comes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<Console>,
+}
+
+/// The console that comes with a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Console {
+    /// Its address.
+    pub url: String,
+    /// The file of an API token.
+    pub token_file: PathBuf,
+    /// The file of the operator's first password.
+    pub password_file: PathBuf,
+    /// The file of the CA that it is verified with.
+    pub ca: PathBuf,
 }
 
 /// One node.
@@ -140,6 +157,15 @@ impl Service {
                     pid: pid(gateway_name(n)),
                 })
                 .collect(),
+            console: (spec.console_port != 0).then(|| {
+                let dir = folder.console_dir();
+                Console {
+                    url: format!("https://localhost:{}", spec.console_port),
+                    token_file: dir.join("token"),
+                    password_file: dir.join("operator-password"),
+                    ca: dir.join("ca.pem"),
+                }
+            }),
         }
     }
 
@@ -165,7 +191,14 @@ impl Service {
 
     /// For people: how to connect.
     pub fn text(&self) -> String {
-        format!(
+        let console = self.console.as_ref().map_or(String::new(), |c| {
+            format!(
+                "\n  console     {} (operator, password in {})",
+                c.url,
+                c.password_file.display()
+            )
+        });
+        let text = format!(
             "  plan        {} ({} {})\n  URI         {}\n  CA          {}\n  redis-cli   redis-cli --cacert {} -u {}",
             self.plan,
             self.nodes.len(),
@@ -178,7 +211,8 @@ impl Service {
             self.ca.display(),
             quoted(&self.ca.display().to_string()),
             self.uri,
-        )
+        );
+        text + &console
     }
 }
 
@@ -265,7 +299,7 @@ pub fn password(folder: &Folder) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::folder::Wanted;
+    use super::super::spec::Wanted;
     use super::*;
     use crate::gateway::{Address, Observed};
     use crate::proto::StatusReply;

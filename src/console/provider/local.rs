@@ -14,7 +14,7 @@ use anyhow::{Context, bail, ensure};
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-use super::{Fork, Place, Placed, Provider};
+use super::{Fork, Found, Place, Placed, Provider};
 use crate::base::limits::LOG_SHOWN_LEN;
 use crate::base::{lock, secret};
 use crate::console::model::{Connection, Service};
@@ -262,6 +262,41 @@ impl Provider for Local {
                 .await
                 .context("its supervisor did not take the password")?
         })
+    }
+
+    fn found(&self) -> anyhow::Result<Vec<Found>> {
+        /// What this needs of `cluster.json`.
+        #[derive(Deserialize)]
+        struct Spec {
+            cluster_id: String,
+            plan: String,
+            port: u16,
+            memory_mib: u32,
+        }
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let id = entry.file_name().to_string_lossy().into_owned();
+            let path = entry.path().join("cluster.json");
+            let Ok(text) = std::fs::read(&path) else {
+                continue;
+            };
+            let spec: Spec = serde_json::from_slice(&text)
+                .with_context(|| format!("{} is damaged", path.display()))?;
+            all.push(Found {
+                id,
+                cluster: spec.cluster_id,
+                plan: spec.plan,
+                port: spec.port,
+                memory_mib: spec.memory_mib,
+            });
+        }
+        Ok(all)
+    }
+
+    fn kept_elsewhere(&self, id: &str) -> bool {
+        // `pontoon dev` links its own folder to here.
+        self.folder(id).is_symlink()
     }
 
     fn log(&self, id: &str, node: u64) -> anyhow::Result<String> {

@@ -93,6 +93,7 @@ pub fn place(console: &Console, seen: &Overview) -> String {
     let service = &seen.service;
     match console.catalog().region(&service.cloud, &service.region) {
         Some((cloud, region)) => format!("{}, {}", cloud.name, region.name),
+        None if service.region.is_empty() => "this machine".into(),
         None => format!("{}, {}", service.cloud, service.region),
     }
 }

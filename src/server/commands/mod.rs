@@ -71,28 +71,30 @@ pub fn handler(id: table::CommandId) -> Option<Handler> {
 /// Whether a node that does not lead answers a command itself: it is about the connection or the node, not data.
 pub fn is_local(name: &str) -> bool {
     let top = name.split('|').next().unwrap_or(name);
-    matches!(
-        top,
-        "auth"
-            | "hello"
-            | "ping"
-            | "echo"
-            | "select"
-            | "quit"
-            | "reset"
-            | "client"
-            | "readonly"
-            | "readwrite"
-            | "asking"
-            | "command"
-            | "cluster"
-            | "info"
-            | "time"
-            | "config"
-            | "debug"
-            | "slowlog"
-            | "latency"
-            | "role"
-            | "lolwut"
-    )
+    // What is set is the service's, and goes through the log.
+    name != "config|set"
+        && matches!(
+            top,
+            "auth"
+                | "hello"
+                | "ping"
+                | "echo"
+                | "select"
+                | "quit"
+                | "reset"
+                | "client"
+                | "readonly"
+                | "readwrite"
+                | "asking"
+                | "command"
+                | "cluster"
+                | "info"
+                | "time"
+                | "config"
+                | "debug"
+                | "slowlog"
+                | "latency"
+                | "role"
+                | "lolwut"
+        )
 }
