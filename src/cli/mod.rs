@@ -1,5 +1,5 @@
 //! The command line: `pontoon node`, `dev`, `admin`, `gateway`, `console`, `service`, `backup`, `bench`, `import`, `export`,
-//! `certs`, `health`, `completion`, `version`.
+//! `certs`, `health`, `doctor`, `completion`, `version`.
 //!
 //! - What a command answers goes to standard output, everything else to standard error.
 //! - Exit codes: 0 done; 1 it could not be done, with the reason; 2 the command line was wrong; 3 it was done and the
@@ -13,6 +13,7 @@ mod certs;
 mod completion;
 mod console;
 mod dev;
+mod doctor;
 mod export;
 mod gateway;
 mod health;
@@ -73,6 +74,8 @@ enum Command {
     Certs(certs::Args),
     /// Asks a listener whether it answers: a health check
     Health(health::Args),
+    /// Finds what is wrong with this host, and says what mends it
+    Doctor(doctor::Args),
     /// Shows the version
     Version {
         /// How to print it
@@ -135,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Certs(args) => certs::run(&args),
         Command::Health(args) => health::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Version { output } => {
             print(
                 output,

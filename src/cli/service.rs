@@ -177,6 +177,28 @@ enum Action {
         #[arg(long)]
         wait: bool,
     },
+    /// Carries a running Redis into a service and follows it until the cut-over
+    #[command(
+        after_help = "Example:\n  PONTOON_IMPORT_SOURCE=redis://:PASSWORD@old:6379 pontoon service import s-0123456789 --dir ./console\n  pontoon service show s-0123456789 --dir ./console\n  pontoon service cut-over s-0123456789 --dir ./console"
+    )]
+    Import {
+        #[command(flatten)]
+        one: One,
+        /// redis://[user:password@]host:port, or rediss:// for TLS
+        #[arg(
+            long,
+            value_name = "URI",
+            env = "PONTOON_IMPORT_SOURCE",
+            hide_env_values = true
+        )]
+        source: String,
+        /// Empties the service first
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Pauses an import's source, carries over the rest, compares, and ends it
+    #[command(after_help = "Example:\n  pontoon service cut-over s-0123456789 --dir ./console")]
+    CutOver(One),
     /// Shows what happened, the newest first
     #[command(after_help = "Example:\n  pontoon service events --dir ./console")]
     Events {
@@ -374,6 +396,29 @@ async fn act(action: Action) -> anyhow::Result<Answer> {
                 )
             };
             print(one.place.output, text, || made.clone());
+        }
+        Action::Import {
+            one,
+            source,
+            replace,
+        } => {
+            let path = format!("services/{}/import", one.id);
+            let from = json!({ "source": source, "replace": replace });
+            let begun = one.place.ask(Method::POST, &path, Some(from)).await?;
+            let text = || {
+                format!(
+                    "{} is being imported; cut over with `pontoon service cut-over {}`",
+                    word(&begun, "source"),
+                    one.id
+                )
+            };
+            print(one.place.output, text, || begun.clone());
+        }
+        Action::CutOver(One { id, place }) => {
+            let path = format!("services/{id}/import/cut-over");
+            let done = place.ask(Method::POST, &path, None).await?;
+            let text = || format!("{id}: `pontoon service events {id}` says what came of it");
+            print(place.output, text, || done.clone());
         }
         Action::Events { id, place, count } => {
             let of = id.map_or(String::new(), |id| format!("&service={id}"));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::backups::{Backup, Forked, Moment, Wish};
+use super::imports::Import;
 use super::inside::{Keys, Preset, Set, Slow, User};
 use super::model::{
     Connection, Create, Event, Member, Organization, Overview, Role, Service, Token, Wanted, Who,
@@ -468,6 +469,51 @@ impl Desk {
         }
         self.console.remove_user(id, name).await?;
         self.note(Some(id), "user", &format!("the user {name} was removed"));
+        Ok(())
+    }
+
+    /// Begins to carry a running Redis into a service, and follows it until the cut-over.
+    ///
+    /// # Errors
+    /// When one runs already, or the source is none.
+    pub fn import(&self, id: &str, source: &str, replace: bool) -> Result<Import, Error> {
+        let service = self.changing(id)?;
+        self.console.import(&service, source, replace)?;
+        let import = self.importing(id)?;
+        let text = format!("an import from {} was asked for", import.source);
+        self.note(Some(id), "import", &text);
+        Ok(import)
+    }
+
+    /// The import of a service that runs.
+    ///
+    /// # Errors
+    /// Where none does.
+    pub fn importing(&self, id: &str) -> Result<Import, Error> {
+        self.service(id)?;
+        let import = self.console.imports.of(id);
+        import.ok_or_else(|| Error::Missing("no import of it runs".into()))
+    }
+
+    /// Pauses the source's writers, carries over the rest, compares, and ends it.
+    ///
+    /// # Errors
+    /// Where none runs.
+    pub fn cut_over(&self, id: &str) -> Result<(), Error> {
+        self.changing(id)?;
+        self.console.cut_over(id)?;
+        self.note(Some(id), "import", "the cut-over was asked for");
+        Ok(())
+    }
+
+    /// Ends an import where it is.
+    ///
+    /// # Errors
+    /// Where none runs.
+    pub fn stop_import(&self, id: &str) -> Result<(), Error> {
+        self.changing(id)?;
+        self.console.stop_import(id)?;
+        self.note(Some(id), "import", "its end was asked for");
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
 use super::backups::GRACE_MS;
-use super::model::{Health, Node, Overview, Service, Wanted};
+use super::model::{Connection, Health, Node, Overview, Service, Wanted};
 use super::planner::{self, Action, Observed, Seen, Wish};
 use super::provider::Place;
 use super::samples::{self, Sample};
@@ -444,7 +444,16 @@ impl Keeper {
             service: self.service.clone(),
             health,
             doing: action.map_or(String::new(), doing),
-            connection: place.and_then(|p| p.connection.clone()),
+            connection: place.and_then(|p| p.connection.clone()).map(|c| {
+                let standby = nodes.iter().find(|n| n.role == "standby" && n.answers);
+                let port = standby.and_then(|n| n.client_addr.rsplit_once(':'));
+                let (user, password, host) = (&c.user, &c.password, &c.host);
+                let uri = port.map(|(_, port)| format!("rediss://{user}:{password}@{host}:{port}"));
+                Connection {
+                    replica_uri: uri,
+                    ..c
+                }
+            }),
             nodes,
         };
         let changed = {

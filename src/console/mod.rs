@@ -1,7 +1,7 @@
 //! The console: creates services, watches them, replaces what is lost, and shows all of it.
 //!
 //! `model` what there is; `catalog` what can be chosen; `store` what is wanted, on disk; `provider` where services run;
-//! `planner` what to do next; `keeper` sees and does it; `backups` archives and forks; `inside` sets and shows what a service holds; `samples` its figures over time; `hooks` tells others what happened; `auth` who is let in; `desk` what each of them
+//! `planner` what to do next; `keeper` sees and does it; `backups` archives and forks; `inside` sets and shows what a service holds; `imports` carries a Redis into one; `samples` its figures over time; `hooks` tells others what happened; `auth` who is let in; `desk` what each of them
 //! may ask for; `web` the pages and the API.
 //!
 //! It is in the path of no client and no decision of the nodes: they serve and fail over without it.
@@ -11,6 +11,7 @@ pub mod backups;
 pub mod catalog;
 pub mod desk;
 pub mod hooks;
+pub mod imports;
 pub mod inside;
 mod keeper;
 pub mod model;
@@ -71,6 +72,7 @@ pub struct Console {
     /// How many events were noted since it began, by kind.
     noted: parking_lot::Mutex<BTreeMap<String, u64>>,
     hooks: hooks::Hooks,
+    imports: imports::Imports,
     /// One backup at a time.
     backing_up: tokio::sync::Mutex<()>,
 }
@@ -97,6 +99,7 @@ impl Console {
             archives,
             noted: Default::default(),
             hooks,
+            imports: Default::default(),
             backing_up: Default::default(),
         });
         console.adopt()?;
@@ -163,6 +166,10 @@ impl Console {
                         (Wanted::Gone, _) => Health::Deleting,
                         (_, Health::Running) if anew => Health::Changing,
                         (_, health) => health,
+                    },
+                    doing: match (seen.doing.as_str(), self.imports.of(&service.id)) {
+                        ("", Some(i)) => format!("an import from {}: {}", i.source, i.said),
+                        (doing, _) => doing.to_string(),
                     },
                     service,
                     ..seen

@@ -163,6 +163,8 @@ pub struct Connection {
     pub password: String,
     /// The CA's certificate, PEM.
     pub ca: String,
+    /// A standby's own address: reads after READONLY are answered there; everything else goes to the primary.
+    pub replica_uri: Option<String>,
 }
 
 /// A service with all that is known of it.

@@ -172,6 +172,8 @@ impl Asked {
             eprintln!(
                 "following; Enter begins the cut-over, Ctrl-C stops (and can be gone on from)"
             );
+        } else if follow {
+            eprintln!("following; SIGUSR1 begins the cut-over, SIGTERM stops");
         }
         Ok(asked)
     }

@@ -37,6 +37,7 @@ Examples:
 Exit codes: 0 done and compared; 1 failed; 3 done, but something was skipped or differs (see the report).")]
 pub struct Args {
     /// An RDB file, or redis://[user:password@]host:port (rediss:// for TLS)
+    #[arg(env = "PONTOON_IMPORT_SOURCE", hide_env_values = true)]
     source: String,
     #[command(flatten)]
     service: Service,

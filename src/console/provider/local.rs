@@ -333,6 +333,7 @@ impl Provider for Local {
             user: told.user,
             password: told.password,
             ca,
+            replica_uri: None,
         });
         Ok(Some(Place {
             cluster: told.cluster_id,

@@ -19,6 +19,7 @@ use super::api::{Changes, Reads};
 use super::layout::{Answer, Fields, failed, field, page, stamp, token};
 use super::problem::{Body, Path, Problem, Query};
 use super::user::{Peer, Person, Program};
+use crate::console::imports::Import;
 use crate::console::inside::{Keys, Preset, SETTINGS, Set, Slow, User};
 use crate::console::model::{Overview, Role};
 use crate::console::samples::Sample;
@@ -39,6 +40,8 @@ pub fn api() -> OpenApiRouter<Arc<Console>> {
         .routes(routes!(keys))
         .routes(routes!(log))
         .routes(routes!(samples))
+        .routes(routes!(importing, import, stop_import))
+        .routes(routes!(cut_over))
 }
 
 /// The settings of a service.
@@ -213,6 +216,58 @@ async fn samples(
     Path(id): Path<String>,
 ) -> Result<Json<Vec<Sample>>, Problem> {
     Ok(Json(desk.samples(&id)?))
+}
+
+/// Where the data comes from.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    /// redis://[user:password@]host:port of a running Redis, or rediss:// for TLS.
+    source: String,
+    /// The service is emptied first; otherwise one that holds data is left alone.
+    #[serde(default)]
+    replace: bool,
+}
+
+/// Begins to carry a running Redis into a service, and follows it until the cut-over.
+#[utoipa::path(post, path = "/api/v1/services/{id}/import", security(("token" = [])), params(("id" = String, Path)),
+    request_body = Source, responses((status = 202, body = Import), Changes))]
+async fn import(
+    Program(desk): Program,
+    Path(id): Path<String>,
+    Body(from): Body<Source>,
+) -> Result<(StatusCode, Json<Import>), Problem> {
+    let import = desk.import(&id, &from.source, from.replace)?;
+    Ok((StatusCode::ACCEPTED, Json(import)))
+}
+
+/// The import of a service that runs. What came of one is in the events.
+#[utoipa::path(get, path = "/api/v1/services/{id}/import", security(("token" = [])), params(("id" = String, Path)),
+    responses((status = 200, body = Import), Reads))]
+async fn importing(
+    Program(desk): Program,
+    Path(id): Path<String>,
+) -> Result<Json<Import>, Problem> {
+    Ok(Json(desk.importing(&id)?))
+}
+
+/// Pauses the source's writers, carries over the rest, compares, and ends the import.
+#[utoipa::path(post, path = "/api/v1/services/{id}/import/cut-over", security(("token" = [])), params(("id" = String, Path)),
+    responses((status = 204), Reads))]
+async fn cut_over(Program(desk): Program, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    desk.cut_over(&id)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends an import where it is.
+#[utoipa::path(delete, path = "/api/v1/services/{id}/import", security(("token" = [])), params(("id" = String, Path)),
+    responses((status = 204), Reads))]
+async fn stop_import(
+    Program(desk): Program,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    desk.stop_import(&id)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The links to these pages.
@@ -546,10 +601,54 @@ pub async fn data_page(
                     }
                     @if found.cursor != "0" { p { a href=(link(&[("cursor", &found.cursor)])) { "More" } } }
                 }
+                (import_form(&person, &id))
             }
         }
     };
     framed(&person, &id, "Data", &body).map_err(fail)
+}
+
+/// The form for an import, or what the one that runs says.
+fn import_form(person: &Person, id: &str) -> Markup {
+    let running = person.desk.importing(id).ok();
+    html! {
+        section.card {
+            h2 { "Import from a running Redis" }
+            form.actions method="post" action={ "/services/" (id) "/data" } {
+                (token(person))
+                @if let Some(import) = running {
+                    p { "From " code { (import.source) } ": " (import.said) }
+                    button name="action" value="cut-over" { "Cut over" }
+                    button.plain name="action" value="stop" { "Stop" }
+                } @else {
+                    label for="source" { "Source" }
+                    input #source name="source" required placeholder="redis://:password@old:6379" autocomplete="off";
+                    button name="action" value="import" { "Import" }
+                }
+            }
+            p.hint { "It is followed as by a replica, while it is written to. The cut-over pauses its writers, carries over the rest and compares." }
+        }
+    }
+}
+
+/// Carries out that form.
+pub async fn act_on_data(
+    person: Person,
+    Path(id): Path<String>,
+    Form(fields): Form<Fields>,
+) -> Answer {
+    person.sent(field(&fields, "csrf"))?;
+    let desk = &person.desk;
+    let done = match field(&fields, "action") {
+        "import" => desk
+            .import(&id, field(&fields, "source").trim(), false)
+            .map(drop),
+        "cut-over" => desk.cut_over(&id),
+        "stop" => desk.stop_import(&id),
+        other => Err(Error::Invalid(format!("there is no action {other:?}"))),
+    };
+    done.map_err(|e| failed(Some(&person), &e))?;
+    Ok(Redirect::to(&format!("/services/{id}/data")).into_response())
 }
 
 /// The page of logs.

@@ -37,7 +37,10 @@ pub fn router() -> Router<Arc<Console>> {
         )
         .route("/services/{id}/slow", get(inside::slow_page))
         .route("/services/{id}/clients", get(inside::clients_page))
-        .route("/services/{id}/data", get(inside::data_page))
+        .route(
+            "/services/{id}/data",
+            get(inside::data_page).post(inside::act_on_data),
+        )
         .route("/services/{id}/logs", get(inside::logs_page))
         .route("/events", get(events))
         .route("/members", get(members::show).post(members::act))

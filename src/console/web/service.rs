@@ -182,8 +182,11 @@ fn node_card(node: &Node, form: Option<(&Person, &String)>) -> Markup {
 }
 
 fn connecting(connection: &Connection) -> Markup {
+    let replica = connection.replica_uri.clone();
+    let replica = replica.unwrap_or_else(|| "none: it has no standby".into());
     let rows = [
         ("URI", &connection.uri),
+        ("Replica URI", &replica),
         ("Host", &connection.host),
         ("Port", &connection.port.to_string()),
         ("User", &connection.user),
