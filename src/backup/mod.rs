@@ -36,3 +36,12 @@ pub fn millis(text: &str) -> Result<u64, String> {
             format!("{text:?} is no time: write it like 2026-11-25T14:03:07Z or 2026-11-25T14:03:07.250+01:00")
         })
 }
+
+/// Unix milliseconds as people write a time.
+pub fn stamp(ms: u64) -> String {
+    use time::format_description::well_known::Rfc3339;
+    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path as File;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt;
 use object_store::path::Path;
@@ -146,26 +147,40 @@ impl Vault {
     }
 
     /// Removes what is not needed to restore any time from `from_ms` (Unix milliseconds) on, and what an attempt that was
-    /// broken off left. How many parts went. Nobody adds to the archive meanwhile.
+    /// broken off left a day ago or earlier. How many parts went.
     ///
     /// # Errors
     /// When the chain is not sound (then nothing is removed), or the store fails.
     pub async fn prune(&self, seen: u64, from_ms: u64) -> Result<usize, Error> {
         let chain = self.chain(seen).await?;
         let keep = manifest::first_kept(&chain, from_ms).unwrap_or(0);
+        let (old, kept): (Vec<_>, Vec<_>) = chain.iter().partition(|m| m.number < keep);
         // The oldest first: whatever is left is a chain, also where this is broken off.
-        for manifest in chain.iter().filter(|m| m.number < keep) {
+        for manifest in &old {
             let at = self.at(&Manifest::name_of(manifest.number));
             self.store.delete(&at).await?;
         }
-        let kept = chain.iter().filter(|m| m.number >= keep);
-        let named: Vec<Path> = kept.map(|m| self.at(&m.part.name)).collect();
-        let folder = self.at("part");
-        let found: Vec<_> = self.store.list(Some(&folder)).try_collect().await?;
+        let at = |all: &[&Manifest]| -> Vec<Path> {
+            all.iter().map(|m| self.at(&m.part.name)).collect()
+        };
+        let (unnamed, named) = (at(&old), at(&kept));
+        let found: Vec<_> = self
+            .store
+            .list(Some(&self.at("part")))
+            .try_collect()
+            .await?;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let day_ago = i64::try_from(now.as_secs()).unwrap_or(i64::MAX) - 86_400;
         let mut gone = 0;
-        for meta in found.iter().filter(|m| !named.contains(&m.location)) {
-            self.store.delete(&meta.location).await?;
-            gone += 1;
+        for meta in found {
+            // One that no manifest names may be about to get its own.
+            let left = meta.last_modified.timestamp() < day_ago && !named.contains(&meta.location);
+            if left || unnamed.contains(&meta.location) {
+                self.store.delete(&meta.location).await?;
+                gone += 1;
+            }
         }
         Ok(gone)
     }
@@ -236,4 +251,29 @@ fn store_of(url: &str) -> Result<(Arc<dyn ObjectStore>, Path), Error> {
     let parsed = url::Url::parse(url).map_err(|e| Error::Reach(format!("{url}: {e}")))?;
     let (store, path) = object_store::parse_url_opts(&parsed, std::env::vars())?;
     Ok((store.into(), path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_removed_archive_is_gone_and_the_others_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = dir.path().display().to_string();
+        let master = MasterKey::parse(&"ab".repeat(32)).unwrap();
+        for service in ["one", "two"] {
+            let vault = Vault::open(&url, &master, service, true).await.unwrap();
+            let part = PutPayload::from_static(b"sealed");
+            vault.store.put(&vault.at("part/x"), part).await.unwrap();
+        }
+        Vault::remove(&url, "one").await.unwrap();
+        // Broken off in the middle, it is done again.
+        Vault::remove(&url, "one").await.unwrap();
+        let gone = Vault::open(&url, &master, "one", false).await;
+        assert!(matches!(gone, Err(Error::Reach(_))));
+        assert!(!dir.path().join("one/part/x").exists());
+        Vault::open(&url, &master, "two", false).await.unwrap();
+        assert!(dir.path().join("two/part/x").exists());
+    }
 }

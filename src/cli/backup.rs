@@ -6,15 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Subcommand;
 use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::admin::table;
 use super::dev::{self, Plan};
 use super::{Answer, Output, print};
 use crate::backup::key::MasterKey;
 use crate::backup::manifest::{Kind, Manifest};
-use crate::backup::{self, Restored, Target, Vault};
+use crate::backup::{self, Restored, Target, Vault, stamp};
 use crate::base::secret;
 use crate::gateway::operator::{self, Client};
 use crate::proto::Empty;
@@ -456,11 +454,4 @@ impl Cluster {
         let vault = self.place.vault(Some(spec.cluster_id), true).await?;
         Ok((vault, client))
     }
-}
-
-fn stamp(ms: u64) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
-        .ok()
-        .and_then(|at| at.format(&Rfc3339).ok())
-        .unwrap_or_default()
 }

@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::admin::table;
 use super::{Answer, Output, print};
+use crate::backup::stamp;
 use crate::tls;
 
 /// Creates, shows and changes services by a console's REST API.
@@ -594,14 +595,7 @@ fn parts_of(all: &Json) -> String {
 }
 
 fn rfc3339(ms: &Json) -> String {
-    let at = i128::from(ms.as_i64().unwrap_or(0)) * 1_000_000;
-    time::OffsetDateTime::from_unix_timestamp_nanos(at)
-        .ok()
-        .and_then(|at| {
-            at.format(&time::format_description::well_known::Rfc3339)
-                .ok()
-        })
-        .unwrap_or_default()
+    stamp(ms.as_u64().unwrap_or(0))
 }
 
 fn events_of(all: &Json) -> String {

@@ -18,7 +18,7 @@ use super::provider::{Fork, Found, Place};
 use super::{Console, Error, checked_name, keeper, now_ms};
 use crate::backup::key::MasterKey;
 use crate::backup::manifest::{Kind, Manifest};
-use crate::backup::{self, Vault};
+use crate::backup::{self, Vault, stamp};
 
 /// How often the schedule is looked at.
 const LOOK: Duration = Duration::from_secs(10);
@@ -592,13 +592,4 @@ async fn bury(console: &Console) -> Result<(), Error> {
         console.note(None, "backup", &text);
     }
     Ok(())
-}
-
-/// For people.
-fn stamp(ms: u64) -> String {
-    use time::format_description::well_known::Rfc3339;
-    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
-        .ok()
-        .and_then(|at| at.format(&Rfc3339).ok())
-        .unwrap_or_default()
 }

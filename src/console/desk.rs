@@ -7,8 +7,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-
 use super::backups::{Backup, Forked, Moment, Wish};
 use super::imports::Import;
 use super::inside::{Keys, Preset, Set, Slow, User};
@@ -304,15 +302,9 @@ impl Desk {
             None => standbys.min_by_key(|n| n.lag).map(|n| n.id),
         };
         let heir = heir.ok_or_else(|| Error::Conflict("it has no standby that answers".into()))?;
-        let primary = overview.nodes.iter().find(|n| n.role == "primary");
-        let primary = primary
-            .ok_or_else(|| Error::Conflict("no primary serves".into()))?
-            .id;
-        let place = self.console.provider.place(id)?;
-        let place = place.context("it is not there")?;
-        let node = place.nodes.iter().find(|n| n.id == primary);
-        let peer = &node.context("the primary is not there")?.address.peer;
-        let client = keeper::connect(&place, peer, primary).await;
+        let (place, node) = self.console.primary(id)?;
+        let primary = node.id;
+        let client = keeper::connect(&place, &node.address.peer, primary).await;
         let mut client = client.map_err(|e| Error::Conflict(format!("{e:#}")))?;
         let done = client.transfer(NodeRequest { id: heir }).await;
         done.map_err(|status| Error::Conflict(status.message().to_string()))?;

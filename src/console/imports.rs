@@ -110,17 +110,20 @@ impl Console {
     async fn follow(&self, id: &str, mut child: Child) -> anyhow::Result<String> {
         let errors = child.stderr.take().context("it has no output")?;
         let mut out = child.stdout.take().context("it has no output")?;
-        let mut lines = BufReader::new(errors).lines();
-        let mut last = String::new();
-        while let Some(line) = lines.next_line().await? {
-            last = line.trim_start_matches("pontoon: ").to_string();
-            if let Some(job) = self.imports.0.lock().get_mut(id) {
-                job.import.said.clone_from(&last);
+        let (mut lines, mut report) = (BufReader::new(errors).lines(), String::new());
+        let listen = async {
+            let mut last = String::new();
+            while let Some(line) = lines.next_line().await? {
+                last = line.trim_start_matches("pontoon: ").to_string();
+                if let Some(job) = self.imports.0.lock().get_mut(id) {
+                    job.import.said.clone_from(&last);
+                }
+                self.changed.send_modify(|n| *n += 1);
             }
-            self.changed.send_modify(|n| *n += 1);
-        }
-        let mut report = String::new();
-        out.read_to_string(&mut report).await?;
+            Ok(last)
+        };
+        // Both at once: who reads one alone holds up what writes much to the other.
+        let (last, _) = tokio::try_join!(listen, out.read_to_string(&mut report))?;
         // From here on its pid may become another's.
         if let Some(job) = self.imports.0.lock().get_mut(id) {
             job.pid = None;

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
+use super::auth::hashed;
 use super::model::Service;
 use super::{Console, Error, now_ms};
 use crate::base::{limits, secret};
@@ -192,13 +192,7 @@ pub struct Keys {
 impl Console {
     /// A session at the primary of a service.
     pub(super) async fn talk(&self, id: &str) -> Result<Talk, Error> {
-        let seen = self.overview(id)?;
-        let primary = seen.nodes.iter().find(|n| n.role == "primary");
-        let primary = primary.ok_or_else(|| Error::Conflict("no primary serves".into()))?;
-        let place = self.provider.place(id)?;
-        let place = place.ok_or_else(|| Error::Conflict("it is not there".into()))?;
-        let node = place.nodes.iter().find(|n| n.id == primary.id);
-        let node = node.ok_or_else(|| Error::Conflict("the primary is not there".into()))?;
+        let (place, node) = self.primary(id)?;
         let credentials = Credentials::open(&place.cluster, place.operator.clone())
             .map_err(|e| Error::Failed(e.into()))?;
         let talk = Talk::open(&credentials, &node.address.peer, node.id, CONNECT).await;
@@ -257,7 +251,7 @@ impl Console {
         let words = ["ACL", "SETUSER", user, &format!(">{new}")];
         said(&mut talk, &words).await?;
         self.store
-            .add_old_password(id, &hash(&old.password), until)?;
+            .add_old_password(id, &hashed(&old.password), until)?;
         self.provider.set_password(id, &new).await?;
         self.board.ring(id);
         Ok(())
@@ -278,17 +272,16 @@ impl Console {
             .nth(1);
         if hashes
             .map(texts)
-            .is_some_and(|h| h.contains(&hash(&given.password)))
+            .is_some_and(|h| h.contains(&hashed(&given.password)))
         {
             return Ok(());
         }
-        let words = [
-            "ACL",
-            "SETUSER",
-            &given.user,
-            "on",
-            &format!(">{}", given.password),
-        ];
+        // What it was restored from may have passwords of another service; those that are valid for a while yet stay.
+        let start = ["ACL", "SETUSER", &given.user, "on", "resetpass"];
+        let mut words: Vec<String> = start.into_iter().map(String::from).collect();
+        words.push(format!(">{}", given.password));
+        let old = self.store.old_passwords(id)?;
+        words.extend(old.iter().map(|hash| format!("#{hash}")));
         said(&mut talk, &words).await.map(drop)
     }
 
@@ -390,8 +383,8 @@ impl Console {
         let mut talk = self.talk(id).await?;
         let reply = said(&mut talk, &["CLIENT", "LIST"]).await?;
         let lines = text(&reply);
-        // The console's own session is none of a client's.
-        let own = lines.lines().filter(|l| !l.contains(" name=operator "));
+        // An operator's session, such as this, came by no listener of clients; a name anybody can have.
+        let own = lines.lines().filter(|l| !l.contains(" laddr= "));
         Ok(own.map(str::to_string).collect())
     }
 
@@ -493,10 +486,6 @@ impl Console {
             }
         })
     }
-}
-
-fn hash(password: &str) -> String {
-    hex::encode(Sha256::digest(password))
 }
 
 /// A command's reply; a refusal is an error for people.

@@ -34,7 +34,7 @@ use crate::gateway::{View, operator};
 use backups::Archives;
 use catalog::Catalog;
 use model::{Health, Overview, Service, Wanted};
-use provider::Provider;
+use provider::{Place, Placed, Provider};
 use store::{Note, Store};
 
 /// What was asked for cannot be.
@@ -188,6 +188,19 @@ impl Console {
     fn service(&self, id: &str) -> Result<Service, Error> {
         let found = self.store.service(id)?;
         found.ok_or_else(|| Error::NoService(id.to_string()))
+    }
+
+    /// Where a service's primary is.
+    fn primary(&self, id: &str) -> Result<(Place, Placed), Error> {
+        let seen = self.overview(id)?;
+        let primary = seen.nodes.iter().find(|n| n.role == "primary");
+        let primary = primary.ok_or_else(|| Error::Conflict("no primary serves".into()))?;
+        let place = self.provider.place(id)?;
+        let found = place.and_then(|place| {
+            let node = place.nodes.iter().find(|n| n.id == primary.id)?.clone();
+            Some((place, node))
+        });
+        found.ok_or_else(|| Error::Conflict("the primary is not there any more".into()))
     }
 
     /// A node's Admin service.

@@ -249,6 +249,14 @@ impl Store {
         Ok(())
     }
 
+    /// The hashes of a service's passwords that are valid beside the newest.
+    pub fn old_passwords(&self, id: &str) -> anyhow::Result<Vec<String>> {
+        let db = self.0.lock();
+        let mut all = db.prepare("SELECT hash FROM old_passwords WHERE service = ?")?;
+        let all = all.query_map([id], |row| row.get(0))?;
+        Ok(all.collect::<Result<_, _>>()?)
+    }
+
     /// The passwords whose time is over: service and hash.
     pub fn ended_passwords(&self, now_ms: i64) -> anyhow::Result<Vec<(String, String)>> {
         let db = self.0.lock();

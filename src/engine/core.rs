@@ -84,9 +84,9 @@ pub struct Core {
     /// The users as the front end knows them, and how it learns of a change.
     users_told: Users,
     on_users: Option<UsersSink>,
-    /// The version of the service's settings that the front end was told of.
     /// How long batches took from proposal to commit, microseconds.
     pub(super) commits: Histogram<u64>,
+    /// The version of the service's settings that the front end was told of.
     settings_told: u64,
     on_settings: Option<SettingsSink>,
     /// It has no table of users of its own: they were given.

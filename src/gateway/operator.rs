@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::base::limits;
@@ -38,25 +39,7 @@ pub async fn connect(
     id: Option<u64>,
     timeout: Duration,
 ) -> Result<Client, Error> {
-    let fail = |reason: String| Error {
-        addr: addr.to_string(),
-        reason,
-    };
-    let stream = tokio::time::timeout(timeout, async {
-        let tcp = TcpStream::connect(addr).await?;
-        tcp.set_nodelay(true)?;
-        match id {
-            Some(id) => credentials.connect(id, tcp, ALPN_GRPC).await,
-            None => credentials
-                .connect_any(tcp, ALPN_GRPC)
-                .await
-                .map(|(stream, _)| stream),
-        }
-    })
-    .await
-    .map_err(|_| fail(format!("no answer within {} ms", timeout.as_millis())))?
-    .map_err(|e| fail(e.to_string()))?;
-
+    let stream = stream(credentials, addr, id, ALPN_GRPC, timeout).await?;
     // The connector hands out the one stream that exists; when it is gone, requests fail.
     let mut stream = Some(TokioIo::new(stream));
     let connector = tower::service_fn(move |_: tonic::transport::Uri| {
@@ -71,8 +54,39 @@ pub async fn connect(
         .keep_alive_while_idle(true)
         .connect_with_connector(connector)
         .await
-        .map_err(|e| fail(chain(&e)))?;
+        .map_err(|e| Error {
+            addr: addr.to_string(),
+            reason: chain(&e),
+        })?;
     Ok(AdminClient::new(channel).max_decoding_message_size(limits::ADMIN_MESSAGE_LEN_MAX))
+}
+
+/// A connection to the node's port of peers that carries what `alpn` names.
+pub(super) async fn stream(
+    credentials: &Arc<Credentials>,
+    addr: &str,
+    id: Option<u64>,
+    alpn: &'static [u8],
+    timeout: Duration,
+) -> Result<TlsStream<TcpStream>, Error> {
+    let fail = |reason: String| Error {
+        addr: addr.to_string(),
+        reason,
+    };
+    tokio::time::timeout(timeout, async {
+        let tcp = TcpStream::connect(addr).await?;
+        tcp.set_nodelay(true)?;
+        match id {
+            Some(id) => credentials.connect(id, tcp, alpn).await,
+            None => credentials
+                .connect_any(tcp, alpn)
+                .await
+                .map(|(stream, _)| stream),
+        }
+    })
+    .await
+    .map_err(|_| fail(format!("no answer within {} ms", timeout.as_millis())))?
+    .map_err(|e| fail(e.to_string()))
 }
 
 /// An error and its causes in one line.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::operator::Error;
+use super::operator::{self, Error};
 use crate::base::limits::OPERATOR_REPLY_LEN_MAX;
 use crate::resp::{Value, parse_value, put_request};
 use crate::tls::peer::{ALPN_RELAY, Credentials};
@@ -35,19 +35,7 @@ impl Talk {
         id: u64,
         timeout: Duration,
     ) -> Result<Talk, Error> {
-        let fail = |reason: String| Error {
-            addr: addr.to_string(),
-            reason,
-        };
-        let connected = tokio::time::timeout(timeout, async {
-            let tcp = TcpStream::connect(addr).await?;
-            tcp.set_nodelay(true)?;
-            credentials.connect(id, tcp, ALPN_RELAY).await
-        });
-        let stream = connected
-            .await
-            .map_err(|_| fail(format!("no answer within {} ms", timeout.as_millis())))?
-            .map_err(|e| fail(e.to_string()))?;
+        let stream = operator::stream(credentials, addr, Some(id), ALPN_RELAY, timeout).await?;
         Ok(Talk {
             stream,
             read: Vec::new(),

@@ -222,7 +222,9 @@ impl Clients {
         max: usize,
     ) -> Option<Arc<Client>> {
         let mut all = self.all.lock();
-        if all.len() >= max || all.contains_key(&id) {
+        // Near the bound alone it matters who they are.
+        let full = all.len() >= max && all.values().filter(|c| !c.operator).count() >= max;
+        if full || all.contains_key(&id) {
             return None;
         }
         let client = Arc::new(Client {
@@ -256,6 +258,7 @@ impl Clients {
         self.all.lock().remove(&id);
     }
 
+    /// How many there are, operators among them.
     pub fn len(&self) -> usize {
         self.all.lock().len()
     }

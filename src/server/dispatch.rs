@@ -15,6 +15,7 @@ use crate::command::table::{self, CommandId, Flags, Spec, Unknown};
 use crate::command::{self, Args, Fail};
 use crate::engine::{Core, Role};
 use crate::log::Space;
+use crate::mutation::Mutation;
 use crate::resp::{Out, Proto};
 
 use super::session::{Multi, ReplyMode};
@@ -59,7 +60,22 @@ pub struct Exec<'a> {
     pub acks: Option<acks::Wanted>,
 }
 
+/// The error of a write while the disk is full.
+const DISK_FULL: Fail =
+    Fail::new("MISCONF the disk is full: nothing is written until the operator makes room");
+
 impl Exec<'_> {
+    /// Changes a table beside the databases; the reply waits for it.
+    pub fn change_system(&mut self, mutation: Mutation<'_>) -> Result<(), Fail> {
+        if self.server.disk.get() == Space::Full {
+            return Err(DISK_FULL);
+        }
+        let mut ctx = self.core.ctx(0);
+        ctx.apply(mutation)?;
+        self.wait = self.wait.max(ctx.wait);
+        Ok(())
+    }
+
     /// Whether this node executes writes.
     pub fn leading(&self) -> bool {
         matches!(self.core.role, Role::Leading { .. })
@@ -258,9 +274,7 @@ pub fn no_room(space: Space, flags: Flags) -> Option<Fail> {
         Space::Low if flags.intersects(Flags::DENYOOM) => Some(Fail::new(
             "MISCONF the disk is nearly full: commands that need more of it are refused; deleting frees some",
         )),
-        Space::Full if flags.intersects(Flags::WRITE) => Some(Fail::new(
-            "MISCONF the disk is full: nothing is written until the operator makes room",
-        )),
+        Space::Full if flags.intersects(Flags::WRITE) => Some(DISK_FULL),
         _ => None,
     }
 }

@@ -159,47 +159,39 @@ fn text(server: &Server) -> Option<String> {
         );
         page.buckets("pontoon_commit_seconds", "", core.commits(), 1);
     }
-    let c = &server.counters;
     page.gauge(
         "pontoon_clients",
         "Connected clients.",
-        server.clients.list().len(),
+        server.clients.len(),
     );
     page.gauge(
         "pontoon_clients_max",
         "Clients that may be connected.",
         server.live.maxclients.load(Relaxed),
     );
-    page.counter(
-        "pontoon_connections_total",
-        "Connections that were accepted.",
-        c.connections.load(Relaxed),
-    );
-    page.counter(
-        "pontoon_connections_rejected_total",
-        "Connections that were refused since there were too many.",
-        c.rejected.load(Relaxed),
-    );
-    page.counter(
-        "pontoon_commands_total",
-        "Commands that were run.",
-        c.commands.load(Relaxed),
-    );
-    page.counter(
-        "pontoon_errors_total",
-        "Commands that were answered by an error.",
-        c.errors.load(Relaxed),
-    );
-    page.counter(
-        "pontoon_received_bytes_total",
-        "Bytes from clients.",
-        c.bytes_in.load(Relaxed),
-    );
-    page.counter(
-        "pontoon_sent_bytes_total",
-        "Bytes to clients.",
-        c.bytes_out.load(Relaxed),
-    );
+    let c = &server.counters;
+    for (name, help, value) in [
+        (
+            "connections",
+            "Connections that were accepted.",
+            &c.connections,
+        ),
+        (
+            "connections_rejected",
+            "Connections that were refused since there were too many.",
+            &c.rejected,
+        ),
+        ("commands", "Commands that were run.", &c.commands),
+        (
+            "errors",
+            "Commands that were answered by an error.",
+            &c.errors,
+        ),
+        ("received_bytes", "Bytes from clients.", &c.bytes_in),
+        ("sent_bytes", "Bytes to clients.", &c.bytes_out),
+    ] {
+        page.counter(&format!("pontoon_{name}_total"), help, value.load(Relaxed));
+    }
     raft(&mut page, &facts);
     let name = "pontoon_command_seconds";
     page.head(

@@ -106,7 +106,7 @@ impl Stats {
 
     /// The latencies of a command, nanoseconds, where it was called.
     pub fn latency(&self, id: CommandId) -> Option<Histogram<u64>> {
-        self.latencies.lock()[id as usize].clone()
+        self.latency_of(id as usize)
     }
 
     /// The same by the command's number.

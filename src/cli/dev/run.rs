@@ -320,7 +320,12 @@ impl Keeper {
         let began = Instant::now();
         let mut warned = false;
         loop {
-            self.password = service::password(&self.folder)?;
+            match service::password(&self.folder) {
+                Ok(password) => self.password = password,
+                Err(error) => {
+                    tracing::warn!("the password that clients are given stays: {error:#}")
+                }
+            }
             if self.folder.reload()? {
                 crew.follow(&self.folder)?;
             }

@@ -281,8 +281,14 @@ impl Provider for Local {
             let Ok(text) = std::fs::read(&path) else {
                 continue;
             };
-            let spec: Spec = serde_json::from_slice(&text)
-                .with_context(|| format!("{} is damaged", path.display()))?;
+            let spec: Spec = match serde_json::from_slice(&text) {
+                Ok(spec) => spec,
+                Err(error) => {
+                    // The others are no less there for it.
+                    tracing::error!(%error, "{} is damaged: that service is not looked at", path.display());
+                    continue;
+                }
+            };
             all.push(Found {
                 id,
                 cluster: spec.cluster_id,

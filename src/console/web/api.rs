@@ -55,6 +55,7 @@ pub fn router() -> (Router<Arc<Console>>, Document) {
         .routes(routes!(events))
         .merge(super::inside::api())
         .merge(super::members::api())
+        .merge(super::metrics::api())
         .split_for_parts()
 }
 
@@ -66,7 +67,7 @@ pub fn document(document: Document) -> Router<Arc<Console>> {
     )
 }
 
-/// What a request that reads may be answered, besides what it asks for.
+/// What any request may be answered, besides what it asks for.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "it is a description")]
 pub enum Reads {
@@ -87,25 +88,10 @@ pub enum Reads {
     Conflict(Wrong),
 }
 
-/// What a request that changes something may be answered, besides what it asks for.
+/// What a request with a body may be answered besides.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "it is a description")]
-pub enum Changes {
-    /// It is not well-formed.
-    #[response(status = 400)]
-    Malformed(Wrong),
-    /// It has no valid token.
-    #[response(status = 401)]
-    Unauthorized(Wrong),
-    /// The token's role may not do that.
-    #[response(status = 403)]
-    Forbidden(Wrong),
-    /// What it names is not there.
-    #[response(status = 404)]
-    Missing(Wrong),
-    /// It is not possible now.
-    #[response(status = 409)]
-    Conflict(Wrong),
+pub enum Bodies {
     /// Its body is too long.
     #[response(status = 413)]
     TooLong(Wrong),
@@ -140,7 +126,7 @@ async fn list(Program(desk): Program) -> Result<Json<Vec<Overview>>, Problem> {
 
 /// Creates a service. Its nodes come up afterwards: its `health` says when it serves.
 #[utoipa::path(post, path = "/api/v1/services", security(("token" = [])), request_body = Create,
-    responses((status = 201, body = Service), Changes))]
+    responses((status = 201, body = Service), Reads, Bodies))]
 async fn create(
     Program(desk): Program,
     Body(wish): Body<Create>,
@@ -176,7 +162,7 @@ enum Power {
 
 /// Renames a service, gives it another plan, or powers it on or off.
 #[utoipa::path(patch, path = "/api/v1/services/{id}", security(("token" = [])), params(("id" = String, Path)),
-    request_body = Change, responses((status = 200, body = Overview), Changes))]
+    request_body = Change, responses((status = 200, body = Overview), Reads, Bodies))]
 async fn change(
     Program(desk): Program,
     Path(id): Path<String>,
@@ -224,7 +210,7 @@ struct Leads {
 
 /// Hands the primary's place to a standby.
 #[utoipa::path(post, path = "/api/v1/services/{id}/hand-over", security(("token" = [])), params(("id" = String, Path)),
-    request_body = To, responses((status = 200, body = Leads), Changes))]
+    request_body = To, responses((status = 200, body = Leads), Reads, Bodies))]
 async fn hand_over(
     Program(desk): Program,
     Path(id): Path<String>,
@@ -255,7 +241,7 @@ struct Now {
 
 /// Backs a service up now; what was taken.
 #[utoipa::path(post, path = "/api/v1/services/{id}/backups", security(("token" = [])), params(("id" = String, Path)),
-    request_body = Now, responses((status = 200, body = Vec<Backup>), Changes))]
+    request_body = Now, responses((status = 200, body = Vec<Backup>), Reads, Bodies))]
 async fn back_up(
     Program(desk): Program,
     Path(id): Path<String>,
@@ -266,7 +252,7 @@ async fn back_up(
 
 /// Makes a new service of what this one held at a log index or time.
 #[utoipa::path(post, path = "/api/v1/services/{id}/fork", security(("token" = [])), params(("id" = String, Path)),
-    request_body = Wish, responses((status = 201, body = Forked), Changes))]
+    request_body = Wish, responses((status = 201, body = Forked), Reads, Bodies))]
 async fn fork(
     Program(desk): Program,
     Path(id): Path<String>,
@@ -287,7 +273,7 @@ struct RestoreTo {
 
 /// Replaces what a service holds by what it held at a moment. Its URI stays; it does not serve meanwhile.
 #[utoipa::path(post, path = "/api/v1/services/{id}/restore", security(("token" = [])), params(("id" = String, Path)),
-    request_body = RestoreTo, responses((status = 202, body = Overview), Changes))]
+    request_body = RestoreTo, responses((status = 202, body = Overview), Reads, Bodies))]
 async fn restore(
     Program(desk): Program,
     Path(id): Path<String>,
@@ -346,6 +332,7 @@ mod tests {
             include_str!("api.rs"),
             include_str!("members.rs"),
             include_str!("inside.rs"),
+            include_str!("metrics.rs"),
         ]
         .concat();
         let (_, document) = router();

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::api::{Changes, Reads};
+use super::api::{Bodies, Reads};
 use super::layout::{Answer, Fields, failed, field, page, stamp, token};
 use super::problem::{Body, Path, Problem, Query};
 use super::user::{Peer, Person, Program};
@@ -67,7 +67,7 @@ struct Wanted {
 
 /// Sets all of them or none; every node takes them while it serves.
 #[utoipa::path(patch, path = "/api/v1/services/{id}/settings", security(("token" = [])), params(("id" = String, Path)),
-    request_body = Wanted, responses((status = 200, body = Vec<Set>), Changes))]
+    request_body = Wanted, responses((status = 200, body = Vec<Set>), Reads, Bodies))]
 async fn set(
     Program(desk): Program,
     ConnectInfo(Peer(from)): ConnectInfo<Peer>,
@@ -90,7 +90,7 @@ struct Overlap {
 
 /// Makes a new password of the service, which its connection has from then on.
 #[utoipa::path(post, path = "/api/v1/services/{id}/password", security(("token" = [])), params(("id" = String, Path)),
-    request_body = Overlap, responses((status = 200, body = Overview), Changes))]
+    request_body = Overlap, responses((status = 200, body = Overview), Reads, Bodies))]
 async fn rotate(
     Program(desk): Program,
     Path(id): Path<String>,
@@ -130,7 +130,7 @@ struct UserPassword {
 
 /// Makes a user of a service.
 #[utoipa::path(post, path = "/api/v1/services/{id}/users", security(("token" = [])), params(("id" = String, Path)),
-    request_body = NewUser, responses((status = 201, body = UserPassword), Changes))]
+    request_body = NewUser, responses((status = 201, body = UserPassword), Reads, Bodies))]
 async fn add_user(
     Program(desk): Program,
     Path(id): Path<String>,
@@ -231,7 +231,7 @@ struct Source {
 
 /// Begins to carry a running Redis into a service, and follows it until the cut-over.
 #[utoipa::path(post, path = "/api/v1/services/{id}/import", security(("token" = [])), params(("id" = String, Path)),
-    request_body = Source, responses((status = 202, body = Import), Changes))]
+    request_body = Source, responses((status = 202, body = Import), Reads, Bodies))]
 async fn import(
     Program(desk): Program,
     Path(id): Path<String>,

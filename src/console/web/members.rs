@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::api::{Changes, Reads};
+use super::api::{Bodies, Reads};
 use super::layout::{Answer, Fields, failed, field, page, stamp, token};
 use super::problem::{Body, Path, Problem};
 use super::user::{Person, Program};
@@ -57,7 +57,7 @@ struct MadeOrganization {
 
 /// Makes an organization and its first administrator.
 #[utoipa::path(post, path = "/api/v1/organizations", security(("token" = [])), request_body = NewOrganization,
-    responses((status = 201, body = MadeOrganization), Changes))]
+    responses((status = 201, body = MadeOrganization), Reads, Bodies))]
 async fn add_organization(
     Program(desk): Program,
     Body(new): Body<NewOrganization>,
@@ -96,7 +96,7 @@ struct Password {
 
 /// Takes a member.
 #[utoipa::path(post, path = "/api/v1/members", security(("token" = [])), request_body = NewMember,
-    responses((status = 201, body = Password), Changes))]
+    responses((status = 201, body = Password), Reads, Bodies))]
 async fn add_member(
     Program(desk): Program,
     Body(new): Body<NewMember>,
@@ -125,7 +125,7 @@ struct Changed {
 
 /// Gives a member another role or a new password.
 #[utoipa::path(patch, path = "/api/v1/members/{name}", security(("token" = [])), params(("name" = String, Path)),
-    request_body = ChangeMember, responses((status = 200, body = Changed), Changes))]
+    request_body = ChangeMember, responses((status = 200, body = Changed), Reads, Bodies))]
 async fn change_member(
     Program(desk): Program,
     Path(name): Path<String>,
@@ -183,7 +183,7 @@ struct MadeToken {
 
 /// Makes a token.
 #[utoipa::path(post, path = "/api/v1/tokens", security(("token" = [])), request_body = NewToken,
-    responses((status = 201, body = MadeToken), Changes))]
+    responses((status = 201, body = MadeToken), Reads, Bodies))]
 async fn add_token(
     Program(desk): Program,
     Body(new): Body<NewToken>,

@@ -3,22 +3,26 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::api::Reads;
 use super::problem::Problem;
 use super::user::Program;
 use crate::console::Console;
 use crate::console::model::Health;
 
-/// The route.
-pub fn router() -> Router<Arc<Console>> {
-    Router::new().route("/metrics", get(metrics))
+/// The part of the API.
+pub fn api() -> OpenApiRouter<Arc<Console>> {
+    OpenApiRouter::new().routes(routes!(metrics))
 }
 
+/// How the services of the token's organization are, in the text format of Prometheus.
+#[utoipa::path(get, path = "/metrics", security(("token" = [])),
+    responses((status = 200, body = String, content_type = "text/plain"), Reads))]
 async fn metrics(
     Program(desk): Program,
     State(console): State<Arc<Console>>,

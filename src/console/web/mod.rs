@@ -61,7 +61,6 @@ fn router(console: Arc<Console>) -> Router {
         .merge(pages::router())
         .merge(api)
         .merge(api::document(document))
-        .merge(metrics::router())
         .fallback(nowhere)
         .method_not_allowed_fallback(otherwise)
         .layer(DefaultBodyLimit::max(limits::CONSOLE_BODY_LEN))

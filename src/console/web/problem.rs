@@ -62,7 +62,7 @@ impl Problem {
 
     /// Whether a path is the API's, and what is wrong with it is told to a program.
     pub fn concerns(uri: &Uri) -> bool {
-        uri.path().starts_with("/api/") || uri.path() == "/openapi.json"
+        uri.path().starts_with("/api/") || ["/openapi.json", "/metrics"].contains(&uri.path())
     }
 }
 

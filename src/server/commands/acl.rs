@@ -11,7 +11,6 @@ use crate::command::acl::{self, Denied, Selector, User};
 use crate::command::table::{self, Categories, SPECS};
 use crate::command::{Args, Fail, args};
 use crate::keyspace::system::Table;
-use crate::log::Space;
 use crate::mutation::Mutation;
 use crate::resp::Out;
 use crate::server::dispatch::{self, Exec, Handler};
@@ -123,19 +122,6 @@ fn describe(selector: &Selector, out: &mut Out) {
     out.bulk(&selector.channel_rules());
 }
 
-/// Changes the table of users; the reply waits for it.
-fn change(x: &mut Exec<'_>, mutation: Mutation<'_>) -> Result<(), Fail> {
-    if x.server.disk.get() == Space::Full {
-        return Err(Fail::new(
-            "MISCONF the disk is full: nothing is written until the operator makes room",
-        ));
-    }
-    let mut ctx = x.core.ctx(0);
-    ctx.apply(mutation)?;
-    x.wait = x.wait.max(ctx.wait);
-    Ok(())
-}
-
 fn setuser(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let name = args[2];
     if acl::has_spaces(name) {
@@ -178,14 +164,11 @@ fn setuser(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> 
         .get(table, name)
         .is_none_or(|old| old[..] != row)
     {
-        change(
-            x,
-            Mutation::SystemPut {
-                table: table as u8,
-                name,
-                value: &row,
-            },
-        )?;
+        x.change_system(Mutation::SystemPut {
+            table: table as u8,
+            name,
+            value: &row,
+        })?;
     }
     out.ok();
     Ok(())
@@ -202,7 +185,7 @@ fn deluser(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> 
             continue;
         }
         let table = Table::Users as u8;
-        change(x, Mutation::SystemDel { table, name })?;
+        x.change_system(Mutation::SystemDel { table, name })?;
         deleted += 1;
         // At once, since a user of that name may be made anew before others look.
         if x.session.identity.user() == name {

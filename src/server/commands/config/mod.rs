@@ -15,7 +15,6 @@ use crate::base::glob;
 use crate::command::{Args, Fail};
 use crate::engine::Core;
 use crate::keyspace::system::Table;
-use crate::log::Space;
 use crate::mutation::Mutation;
 use crate::resp::Out;
 use crate::server::Server;
@@ -203,30 +202,16 @@ fn set(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         }
         parsed.push((parameter, value));
     }
+    // What is loading has no settings yet that these could be compared with.
     if !x.leading() {
-        let mut change = Change {
-            core: x.core,
-            server: x.server,
-        };
-        for (parameter, value) in &parsed {
-            put(&mut change, parameter, value);
-        }
-        out.ok();
-        return Ok(());
-    }
-    if x.server.disk.get() == Space::Full {
-        return Err(Fail::new(
-            "MISCONF the disk is full: nothing is written until the operator makes room",
-        ));
+        return Err(Fail::LOADING);
     }
     for (parameter, value) in parsed {
-        let mut ctx = x.core.ctx(0);
-        ctx.apply(Mutation::SystemPut {
+        x.change_system(Mutation::SystemPut {
             table: Table::Settings as u8,
             name: parameter.name.as_bytes(),
             value: value.as_bytes(),
         })?;
-        x.wait = x.wait.max(ctx.wait);
     }
     x.core.take_settings();
     // What does not fit any more goes at once.
