@@ -26,9 +26,9 @@ use crate::raft::link::Stream;
 use crate::raft::peers::Peers;
 use crate::raft::state_machine::StateMachine;
 use crate::raft::types::Member;
-use crate::raft::{listener, peer_service, recovery};
+use crate::raft::{listener, log_storage, peer_service, recovery};
 use crate::server::listener::Job;
-use crate::server::relay::Dial;
+use crate::server::relay::{self, Dial};
 use crate::server::{self, Clients, Counters, Facts, Hub, Peer, Server, View, replicas};
 use crate::store::Store;
 use crate::tls::proxy::Key;
@@ -147,6 +147,14 @@ pub async fn run_on(
         sm
     };
 
+    if let Some(applied) = sm.applied()
+        && log_storage::supersede(&log, &applied)?
+    {
+        tracing::warn!(
+            index = applied.index,
+            "the log ended otherwise than what was committed and applied: that end was dropped"
+        );
+    }
     // Raft, and the port where peers and operators meet this node.
     let max = Duration::from_millis(config.election_timeout_max_ms);
     let peers = Peers::new(ground.dial(&config)?)?;
@@ -214,6 +222,7 @@ pub async fn run_on(
     });
     tokio::spawn(follow(group.clone(), view_out));
     tokio::spawn(acknowledge(group.clone(), server.clone()));
+    tokio::spawn(relay::wake_on_change(Arc::downgrade(&server)));
     tokio::spawn(replicas::ping(Arc::downgrade(&server)));
     if config.bootstrap {
         let members = config.members.iter().map(|m| {

@@ -151,7 +151,8 @@ class Client:
         raw = socket.create_connection((connection["host"], connection["port"]), timeout)
         self.sock = context.wrap_socket(raw, server_hostname=connection["host"])
         self.file = self.sock.makefile("rb")
-        assert self.do("AUTH", connection["user"], connection["password"]) == b"+OK"
+        self.greeting = self.do("AUTH", connection["user"], connection["password"])
+        assert self.greeting == b"+OK" or self.greeting.startswith(b"-LOADING"), self.greeting
 
     def do(self, *args):
         out = b"*%d\r\n" % len(args)
@@ -166,6 +167,31 @@ class Client:
         if line.startswith(b"$") and line != b"$-1":
             return self.file.read(int(line[1:]) + 2)[:-2]
         return line
+
+
+class Asker(threading.Thread):
+    """Connects again and again, and counts what it is told."""
+
+    def __init__(self, connection):
+        super().__init__(daemon=True)
+        self.connection, self.told, self.ended = connection, {}, False
+        self.start()
+
+    def run(self):
+        while not self.ended:
+            try:
+                client = Client(self.connection)
+                told = client.do("PING").split()[0].decode()
+                client.sock.close()
+            except OSError as e:
+                told = type(e).__name__
+            self.told[told] = self.told.get(told, 0) + 1
+            time.sleep(0.01)
+
+    def finish(self):
+        self.ended = True
+        self.join(10)
+        return self.told
 
 
 class Writer(threading.Thread):

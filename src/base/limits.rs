@@ -49,6 +49,16 @@ pub const HANDSHAKE_SECONDS_MAX: u64 = 10;
 pub const HANDSHAKES_MAX: usize = 1024;
 /// Seconds that a command at a standby waits for a leader to relay to. Beyond: "CLUSTERDOWN".
 pub const RELAY_WAIT_SECONDS_MAX: u64 = 5;
+/// Connections to what answers for a service that is being restored. Beyond: they wait in the listen backlog.
+pub const STAND_IN_CONNECTIONS_MAX: usize = 256;
+/// Bytes of a relayed client's requests that a standby keeps until they are answered. Beyond: while so much is under way the
+/// connection does not survive its primary.
+pub const RELAY_TAIL_MAX: usize = 1024 * 1024;
+/// Bytes of replies in one frame between nodes.
+pub const RELAY_FRAME_LEN_MAX: usize = 64 * 1024;
+/// Bytes of what a primary tells a standby of a relayed session. Beyond, which takes thousands of subscriptions: the connection
+/// does not survive its primary.
+pub const RELAY_NOTE_LEN_MAX: usize = 256 * 1024;
 /// How long a linearizable read at a standby waits for the primary's read index, and to have applied it. Beyond: "STALE".
 pub const READ_INDEX_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(2);
 /// Connections that only the operator may use beyond maxclients, so that a full service can be looked at.

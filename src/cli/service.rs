@@ -101,6 +101,37 @@ enum Action {
         #[arg(long)]
         wait: bool,
     },
+    /// Brings a service to a release of the catalog, node by node while it serves; in its maintenance window unless --now is given
+    #[command(
+        after_help = "Example:\n  pontoon service upgrade s-0123456789 --to 0.2.0 --now --wait --dir ./console"
+    )]
+    Upgrade {
+        #[command(flatten)]
+        one: One,
+        /// The release's id in the catalog
+        #[arg(long, value_name = "RELEASE")]
+        to: String,
+        /// Now, and not in the maintenance window
+        #[arg(long)]
+        now: bool,
+        /// Waits until all nodes run it
+        #[arg(long, requires = "now")]
+        wait: bool,
+    },
+    /// Gives a service another maintenance window: the hour of the week in which an upgrade that waits is begun
+    #[command(
+        after_help = "Example:\n  pontoon service window s-0123456789 --day sunday --hour 3 --dir ./console"
+    )]
+    Window {
+        #[command(flatten)]
+        one: One,
+        /// monday to sunday
+        #[arg(long, value_name = "DAY")]
+        day: String,
+        /// 0 to 23, UTC
+        #[arg(long, value_name = "HOUR", value_parser = clap::value_parser!(u8).range(0..24))]
+        hour: u8,
+    },
     /// Begins a node anew; a primary hands over first where it can
     #[command(
         after_help = "Example:\n  pontoon service restart-node s-0123456789 --node 2 --dir ./console"
@@ -325,6 +356,17 @@ async fn act(action: Action) -> anyhow::Result<Answer> {
             if wait {
                 serving(&one.place, &one.id).await?;
             }
+        }
+        Action::Upgrade { one, to, now, wait } => {
+            one.change(json!({ "upgrade": { "release": to, "now": now } }))
+                .await?;
+            if wait {
+                serving(&one.place, &one.id).await?;
+            }
+        }
+        Action::Window { one, day, hour } => {
+            one.change(json!({ "window": { "day": day, "hour": hour } }))
+                .await?;
         }
         Action::RestartNode { one, node } => {
             let path = format!("services/{}/nodes/{node}/restart", one.id);

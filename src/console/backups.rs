@@ -402,8 +402,7 @@ impl Console {
         let service = self.store.create(
             &new,
             &source.org,
-            &create,
-            plan.memory_mib,
+            (&create, plan.memory_mib, &source.release),
             now_ms(),
             |_| Ok(port),
         )?;

@@ -23,7 +23,26 @@ pub struct Catalog {
     /// In the order in which they are shown.
     #[serde(rename = "cloud")]
     pub clouds: Vec<Cloud>,
+    /// Versions that services can run, the one for new services first. The console's own program is always the last.
+    #[serde(rename = "release", default)]
+    pub releases: Vec<Release>,
 }
+
+/// A version that services can run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// In the API.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// The absolute path of its program on the host.
+    #[serde(skip_serializing)]
+    pub program: String,
+}
+
+/// The id of the console's own program as a release.
+pub const OWN: &str = "console";
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -79,7 +98,8 @@ impl Catalog {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => DEFAULT.to_string(),
             read => read.with_context(|| path.display().to_string())?,
         };
-        let catalog: Catalog = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        let mut catalog: Catalog =
+            toml::from_str(&text).with_context(|| path.display().to_string())?;
         for plan in &catalog.plans {
             ensure!(
                 PLANS.contains(&plan.id.as_str()),
@@ -103,6 +123,21 @@ impl Catalog {
                 plan.history_days
             );
         }
+        for release in &catalog.releases {
+            let program = Path::new(&release.program);
+            ensure!(
+                program.is_absolute() && program.is_file() && release.id != OWN,
+                "{}: the release {:?} has the program {:?}; it is the absolute path of a file, and {OWN:?} is the console's own",
+                path.display(),
+                release.id,
+                release.program
+            );
+        }
+        catalog.releases.push(Release {
+            id: OWN.into(),
+            name: format!("the console's own ({})", env!("CARGO_PKG_VERSION")),
+            program: String::new(),
+        });
         ensure!(
             !catalog.plans.is_empty() && catalog.clouds.iter().any(|c| !c.regions.is_empty()),
             "{}: at least one plan and one region are needed",
@@ -114,6 +149,11 @@ impl Catalog {
     /// The plan of that id.
     pub fn plan(&self, id: &str) -> Option<&Plan> {
         self.plans.iter().find(|p| p.id == id)
+    }
+
+    /// The release of that id.
+    pub fn release(&self, id: &str) -> Option<&Release> {
+        self.releases.iter().find(|r| r.id == id)
     }
 
     /// The cloud and region of those ids.
@@ -136,6 +176,7 @@ mod tests {
         assert!(catalog.clouds.iter().all(|c| c.regions.len() == 2));
         assert!(catalog.region("aws", "eu-central-1").is_some());
         assert!(catalog.region("aws", "fra1").is_none());
+        assert_eq!(catalog.releases[0].id, OWN);
     }
 
     #[test]
@@ -153,5 +194,10 @@ mod tests {
         );
         let memory = with("memory_mib = 256", "memory_mib = 1");
         assert!(memory.contains("between 64 and 1048576"), "{memory}");
+        let release = with(
+            "[[plan]]",
+            "[[release]]\nid = \"8\"\nname = \"8\"\nprogram = \"pontoon\"\n[[plan]]",
+        );
+        assert!(release.contains("absolute path of a file"), "{release}");
     }
 }

@@ -12,10 +12,11 @@ use super::imports::Import;
 use super::inside::{Keys, Preset, Set, Slow, User};
 use super::model::{
     Connection, Create, Event, Member, Organization, Overview, Role, Service, Token, Wanted, Who,
+    Window,
 };
 use super::samples::Sample;
 use super::store::{Denied, Note};
-use super::{Console, Error, auth, checked_name, keeper, new_id, now_ms};
+use super::{Console, Error, auth, catalog, checked_name, keeper, new_id, now_ms};
 use crate::base::allow::Allow;
 use crate::base::secret;
 use crate::config;
@@ -104,7 +105,9 @@ impl Desk {
         let port = |taken: &[u16]| console.provider.port(taken);
         let memory = plan.memory_mib;
         let (store, org) = (&console.store, &self.who.org);
-        let service = store.create(&new_id(), org, &wish, memory, now_ms(), port)?;
+        let release = console.catalog.releases.first();
+        let release = release.map_or(catalog::OWN, |r| &r.id);
+        let service = store.create(&new_id(), org, (&wish, memory, release), now_ms(), port)?;
         let (cloud, region) = (&service.cloud, &service.region);
         let text = format!(
             "{} was created: {} at {cloud}, {region}",
@@ -227,6 +230,75 @@ impl Desk {
         );
         self.note(Some(id), "plan", &text);
         self.console.board.ring(id);
+        Ok(())
+    }
+
+    /// Brings a service to a release, node by node while it serves: now, or in its maintenance window.
+    ///
+    /// # Errors
+    /// Where there is no such release.
+    pub fn upgrade(&self, id: &str, release: &str, now: bool) -> Result<(), Error> {
+        let service = self.changing(id)?;
+        if self.console.catalog.release(release).is_none() {
+            let all = self.console.catalog.releases.iter();
+            let all: Vec<_> = all.map(|r| r.id.as_str()).collect();
+            return Err(Error::Invalid(format!(
+                "there is no release {release:?}; it is one of {}",
+                all.join(", ")
+            )));
+        }
+        if service.wanted == Wanted::Gone {
+            return Err(Error::Conflict(format!(
+                "{} is being deleted",
+                service.name
+            )));
+        }
+        let waits = &service.next_release;
+        if service.release == release && (now || waits.is_empty()) {
+            if !waits.is_empty() {
+                self.console.store.set_release(id, release, true)?;
+                self.note(Some(id), "upgrade", &format!("{waits} waits no more"));
+                self.console.board.ring(id);
+            }
+            return Ok(());
+        }
+        let next = match service.release == release {
+            // What it has already needs no window.
+            true => "",
+            false => release,
+        };
+        match now {
+            true => self.console.store.set_release(id, release, true)?,
+            false => self.console.store.set_release(id, next, false)?,
+        }
+        let text = match now {
+            true => format!("from {} to {release}", service.release),
+            false if next.is_empty() => format!("{waits} waits no more"),
+            false => format!("to {release}, from {} on", service.window.text()),
+        };
+        self.note(Some(id), "upgrade", &text);
+        self.console.board.ring(id);
+        Ok(())
+    }
+
+    /// Gives a service another maintenance window.
+    ///
+    /// # Errors
+    /// Where it is no hour of a day.
+    pub fn set_window(&self, id: &str, window: Window) -> Result<(), Error> {
+        let service = self.changing(id)?;
+        if window.hour > 23 {
+            return Err(Error::Invalid(format!(
+                "{} is no hour: it is 0 to 23, UTC",
+                window.hour
+            )));
+        }
+        if service.window != window {
+            self.console.store.set_window(id, window)?;
+            let text = format!("its maintenance window is {}", window.text());
+            self.note(Some(id), "upgrade", &text);
+            self.console.board.ring(id);
+        }
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use super::provider::Place;
 use super::samples::{self, Sample};
 use super::{Console, now_ms};
 use crate::base::limits;
+use crate::gateway::stand_in::StandIn;
 use crate::gateway::{View, Watch, operator};
 use crate::proto::{AddRequest, Empty, NodeRequest, PromoteRequest, ReplaceRequest, StatusReply};
 use crate::tls::peer::Credentials;
@@ -91,6 +92,7 @@ pub fn keep(console: Arc<Console>, service: Service) {
             replaced: None,
             admitted: None,
             sampler: samples::Sampler::default(),
+            stand_in: None,
         };
         keeper.run().await;
         console.board.bells.write().remove(&id);
@@ -115,6 +117,8 @@ struct Keeper {
     /// The primary that was seen to accept the password that clients are given.
     admitted: Option<u64>,
     sampler: samples::Sampler,
+    /// Answers for it while it is restored.
+    stand_in: Option<StandIn>,
 }
 
 impl Keeper {
@@ -158,11 +162,16 @@ impl Keeper {
         let id = self.service.id.clone();
         let stored = self.console.store.service(&id)?;
         self.service = stored.context("it is not in the database any more")?;
+        self.take_release()?;
+        if self.service.wanted != Wanted::On {
+            self.stand_in = None;
+        }
         let place = self.console.provider.place(&id)?;
         self.follow(place.as_ref())?;
         let view = self.watch.as_ref().map(|(_, w)| w.view().borrow().clone());
         let view = view.unwrap_or_default();
-        let mut observed = observe(&self.service, place.as_ref(), &view);
+        let program = self.program(place.as_ref());
+        let mut observed = observe(&self.service, &program, place.as_ref(), &view);
         observed.archived = !self.console.store.timelines(&id)?.is_empty();
         self.note_primary(&observed);
         let (data, witnesses) = planner::shape_of(&self.service.plan);
@@ -192,6 +201,34 @@ impl Keeper {
         };
         let gone = action == Action::Delete;
         self.act(action, &view, place.as_ref()).await.map(|()| gone)
+    }
+
+    /// The program of the service's release.
+    fn program(&self, place: Option<&Place>) -> String {
+        let release = self.console.catalog.release(&self.service.release);
+        // One that the operator took out of the catalog: nothing is begun anew for that.
+        let kept = || place.map_or(String::new(), |p| p.program.clone());
+        release.map_or_else(kept, |r| r.program.clone())
+    }
+
+    /// In its maintenance window the release that waits is the service's.
+    fn take_release(&mut self) -> anyhow::Result<()> {
+        let next = self.service.next_release.clone();
+        let open = self.service.window.is_open(now_ms());
+        if next.is_empty() || !open || self.service.wanted != Wanted::On {
+            return Ok(());
+        }
+        self.console
+            .store
+            .set_release(&self.service.id, &next, true)?;
+        let from = std::mem::replace(&mut self.service.release, next);
+        self.service.next_release.clear();
+        let to = &self.service.release;
+        self.note(
+            "upgrade",
+            format!("from {from} to {to}, in the maintenance window"),
+        );
+        Ok(())
     }
 
     /// Follows the nodes of a place by what they say.
@@ -250,7 +287,8 @@ impl Keeper {
         let provider = &console.provider;
         match action {
             Action::Start => {
-                provider.start(&self.service).await?;
+                self.stand_in = None;
+                provider.start(&self.service, &self.program(place)).await?;
                 self.note("start", "its processes were started".into());
             }
             Action::Stop => {
@@ -260,6 +298,7 @@ impl Keeper {
                 self.note("stop", "all its processes have ended".into());
             }
             Action::Delete => {
+                self.stand_in = None;
                 provider.delete(&id).await?;
                 let kept = match console.store.timelines(&id)?.is_empty() {
                     true => "",
@@ -279,15 +318,24 @@ impl Keeper {
             Action::Restore => {
                 provider.stop(&id).await?;
                 (self.watch, self.primary, self.admitted) = (None, None, None);
+                match provider.stand_in(&id).await {
+                    Ok(stand_in) => self.stand_in = Some(stand_in),
+                    Err(error) => {
+                        tracing::warn!(%error, id, "clients are not told that it is restored");
+                    }
+                }
                 let restored = console.restore_now(&self.service).await;
                 // What cannot be restored is not tried for ever: it goes on with what it has.
                 console.store.set_restore(&id, "")?;
                 self.note("restore", restored?);
             }
             Action::SetPlan => {
-                provider.set_plan(&self.service).await?;
+                let program = self.program(place);
+                provider.set_plan(&self.service, &program).await?;
                 let (plan, memory) = (&self.service.plan, self.service.memory_mib);
-                let text = format!("new nodes are begun as {plan} with {memory} MiB");
+                let release = &self.service.release;
+                let text =
+                    format!("nodes are begun as {plan} with {memory} MiB, release {release}");
                 self.note("plan", text);
             }
             Action::AddNode { witness, lost } => {
@@ -305,10 +353,10 @@ impl Keeper {
             Action::Join(new) => self.join(new, view, place).await?,
             Action::Restart(node) => {
                 provider.restart_node(&id, node).await?;
-                let memory = self.service.memory_mib;
+                let (memory, release) = (self.service.memory_mib, &self.service.release);
                 self.note(
                     "plan",
-                    format!("node {node} was begun anew with {memory} MiB"),
+                    format!("node {node} was begun anew with {memory} MiB, release {release}"),
                 );
             }
             Action::Leave(node) => {
@@ -524,7 +572,7 @@ fn lag_of(committed: u64, said: &StatusReply) -> u64 {
 }
 
 /// What the planner is told.
-fn observe(service: &Service, place: Option<&Place>, view: &View) -> Observed {
+fn observe(service: &Service, program: &str, place: Option<&Place>, view: &View) -> Observed {
     let Some(place) = place else {
         return Observed::default();
     };
@@ -544,14 +592,17 @@ fn observe(service: &Service, place: Option<&Place>, view: &View) -> Observed {
             witness: n.witness,
             answers: view.nodes.get(&n.id).is_some_and(|o| o.answers(now)),
             lost: n.lost,
-            outdated: !n.witness && n.memory_mib != u64::from(service.memory_mib),
+            outdated: n.program != program
+                || !n.witness && n.memory_mib != u64::from(service.memory_mib),
             lag: status(n.id).map_or(0, |s| lag_of(committed, s)),
         }
     });
     Observed {
         exists: true,
         supervised: place.supervised,
-        planned: place.plan == service.plan && place.memory_mib == u64::from(service.memory_mib),
+        planned: place.plan == service.plan
+            && place.memory_mib == u64::from(service.memory_mib)
+            && place.program == program,
         archived: false,
         primary: primary.filter(|_| !members.is_empty()),
         nodes: nodes.collect(),

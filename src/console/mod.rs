@@ -126,6 +126,11 @@ impl Console {
                 continue;
             }
             self.store.adopt(&found, auth::MAIN, now_ms())?;
+            let releases = self.catalog.releases.iter();
+            let release = releases.rev().find(|r| r.program == found.program);
+            // Where it is none of the catalog's it is not known, and stays.
+            let release = release.map_or("", |r| &r.id);
+            self.store.set_release(&found.id, release, true)?;
             let text = format!("{} was found and is kept from now on", found.id);
             self.note(Some(&found.id), "adopted", &text);
             tokio::spawn(backups::adopt(self.clone(), found));
@@ -159,8 +164,10 @@ impl Console {
             Some(seen) => {
                 // What is wanted anew the keeper has not looked at yet.
                 let (before, now) = (&seen.service, &service);
-                let anew = (&before.plan, before.memory_mib, &before.restore)
-                    != (&now.plan, now.memory_mib, &now.restore);
+                let anew = before.plan != now.plan
+                    || before.memory_mib != now.memory_mib
+                    || before.restore != now.restore
+                    || before.release != now.release;
                 Overview {
                     health: match (service.wanted, seen.health) {
                         (Wanted::Gone, _) => Health::Deleting,

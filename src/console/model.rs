@@ -71,6 +71,103 @@ pub struct Service {
     pub memory_mib: u32,
     /// What it is being restored to; empty where it is not.
     pub restore: String,
+    /// The id of the release that its nodes run, or are being brought to.
+    pub release: String,
+    /// The release that waits for the maintenance window; empty where none does.
+    pub next_release: String,
+    /// When an upgrade that waits is begun.
+    pub window: Window,
+}
+
+/// A maintenance window: an hour of the week, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// The day on which it begins.
+    pub day: Day,
+    /// The hour at which it begins, 0 to 23. It is an hour long.
+    #[schema(minimum = 0, maximum = 23)]
+    pub hour: u8,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Day {
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
+}
+
+impl Day {
+    /// All of them, Monday first.
+    pub const ALL: [Day; 7] = [
+        Day::Monday,
+        Day::Tuesday,
+        Day::Wednesday,
+        Day::Thursday,
+        Day::Friday,
+        Day::Saturday,
+        Day::Sunday,
+    ];
+
+    /// As in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Day::Monday => "monday",
+            Day::Tuesday => "tuesday",
+            Day::Wednesday => "wednesday",
+            Day::Thursday => "thursday",
+            Day::Friday => "friday",
+            Day::Saturday => "saturday",
+            Day::Sunday => "sunday",
+        }
+    }
+
+    /// The reverse of [`Day::name`].
+    pub fn of(name: &str) -> Option<Day> {
+        Day::ALL.into_iter().find(|d| d.name() == name)
+    }
+}
+
+impl Window {
+    /// Whether it is open at a time, Unix milliseconds.
+    pub fn is_open(self, at_ms: i64) -> bool {
+        let hours = at_ms.div_euclid(3_600_000);
+        // The first day of 1970 was a Thursday.
+        let day = (hours.div_euclid(24) + 3).rem_euclid(7);
+        Day::ALL.get(usize::try_from(day).unwrap_or(0)) == Some(&self.day)
+            && hours.rem_euclid(24) == i64::from(self.hour)
+    }
+
+    /// For people.
+    pub fn text(self) -> String {
+        format!("{} {:02}:00 UTC", self.day.name(), self.hour)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_an_hour_of_the_week() {
+        let window = Window {
+            day: Day::Wednesday,
+            hour: 14,
+        };
+        // 2026-11-25 14:00 UTC, a Wednesday.
+        let begin = 1_795_615_200_000;
+        assert!(window.is_open(begin) && window.is_open(begin + 3_599_999));
+        assert!(!window.is_open(begin - 1) && !window.is_open(begin + 3_600_000));
+        assert!(!window.is_open(begin + 86_400_000));
+        assert!(window.is_open(begin + 7 * 86_400_000));
+        assert_eq!(window.text(), "wednesday 14:00 UTC");
+    }
 }
 
 /// A node as it was last observed.

@@ -66,7 +66,7 @@ pub struct Seen {
     pub answers: bool,
     /// Its disk is gone.
     pub lost: bool,
-    /// It runs with another memory than the plan has.
+    /// It runs with another memory than the plan has, or another release.
     pub outdated: bool,
     /// Entries that the primary committed and it has not.
     pub lag: u64,
@@ -110,7 +110,7 @@ pub enum Action {
         /// Which takes its place.
         new: u64,
     },
-    /// Begin that standby anew, as the plan has it.
+    /// Begin that standby or witness anew, as the plan and the release have it.
     Restart(u64),
     /// Take that member out, and remove it.
     Leave(u64),
@@ -246,6 +246,13 @@ fn shape(wish: &Wish, primary: u64, seen: &Observed) -> Option<Action> {
             Some(next) => Some(Action::Restart(next)),
             None => standby(false).map(Action::HandOver),
         };
+    }
+    // A witness that stays: the two with data are a majority meanwhile.
+    if witnesses <= wish.witnesses
+        && data + witnesses >= VOTERS_TO_RESTART
+        && let Some(witness) = voters(true).find(|n| n.outdated)
+    {
+        return Some(Action::Restart(witness.id));
     }
     // What is too many goes: the witness before the last standby, and the primary not before it has handed over.
     if witnesses > wish.witnesses {
@@ -483,8 +490,8 @@ mod tests {
                 for outdated in [false, true] {
                     let mut world = World::of(from);
                     world.seen.planned = false;
-                    let data = world.seen.nodes.iter_mut().filter(|n| !n.witness);
-                    data.for_each(|n| n.outdated = outdated);
+                    let all = world.seen.nodes.iter_mut();
+                    all.for_each(|n| n.outdated = outdated);
                     let mut steps = Vec::new();
                     while let Some(action) = next(&wish(to), &world.seen) {
                         world.act(&action);

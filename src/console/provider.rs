@@ -13,14 +13,20 @@ use serde::Deserialize;
 
 use super::model::{Connection, Service};
 use crate::gateway::Address;
+use crate::gateway::stand_in::StandIn;
 use crate::tls::peer::Files;
 
 pub use local::Local;
 
 /// A place where services run.
 pub trait Provider: Send + Sync {
-    /// Begins all processes of a service, or takes over those that run.
-    fn start<'a>(&'a self, service: &'a Service) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Begins all processes of a service, or takes over those that run. One that was never begun begins with this program,
+    /// as in the catalog.
+    fn start<'a>(
+        &'a self,
+        service: &'a Service,
+        program: &'a str,
+    ) -> BoxFuture<'a, anyhow::Result<()>>;
     /// Ends all of them; its data stays.
     fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;
     /// Removes all that it has. It does not run.
@@ -28,7 +34,11 @@ pub trait Provider: Send + Sync {
     /// Begins an empty node, a witness or one with data.
     fn add_node<'a>(&'a self, id: &'a str, witness: bool) -> BoxFuture<'a, anyhow::Result<()>>;
     /// What nodes are begun with from now on; those that run go on as they are.
-    fn set_plan<'a>(&'a self, service: &'a Service) -> BoxFuture<'a, anyhow::Result<()>>;
+    fn set_plan<'a>(
+        &'a self,
+        service: &'a Service,
+        program: &'a str,
+    ) -> BoxFuture<'a, anyhow::Result<()>>;
     /// Begins a node anew, as the plan has it.
     fn restart_node<'a>(&'a self, id: &'a str, node: u64) -> BoxFuture<'a, anyhow::Result<()>>;
     /// Ends a node that is no member and removes what it has.
@@ -49,6 +59,8 @@ pub trait Provider: Send + Sync {
         id: &'a str,
         args: &'a [String],
     ) -> BoxFuture<'a, anyhow::Result<Fork>>;
+    /// Answers clients at a service's address that it is being restored, until that is dropped. Its processes have ended.
+    fn stand_in<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<StandIn>>;
     /// What clients are given as the service's password from now on; that it is accepted is the caller's to see to.
     fn set_password<'a>(
         &'a self,
@@ -78,6 +90,8 @@ pub struct Found {
     pub port: u16,
     /// A node's memory, MiB.
     pub memory_mib: u32,
+    /// The program of its nodes, as in the catalog.
+    pub program: String,
 }
 
 /// What was made from a backup.
@@ -102,6 +116,8 @@ pub struct Place {
     pub plan: String,
     /// And a node's memory, MiB.
     pub memory_mib: u64,
+    /// And the program of its nodes, as in the catalog.
+    pub program: String,
     /// Its nodes there.
     pub nodes: Vec<Placed>,
     /// How clients connect, once that is known.
@@ -123,6 +139,8 @@ pub struct Placed {
     pub witness: bool,
     /// The memory that it runs with, MiB.
     pub memory_mib: u64,
+    /// The program that it runs, as in the catalog.
+    pub program: String,
 }
 
 /// The provider of this machine's processes, in `dir`.

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::model::{Create, Event, Service, Wanted};
+use super::model::{Create, Day, Event, Service, Wanted, Window};
 use super::provider::Found;
 use crate::base::limits;
 
@@ -89,6 +89,13 @@ const MIGRATIONS: &[&str] = &["
     "
     CREATE TABLE old_passwords (service TEXT NOT NULL, hash TEXT NOT NULL, until_ms INTEGER NOT NULL,
         PRIMARY KEY (service, hash)) STRICT;
+",
+    // Upgrades, which may wait for an hour of the week.
+    "
+    ALTER TABLE services ADD COLUMN release TEXT NOT NULL DEFAULT 'console';
+    ALTER TABLE services ADD COLUMN next_release TEXT NOT NULL DEFAULT '';
+    ALTER TABLE services ADD COLUMN window_day TEXT NOT NULL DEFAULT 'sunday';
+    ALTER TABLE services ADD COLUMN window_hour INTEGER NOT NULL DEFAULT 3;
 "];
 
 /// The open file.
@@ -125,8 +132,7 @@ impl Store {
         &self,
         id: &str,
         org: &str,
-        create: &Create,
-        memory_mib: u32,
+        (create, memory_mib, release): (&Create, u32, &str),
         now_ms: i64,
         port: impl FnOnce(&[u16]) -> anyhow::Result<u16>,
     ) -> anyhow::Result<Service> {
@@ -143,8 +149,9 @@ impl Store {
         );
         let port = port(&taken)?;
         step.execute(
-            "INSERT INTO services (id, name, cloud, region, plan, port, wanted, created_ms, org, memory_mib)
-             VALUES (?, ?, ?, ?, ?, ?, 'on', ?, ?, ?)",
+            "INSERT INTO services
+             (id, name, cloud, region, plan, port, wanted, created_ms, org, memory_mib, release)
+             VALUES (?, ?, ?, ?, ?, ?, 'on', ?, ?, ?, ?)",
             params![
                 id,
                 create.name,
@@ -154,7 +161,8 @@ impl Store {
                 port,
                 now_ms,
                 org,
-                memory_mib
+                memory_mib,
+                release
             ],
         )?;
         step.commit()?;
@@ -204,6 +212,24 @@ impl Store {
     pub fn set_plan(&self, id: &str, plan: &str, memory_mib: u32) -> anyhow::Result<()> {
         let sql = "UPDATE services SET plan = ?2, memory_mib = ?3 WHERE id = ?1";
         self.0.lock().execute(sql, params![id, plan, memory_mib])?;
+        Ok(())
+    }
+
+    /// Gives a service another release, now or in its maintenance window; what waited before waits no more.
+    pub fn set_release(&self, id: &str, release: &str, now: bool) -> anyhow::Result<()> {
+        let sql = match now {
+            true => "UPDATE services SET release = ?2, next_release = '' WHERE id = ?1",
+            false => "UPDATE services SET next_release = ?2 WHERE id = ?1",
+        };
+        self.0.lock().execute(sql, [id, release])?;
+        Ok(())
+    }
+
+    /// Gives a service another maintenance window.
+    pub fn set_window(&self, id: &str, window: Window) -> anyhow::Result<()> {
+        let sql = "UPDATE services SET window_day = ?2, window_hour = ?3 WHERE id = ?1";
+        let params = params![id, window.day.name(), window.hour];
+        self.0.lock().execute(sql, params)?;
         Ok(())
     }
 
@@ -361,6 +387,7 @@ impl Store {
 
 fn service(row: &Row<'_>) -> rusqlite::Result<Service> {
     let wanted: String = row.get("wanted")?;
+    let day: String = row.get("window_day")?;
     Ok(Service {
         id: row.get("id")?,
         name: row.get("name")?,
@@ -374,6 +401,12 @@ fn service(row: &Row<'_>) -> rusqlite::Result<Service> {
         org: row.get("org")?,
         memory_mib: row.get("memory_mib")?,
         restore: row.get("restore")?,
+        release: row.get("release")?,
+        next_release: row.get("next_release")?,
+        window: Window {
+            day: Day::of(&day).unwrap_or(Day::Sunday),
+            hour: row.get("window_hour")?,
+        },
     })
 }
 
@@ -395,14 +428,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("console.db");
         let store = Store::open(&path).unwrap();
-        let made = store.create("a1", "main", &create(), 1024, 7, |taken| {
+        let made = store.create("a1", "main", (&create(), 1024, "console"), 7, |taken| {
             assert!(taken.is_empty());
             Ok(7000)
         });
         assert_eq!(made.unwrap().port, 7000);
         assert!(
             store
-                .create("a2", "main", &create(), 1024, 8, |_| Ok(7000))
+                .create("a2", "main", (&create(), 1024, "console"), 8, |_| Ok(7000))
                 .is_err(),
             "one port, one service"
         );
@@ -443,7 +476,7 @@ mod tests {
             store.note(at_ms, note).unwrap();
         };
         store
-            .create("a1", "main", &create(), 1024, 7, |_| Ok(7000))
+            .create("a1", "main", (&create(), 1024, "console"), 7, |_| Ok(7000))
             .unwrap();
         for n in 0..5 {
             note(n, (n % 2 == 0).then_some("a1"), "main");

@@ -27,7 +27,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub use self::apply::{Applied, ApplyError};
 pub use self::core::{Core, Proposal, Role};
@@ -65,6 +65,8 @@ pub struct Engine {
     era: AtomicU64,
     committed: AtomicU64,
     leading: AtomicBool,
+    /// Told of each change of `leading`.
+    leads: watch::Sender<bool>,
     lease: arc_swap::ArcSwap<LeaseCheck>,
 }
 
@@ -101,6 +103,7 @@ impl Engine {
             era: AtomicU64::new(0),
             committed: AtomicU64::new(0),
             leading: AtomicBool::new(false),
+            leads: watch::Sender::new(false),
             lease: arc_swap::ArcSwap::from_pointee(LeaseCheck(Box::new(|| false))),
         })
     }
@@ -165,6 +168,11 @@ impl Engine {
     /// Whether this node executes commands as leader.
     pub fn leading(&self) -> bool {
         self.leading.load(Ordering::Acquire)
+    }
+
+    /// Follows whether this node executes commands as leader.
+    pub fn follow_role(&self) -> watch::Receiver<bool> {
+        self.leads.subscribe()
     }
 
     /// What became of a batch of an era, without the lock for the common cases.
@@ -241,9 +249,11 @@ impl Drop for Guard<'_> {
         self.engine
             .committed
             .store(core.committed, Ordering::Release);
-        self.engine
-            .leading
-            .store(matches!(core.role, Role::Leading { .. }), Ordering::Release);
+        let leads = matches!(core.role, Role::Leading { .. });
+        if self.engine.leading.load(Ordering::Relaxed) != leads {
+            self.engine.leading.store(leads, Ordering::Release);
+            self.engine.leads.send_replace(leads);
+        }
         let propose = core.wants_proposal();
         let wake = std::mem::take(&mut core.wake);
         // Who is woken wants the lock: to wake under it makes both wait.

@@ -7,11 +7,13 @@
 //! - It is in the path of no decision: nodes fail over and serve without it.
 //!
 //! `operator` connects to a node's Admin service; `watch` follows it at every node; `view` decides, purely, where
-//! connections go and which end; `pump` moves bytes; `listen` is the listener and its threads.
+//! connections go and which end; `pump` moves bytes; `listen` is the listener and its threads; `stand_in` answers while there
+//! is no service.
 
 pub mod listen;
 pub mod operator;
 mod pump;
+pub mod stand_in;
 pub mod talk;
 pub mod view;
 pub mod watch;

@@ -408,6 +408,21 @@ impl Log {
         Ok(())
     }
 
+    /// Removes what is not of the history that `committed` belongs to: where the log has an entry of another term in its place,
+    /// that one and all behind it. Says whether there was something.
+    ///
+    /// A node applies what a majority has before its own disk has it. Where it loses its power in between, its store knows
+    /// more than its log, which may still end as a leader left it that was one no more.
+    pub fn supersede(&self, committed: Id) -> Result<bool, Error> {
+        let index = committed.index;
+        let there = self.last_of_terms(index..index + 1);
+        let other = there.first().is_some_and(|id| id.term != committed.term);
+        if other {
+            self.truncate(index)?;
+        }
+        Ok(other)
+    }
+
     /// Removes entries up to `id`, which may lie beyond the last one; the next one to append is
     /// then the one after it. Segments that hold no others are deleted once that is on disk.
     pub fn purge(&self, id: Id) -> Result<(), Error> {

@@ -47,6 +47,11 @@ fn id_out(id: log::Id) -> LogId {
     LogId::new_term_index(id.term, id.index)
 }
 
+/// See [`log::Log::supersede`].
+pub fn supersede(log: &log::Log, applied: &LogId) -> Result<bool, log::Error> {
+    log.supersede(id_in(applied))
+}
+
 fn id_in(id: &LogId) -> log::Id {
     log::Id {
         term: id.leader_id.term,

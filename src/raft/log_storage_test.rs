@@ -195,6 +195,22 @@ async fn a_stream_has_all_entries_in_pieces() {
 }
 
 #[tokio::test]
+async fn an_end_that_was_never_committed_is_dropped_where_the_store_knows_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(dir.path(), options(1 << 20)).unwrap();
+    let mut storage = LogStorage::new(log.clone());
+    append(&mut storage, (1..=6).map(|i| normal(i, 8)).collect()).await;
+    let last = || log.last().map(|id| (id.term, id.index));
+    // The same history, shorter or as long.
+    for index in [2, 6, 9] {
+        assert!(!super::supersede(&log, &LogId::new_term_index(1, index)).unwrap());
+    }
+    assert_eq!(last(), Some((1, 6)));
+    assert!(super::supersede(&log, &LogId::new_term_index(2, 5)).unwrap());
+    assert_eq!(last(), Some((1, 4)), "the fifth and what is behind it");
+}
+
+#[tokio::test]
 async fn vote_and_committed_survive() {
     let dir = tempfile::tempdir().unwrap();
     let vote = Vote::new_committed(7, 3);

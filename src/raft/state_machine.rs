@@ -87,6 +87,11 @@ impl StateMachine {
         Ok(sm)
     }
 
+    /// The last entry that it holds what it came to of.
+    pub fn applied(&self) -> Option<LogId> {
+        self.applied
+    }
+
     /// Replaces the engine's data by what the store has at a position.
     fn load(&mut self, position: Option<Position>) -> anyhow::Result<()> {
         if self.witness {

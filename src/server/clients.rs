@@ -251,7 +251,10 @@ impl Clients {
 
     /// Wakes the tasks of all clients: something that they may wait for changed.
     pub fn wake_all(&self) {
-        self.all.lock().values().for_each(|c| c.wake());
+        let mut all: Vec<_> = self.all.lock().values().cloned().collect();
+        // In an order that is the same in each run of a simulation.
+        all.sort_unstable_by_key(|c| c.id);
+        all.iter().for_each(|c| c.wake());
     }
 
     pub fn remove(&self, id: u64) {

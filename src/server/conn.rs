@@ -12,10 +12,10 @@ use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::oneshot;
 
-use crate::base::limits::{COMMANDS_PER_TURN_MAX, REPLY_BACKLOG_MAX};
+use crate::base::limits::{COMMANDS_PER_TURN_MAX, RELAY_TAIL_MAX, REPLY_BACKLOG_MAX};
+use crate::command::Fail;
 use crate::command::blocking::{self, Parcel};
 use crate::command::table::CommandId;
-use crate::command::tracking::Options;
 use crate::engine::Core;
 use crate::raft::link::Stream;
 use crate::resp::{Parser, Proto};
@@ -77,6 +77,12 @@ pub struct Conn<S> {
     stuck: Option<Need>,
     /// This much of the buffer was there before the primary was asked for the read index that follows.
     asked: (usize, u64),
+    /// Bytes that were read in all.
+    taken: u64,
+    /// Tells the node that relays this session what becomes of it.
+    teller: Option<relay::Teller>,
+    /// Bytes were sent since it was told last.
+    unnoted: bool,
 }
 
 /// A request that waits, and until when.
@@ -84,6 +90,16 @@ struct Waiting {
     parcel: Arc<Parcel>,
     command: CommandId,
     deadline: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Conn<relay::Framed> {
+    /// A session that another node relays to this one.
+    pub fn relayed(stream: Stream, server: Arc<Server>, session: Session) -> Self {
+        let (stream, teller) = relay::Framed::new(stream);
+        let mut conn = Conn::new(stream, server, session);
+        conn.teller = Some(teller);
+        conn
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
@@ -111,6 +127,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             last_read: Instant::now(),
             stuck: None,
             asked: (0, 0),
+            taken: 0,
+            teller: None,
+            unnoted: false,
         }
     }
 
@@ -121,9 +140,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Event::Closed => break,
                 Event::Needs(Need::Primary) => match relay::primary(&self.server).await {
                     relay::Primary::Here => self.stuck = None,
-                    relay::Primary::At(node, stream) => {
-                        let _ = self.relay(node, stream).await;
+                    // What was published meanwhile is lost to it: a driver that has to connect anew knows that.
+                    relay::Primary::At(..) | relay::Primary::None if self.is_cut_off() => break,
+                    relay::Primary::At(..) if self.hands_back() => {
+                        if let Some(teller) = &self.teller {
+                            teller.back();
+                        }
                         break;
+                    }
+                    relay::Primary::At(node, stream) => {
+                        if !self.relay(node, stream).await {
+                            break;
+                        }
                     }
                     relay::Primary::None => {
                         self.stuck = None;
@@ -168,42 +196,95 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         self.count_blocked(false);
         self.server.clients.remove(self.session.client.id);
+        if let Some(teller) = &self.teller {
+            teller.bye();
+        }
         let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;
     }
 
-    /// Tracking ends here; how it was done, for the primary to go on.
-    fn hand_over_tracking(&mut self) -> Option<Options> {
-        if !self.session.tracking.on {
-            return None;
-        }
-        let mut core = self.server.engine.lock();
-        let options = core.tracking.options(self.session.client.id).cloned();
-        self.session.track(&mut core, None);
-        options
+    /// Whether it is a subscriber that is to be closed, since the primary that it listened to is none any more.
+    fn is_cut_off(&self) -> bool {
+        self.session.subscriptions() > 0 && self.server.live.closes_subscribers()
     }
 
-    /// From here on the primary's connection speaks: bytes pass both ways.
-    async fn relay(&mut self, node: u64, stream: Stream) -> std::io::Result<()> {
-        let tracking = self.hand_over_tracking();
+    /// Whether the node that relays the session here can go on with it itself.
+    fn hands_back(&self) -> bool {
+        self.teller.is_some() && self.input.len() <= RELAY_TAIL_MAX && !self.session.stays()
+    }
+
+    /// The node that relays this session is told how far it is, where all that was asked is answered. What it says leaves
+    /// with the next flush.
+    fn note(&mut self) {
+        let proto = self.held.out.proto();
+        if let Some(teller) = &mut self.teller
+            && self.held.is_empty()
+            && self.long.is_none()
+        {
+            let done = self.taken - self.input.len() as u64;
+            let far = (done, self.blocked.is_some());
+            self.flushing |= teller.tell(far, &self.session, proto, self.unnoted);
+            self.unnoted = false;
+        }
+    }
+
+    /// From here on the primary's connection speaks: bytes pass both ways. Says whether the session came back.
+    async fn relay(&mut self, node: u64, stream: Stream) -> bool {
+        let preamble = relay::Preamble::of(&self.session, self.held.out.proto());
+        if self.session.tracking.on {
+            self.session
+                .track(&mut *self.server.engine.locked().await, None);
+        }
+        self.session.unsubscribe_all(&self.server.hub);
         // What it was served here is not watched over at the primary.
-        if tracking.as_ref().is_some_and(|o| o.redirect == 0) && self.session.client.resp3() {
+        if preamble.tracking.is_some() && self.tell_to_forget(&preamble).await.is_err() {
+            return false;
+        }
+        self.server.counters.relayed.fetch_add(1, Relaxed);
+        let client = self.session.client.clone();
+        client.about.lock().relayed = true;
+        let input = std::mem::take(&mut self.input);
+        let socket = (&mut self.stream, &client);
+        let carried = relay::carry(&self.server, socket, node, stream, (preamble, input)).await;
+        client.about.lock().relayed = false;
+        let relay::After::Back(returned) = carried else {
+            return false;
+        };
+        self.server.counters.returned.fetch_add(1, Relaxed);
+        let relay::Returned {
+            session,
+            input,
+            unknown,
+        } = *returned;
+        let proto = match session.resp3 {
+            true => Proto::Resp3,
+            false => Proto::Resp2,
+        };
+        self.held.out.set_proto(proto);
+        if session.tracking.is_some() && self.tell_to_forget(&session).await.is_err() {
+            return false;
+        }
+        self.session.become_that_of(&self.server, session).await;
+        if self.is_cut_off() {
+            return false;
+        }
+        if unknown && self.session.reply == ReplyMode::On {
+            self.held.out.error(Fail::UNKNOWN_OUTCOME.as_str());
+            self.held.mark(0, 0);
+        }
+        self.taken += input.len() as u64;
+        (self.input, self.parser) = (input, Parser::new());
+        (self.asked, self.stuck) = ((0, 0), None);
+        self.last_read = Instant::now();
+        true
+    }
+
+    /// Nobody watched over what a client has cached, for a moment.
+    async fn tell_to_forget(&mut self, session: &relay::Preamble) -> std::io::Result<()> {
+        if session.resp3 && session.tracking.as_ref().is_some_and(|o| o.redirect == 0) {
             self.stream.write_all(&caches::forget_all()).await?;
             self.stream.flush().await?;
         }
-        let (mut upstream, unanswered) = relay::Upstream::new(stream);
-        let preamble = relay::Preamble::of(&self.session, self.held.out.proto(), tracking);
-        upstream.write_all(&preamble.encode()).await?;
-        upstream.write_all(&self.input).await?;
-        upstream.flush().await?;
-        self.input = BytesMut::new();
-        self.server.counters.relayed.fetch_add(1, Relaxed);
-        self.session.client.about.lock().relayed = true;
-        let client = self.session.client.clone();
-        tokio::select! {
-            copied = tokio::io::copy_bidirectional(&mut self.stream, &mut upstream) => copied.map(|_| ()),
-            () = poll_fn(|cx| if client.killed() { Poll::Ready(()) } else { client.receive(cx.waker()); Poll::Pending }) => Ok(()),
-            () = relay::overtaken(&self.server, node, unanswered) => Ok(()),
-        }
+        Ok(())
     }
 
     /// What the next request needs was not had in time: it is refused, so that the client learns of it.
@@ -259,6 +340,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             let ends = self.session.closing || self.eof && self.long.is_none();
             if ends && self.held.is_empty() && !self.flushing || gone {
                 return Poll::Ready(Event::Closed);
+            }
+            let waits = self.blocked.is_some() || self.long.is_some();
+            if self.session.tied() && !waits && !self.server.engine.leading() {
+                // Nothing would reach it here any more.
+                self.stuck = Some(Need::Primary);
             }
             if let Some(need) = self.stuck {
                 return if self.held.is_empty() && !self.flushing {
@@ -350,6 +436,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Poll::Ready(Ok(n)) => {
                     self.server.counters.writes.fetch_add(1, Relaxed);
                     self.held.ready.advance(n);
+                    self.unnoted = true;
                     self.server.counters.bytes_out.fetch_add(n as u64, Relaxed);
                     self.flushing = true;
                 }
@@ -357,6 +444,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Poll::Pending => return Poll::Pending,
             }
         }
+        self.note();
         if self.flushing {
             match Pin::new(&mut self.stream).poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.flushing = false,
@@ -378,6 +466,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                         .fetch_add(filled.len() as u64, Relaxed);
                     self.server.counters.reads.fetch_add(1, Relaxed);
                     self.last_read = Instant::now();
+                    self.taken += filled.len() as u64;
                     self.input.extend_from_slice(filled);
                     Poll::Ready(Ok(filled.len()))
                 }

@@ -21,6 +21,9 @@ pub struct Live {
     pub functions: AtomicBool,
     /// Standbys answer `-MOVED` instead of relaying.
     pub redirect: AtomicBool,
+    /// Subscribers are disconnected when the primary that they listened to is none any more: what was published meanwhile
+    /// is lost to them, and drivers that connect anew know that.
+    pub close_subscribers: AtomicBool,
     /// Who may connect.
     pub allow: ArcSwap<Allow>,
     pub maxclients: AtomicUsize,
@@ -50,6 +53,7 @@ impl Live {
             scripting: AtomicBool::new(options.scripting),
             functions: AtomicBool::new(options.functions),
             redirect: AtomicBool::new(options.redirect),
+            close_subscribers: AtomicBool::new(true),
             allow: ArcSwap::default(),
             maxclients: AtomicUsize::new(options.maxclients),
             timeout_s: AtomicU64::new(0),
@@ -66,6 +70,11 @@ impl Live {
     /// Whether standbys answer `-MOVED`.
     pub fn redirects(&self) -> bool {
         self.redirect.load(Relaxed)
+    }
+
+    /// Whether subscribers are disconnected by a failover.
+    pub fn closes_subscribers(&self) -> bool {
+        self.close_subscribers.load(Relaxed)
     }
 
     /// How long a script may run before others are answered BUSY; 0: for ever.

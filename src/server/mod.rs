@@ -169,6 +169,8 @@ pub struct Counters {
     pub bytes_out: AtomicU64,
     pub errors: AtomicU64,
     pub relayed: AtomicU64,
+    /// Relayed sessions that went on when their primary was one no more.
+    pub returned: AtomicU64,
     /// Reads and writes of sockets.
     pub reads: AtomicU64,
     pub writes: AtomicU64,
@@ -222,6 +224,7 @@ impl Counters {
             &self.bytes_out,
             &self.errors,
             &self.relayed,
+            &self.returned,
             &self.reads,
             &self.writes,
             &self.denied_auth,

@@ -8,6 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::command::table::Flags;
+use crate::command::tracking::Options;
 
 use super::access::Identity;
 use super::clients::Client;
@@ -85,11 +86,15 @@ pub struct Session {
     pub channels: BTreeSet<Bytes>,
     pub patterns: BTreeSet<Bytes>,
     pub shards: BTreeSet<Bytes>,
+    /// Counts looks at the subscriptions that may have changed them.
+    pub names_changed: u64,
     /// Close once all replies have left.
     pub closing: bool,
     /// Inside EXEC: blocking and the like behave as if nothing could be waited for.
     pub in_exec: bool,
     pub tracking: Tracks,
+    /// How it tracks, as the engine has it.
+    pub tracked: Option<Options>,
     /// Inside a script.
     pub in_script: bool,
     /// A command may take long, until then: it runs on the thread of long scripts.
@@ -138,9 +143,11 @@ impl Session {
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
             shards: BTreeSet::new(),
+            names_changed: 0,
             closing: false,
             in_exec: false,
             tracking: Tracks::default(),
+            tracked: None,
             in_script: false,
             patient: None,
             error_counted: false,
@@ -159,8 +166,20 @@ impl Session {
         self.channels.len() + self.patterns.len() + self.shards.len()
     }
 
+    /// Whether only the primary can send it what it waits for.
+    pub fn tied(&self) -> bool {
+        self.subscriptions() > 0 || self.tracking.redirects
+    }
+
+    /// Whether another primary cannot go on with it.
+    pub fn stays(&self) -> bool {
+        let skips = matches!(self.reply, ReplyMode::Skip | ReplyMode::SkipNext);
+        self.monitor || self.replica || self.operator || skips
+    }
+
     /// The names subscribed to in one way.
     pub fn names(&mut self, kind: Kind) -> &mut BTreeSet<Bytes> {
+        self.names_changed += 1;
         match kind {
             Kind::Channel => &mut self.channels,
             Kind::Pattern => &mut self.patterns,

@@ -19,6 +19,14 @@ use crate::world::World;
 
 /// How long a change of the membership may be under way.
 const CHANGE_MAX: Duration = Duration::from_secs(12);
+/// How long a leader is waited for to have an entry that no other node has.
+const ARMED_MAX: Duration = Duration::from_millis(500);
+/// How long a node stays down at most, so that the others purge what it would need.
+const BEHIND_MAX: Duration = Duration::from_secs(16);
+/// Some of the kinds of faults.
+const KILL: u32 = 0;
+const CUT: u32 = 18;
+const DEPOSE: u32 = 85;
 /// How often a lost node's replacement is asked for.
 const MEND_EVERY: Duration = Duration::from_secs(3);
 
@@ -33,19 +41,33 @@ pub struct Faults {
     deposed: Option<u64>,
     heal_at: Option<Instant>,
     quick_at: Option<Instant>,
+    /// A leader that is to be cut off once it alone has an entry, or at that time.
+    armed: Option<(u64, Instant)>,
+    /// A node that stays down until the others have purged what it would need, its last index, or until that time.
+    behind: Option<(u64, u64, Instant)>,
+    /// What comes first, each by itself, the last one first: a seed in which it never came about says nothing of it.
+    first: Vec<u32>,
 }
 
 impl Faults {
     /// None yet: the nodes have a moment to elect a leader.
     pub fn new(seed: u64) -> Faults {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let first = match rng.random() {
+            true => vec![KILL, CUT, DEPOSE, CUT],
+            false => vec![CUT, DEPOSE, CUT, KILL],
+        };
         Faults {
-            rng: SmallRng::seed_from_u64(seed),
+            rng,
+            first,
             next: Instant::now() + Duration::from_millis(1500),
             changed: None,
             mended: Instant::now(),
             deposed: None,
             heal_at: None,
             quick_at: None,
+            armed: None,
+            behind: None,
         }
     }
 
@@ -68,7 +90,14 @@ impl Faults {
             }
         }
         self.roll(world);
+        self.cut_off(world);
+        self.catch_up(world);
         if now < self.next {
+            return;
+        }
+        // What comes by itself finds all nodes up.
+        let whole = self.leader(world).is_some() && world.nodes.iter().all(|n| n.gone || n.up());
+        if !self.first.is_empty() && !whole {
             return;
         }
         // Now and then there is peace: long enough that the log is purged behind who is down, and clients get on.
@@ -88,12 +117,41 @@ impl Faults {
             let text = format!("fault: node {id}: {what}");
             world.trace.note(|| text);
         };
-        match self.rng.random_range(0..100) {
+        let what = match self.first.pop() {
+            Some(what) => {
+                // Until it has come about.
+                let last = match what {
+                    DEPOSE => Duration::from_millis(3400),
+                    CUT => Duration::from_millis(1500),
+                    _ => BEHIND_MAX,
+                };
+                self.next = Instant::now() + last;
+                what
+            }
+            None => self.rng.random_range(0..100),
+        };
+        match what {
             0..10 => {
                 say(world, "killed");
                 world.coverage.kills += 1;
+                let last = world.nodes[at]
+                    .inside()
+                    .and_then(|i| i.group.log.last())
+                    .map_or(0, |id| id.index);
                 world.nodes[at].crash(false);
-                self.back(world, at);
+                // One at a time, while the others are whole.
+                let all = world
+                    .nodes
+                    .iter()
+                    .enumerate()
+                    .all(|(i, n)| i == at || n.up());
+                if self.behind.is_none() && last > 0 && all && !world.nodes[at].gone {
+                    say(world, "stays down until the others have purged");
+                    world.nodes[at].back_at = None;
+                    self.behind = Some((id, last, Instant::now() + BEHIND_MAX));
+                } else {
+                    self.back(world, at);
+                }
             }
             10..18 => {
                 say(world, "its power is cut");
@@ -156,7 +214,7 @@ impl Faults {
             73..79 => self.transfer(world),
             79..82 => self.change(world),
             82..85 => self.rot(world),
-            _ => self.depose(world),
+            DEPOSE.. => self.depose(world),
         }
     }
 
@@ -226,11 +284,61 @@ impl Faults {
         }
     }
 
-    /// The leader is cut off while clients write to it, until another leads.
-    fn depose(&mut self, world: &mut World) {
-        let Some((at, _)) = self.leader(world) else {
+    /// Who stayed down comes back once it needs a snapshot.
+    fn catch_up(&mut self, world: &mut World) {
+        let Some((id, last, until)) = self.behind else {
             return;
         };
+        let purged = self
+            .leader(world)
+            .and_then(|(_, inside)| inside.group.log.purged())
+            .is_some_and(|p| p.index > last);
+        if !purged && until > Instant::now() {
+            return;
+        }
+        self.behind = None;
+        if self.next > Instant::now() + ARMED_MAX {
+            self.next = Instant::now() + Duration::from_millis(3000);
+        }
+        if let Some(node) = world.nodes.iter_mut().find(|n| n.id == id)
+            && !node.up()
+            && !node.gone
+            && node.back_at.is_none()
+        {
+            node.back_at = Some(Instant::now());
+        }
+    }
+
+    /// The leader is cut off while clients write to it, until another leads.
+    fn depose(&mut self, world: &mut World) {
+        if let Some((at, _)) = self.leader(world) {
+            let id = world.nodes[at].id;
+            self.armed = Some((id, Instant::now() + ARMED_MAX));
+        }
+    }
+
+    /// Cuts off the leader that is to be, once it has an entry that no other node has: that one is lost with it.
+    fn cut_off(&mut self, world: &mut World) {
+        let Some((wanted, until)) = self.armed else {
+            return;
+        };
+        let leader = self.leader(world).filter(|l| world.nodes[l.0].id == wanted);
+        let Some((at, inside)) = leader else {
+            self.armed = None;
+            return;
+        };
+        let others = world
+            .nodes
+            .iter()
+            .filter(|n| n.id != wanted)
+            .filter_map(|n| n.inside()?.group.log.last())
+            .map(|id| id.index)
+            .max();
+        let alone = inside.group.log.last().map(|id| id.index) > others;
+        if !alone && until > Instant::now() {
+            return;
+        }
+        self.armed = None;
         world.coverage.partitions += 1;
         let id = world.nodes[at].id;
         world

@@ -78,6 +78,8 @@ pub struct Node {
     members: Vec<config::Member>,
     bootstrap: bool,
     life: Option<Life>,
+    /// How often it was started.
+    pub lives: u64,
     /// Not run before.
     pub held_until: Option<Instant>,
     /// Started again then.
@@ -170,6 +172,7 @@ impl Node {
             bootstrap: members.first().is_some_and(|m| m.id == id),
             members,
             life: None,
+            lives: 0,
             held_until: None,
             back_at: None,
             gone: false,
@@ -202,6 +205,7 @@ impl Node {
     pub fn start(&mut self) {
         self.back_at = None;
         self.held_until = None;
+        self.lives += 1;
         self.disk.start();
         self.net.back(self.id);
         // What an earlier life still holds in memory cannot be made to let go of its lock.

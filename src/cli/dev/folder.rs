@@ -530,7 +530,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut folder = Folder::open(dir.path(), &wanted()).unwrap();
         folder.set_formed(&[1, 2, 3]).unwrap();
-        set_plan(dir.path(), Plan::Business, 2048).unwrap();
+        set_plan(dir.path(), Plan::Business, 2048, None).unwrap();
         folder.reload().unwrap();
         let memory = |folder: &Folder| -> Vec<u64> {
             let spec = &folder.spec;
@@ -546,7 +546,7 @@ mod tests {
         assert_eq!(witnesses(&folder), 1);
         let loaded = config::Node::load(Some(&folder.config_path(4)), &[], &[]).unwrap();
         assert!(loaded.role == config::Role::Witness);
-        set_plan(dir.path(), Plan::Business, 1024).unwrap();
+        set_plan(dir.path(), Plan::Business, 1024, None).unwrap();
         folder.reload().unwrap();
         assert_eq!(memory(&folder), [1024, 2048, 1024, 2048]);
     }

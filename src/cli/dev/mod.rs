@@ -16,7 +16,7 @@ mod spec;
 mod supervise;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::{Subcommand, ValueEnum};
@@ -78,6 +78,9 @@ struct Start {
     /// Starts a console too, at https://localhost:PORT: pages and a REST API for this cluster and for others that it creates; 0 ends that [default: none, or what the folder has]
     #[arg(long, value_name = "PORT")]
     console: Option<u16>,
+    /// The program that nodes are begun with [default: this one, or what the folder has]
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
     /// How to print what was started; JSON is the content of service.json in one line
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -103,7 +106,7 @@ enum Action {
         #[arg(long)]
         witness: bool,
     },
-    /// Gives a cluster another plan and memory: nodes that there are keep theirs until they are restarted, and none is added or removed
+    /// Gives a cluster another plan, memory and program: nodes that there are keep theirs until they are restarted, and none is added or removed
     #[command(
         after_help = "Example:\n  pontoon dev set-plan --dir ./cluster --plan business --memory 2048"
     )]
@@ -116,8 +119,11 @@ enum Action {
         /// The memory of a node, MiB
         #[arg(long, value_name = "MB")]
         memory: u64,
+        /// The program that nodes are begun with [default: the one that keeps them running]
+        #[arg(long, value_name = "PATH")]
+        program: Option<PathBuf>,
     },
-    /// Restarts a node of a cluster that runs, with the memory of the plan
+    /// Restarts a node of a cluster that runs, with the memory and the program that it has now
     #[command(after_help = "Example:\n  pontoon dev restart-node --dir ./cluster --node 2")]
     RestartNode {
         #[command(flatten)]
@@ -215,10 +221,14 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
             place,
             plan,
             memory,
+            program,
         }) => {
             let dir = dir(place.dir)?;
-            spec::set_plan(&dir, plan, memory)?;
-            run::settled(&dir, |s| s.plan == plan.name() && s.memory_mib == memory)?;
+            spec::set_plan(&dir, plan, memory, program.as_deref())?;
+            let runs = program.unwrap_or_default();
+            run::settled(&dir, |s| {
+                s.plan == plan.name() && s.memory_mib == memory && Path::new(&s.program) == runs
+            })?;
             super::print(
                 place.output,
                 || format!("the plan is {} with {memory} MiB", plan.name()),
@@ -270,6 +280,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
                 unrestricted: start.unrestricted,
                 settings: start.settings,
                 console: start.console,
+                program: start.program,
             };
             let folder = Folder::open(&dir(start.dir)?, &wanted)?;
             super::runtime(2)?.block_on(run::run(folder, start.output))?;

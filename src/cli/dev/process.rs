@@ -56,6 +56,8 @@ impl Identity {
 pub struct Plan {
     /// What it is called in logs: `node 2`, `gateway 1`.
     pub name: String,
+    /// Its program; `None` is this one.
+    pub program: Option<PathBuf>,
     /// Its arguments.
     pub args: Vec<String>,
     /// Where what it prints goes.
@@ -67,6 +69,12 @@ pub struct Running {
     /// Which it is.
     pub identity: Identity,
     handle: Handle,
+}
+
+impl Plan {
+    fn program(&self) -> std::io::Result<PathBuf> {
+        self.program.clone().map_or_else(std::env::current_exe, Ok)
+    }
 }
 
 enum Handle {
@@ -96,7 +104,7 @@ impl Running {
             .truncate(long)
             .open(&plan.printed)
             .with_context(|| plan.printed.display().to_string())?;
-        let program = std::env::current_exe()?;
+        let program = plan.program()?;
         let mut command = tokio::process::Command::new(&program);
         command
             .args(&plan.args)
@@ -186,7 +194,7 @@ impl Running {
         let proc = PathBuf::from(format!("/proc/{}", self.identity.pid));
         let same_program = match (
             std::fs::read_link(proc.join("exe")),
-            std::env::current_exe(),
+            plan.program().and_then(std::fs::canonicalize),
         ) {
             (Ok(theirs), Ok(ours)) => theirs == ours && !replaced(&theirs),
             _ => false,

@@ -183,8 +183,11 @@ fn node_plan(folder: &Folder, id: u64) -> Plan {
     for (key, value) in &folder.settings {
         args.push(format!("--{}={value}", key.replace('_', "-")));
     }
+    let node = folder.spec.nodes.iter().find(|n| n.id == id);
+    let program = node.map_or("", |n| folder.spec.program_of(n));
     Plan {
         name: node_name(id),
+        program: (!program.is_empty()).then(|| program.into()),
         args,
         printed: dir.join("log/printed.log"),
     }
@@ -228,6 +231,7 @@ fn plans(folder: &Folder) -> anyhow::Result<Vec<Plan>> {
         let printed = dir.join(format!("printed-{number}.log"));
         plans.push(Plan {
             name: gateway_name(number),
+            program: None,
             args,
             printed,
         });
@@ -236,6 +240,7 @@ fn plans(folder: &Folder) -> anyhow::Result<Vec<Plan>> {
         let dir = folder.console_dir();
         plans.push(Plan {
             name: CONSOLE.into(),
+            program: None,
             args: vec![
                 "console".into(),
                 format!("--dir={}", dir.display()),

@@ -35,6 +35,9 @@ pub struct Service {
     /// The memory of a node's plan, MiB.
     #[serde(default)]
     pub memory_mib: u64,
+    /// The program that nodes are begun with. Left out where it is the supervisor's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub program: String,
     pub nodes: Vec<Node>,
     /// Whether the cluster is being run.
     pub running: bool,
@@ -76,6 +79,9 @@ pub struct Node {
     /// The memory of the plan that it runs with, MiB.
     #[serde(default)]
     pub memory_mib: u64,
+    /// The program that it runs. Left out where it is its supervisor's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub program: String,
     /// It keeps the log alone. Left out where that is not so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub witness: bool,
@@ -131,6 +137,7 @@ impl Service {
             ca: folder.dir.join("ca.pem"),
             plan: spec.plan.name().into(),
             memory_mib: spec.memory_mib,
+            program: spec.program.clone(),
             nodes: spec
                 .nodes
                 .iter()
@@ -145,6 +152,7 @@ impl Service {
                         dir: folder.node_dir(n.id),
                         metrics: spec.metrics_addr(n),
                         memory_mib: spec.memory_of(n),
+                        program: spec.program_of(n).into(),
                         witness: spec.is_witness(n),
                         lost: n.began && !folder.mark(n.id).exists(),
                     }

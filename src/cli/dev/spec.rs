@@ -29,6 +29,8 @@ pub struct Wanted {
     pub settings: Vec<(String, String)>,
     /// The port of its console; 0 is none.
     pub console: Option<u16>,
+    /// The program that nodes are begun with; `None` is this one.
+    pub program: Option<PathBuf>,
 }
 
 /// What the cluster is. Kept in `cluster.json`.
@@ -55,6 +57,9 @@ pub struct Spec {
     /// The port of the console that comes with it; 0 where none does.
     #[serde(default)]
     pub console_port: u16,
+    /// The program that nodes are begun with; empty is the supervisor's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub program: String,
 }
 
 /// One node's ports.
@@ -78,6 +83,9 @@ pub struct Node {
     /// The memory that it runs with, MiB, where that is not the plan's yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     memory_mib: Option<u64>,
+    /// The program that it runs, where that is not the cluster's yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    program: Option<String>,
     /// How often it was told to begin anew.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub restarts: u64,
@@ -121,6 +129,11 @@ impl Spec {
         node.memory_mib.unwrap_or(self.memory_mib)
     }
 
+    /// The program that a node runs; empty is the supervisor's own.
+    pub fn program_of<'a>(&'a self, node: &'a Node) -> &'a str {
+        node.program.as_deref().unwrap_or(&self.program)
+    }
+
     /// A node that is not there yet, with an id that none had.
     pub(super) fn new_node(&mut self, witness: bool) -> anyhow::Result<Node> {
         let highest = self.nodes.iter().map(|n| n.id).max().unwrap_or(0);
@@ -135,6 +148,7 @@ impl Spec {
             began: false,
             witness: Some(witness),
             memory_mib: None,
+            program: None,
             restarts: 0,
         };
         self.next_id = id + 1;
@@ -204,27 +218,52 @@ pub fn add_node(dir: &Path, witness: bool) -> anyhow::Result<(Spec, Node)> {
     })
 }
 
-/// Gives the cluster another plan and memory. Nodes that there are go on as they are, until each is told to begin anew.
+/// Gives the cluster another plan, memory and program. Nodes that there are go on as they are, until each is told to begin
+/// anew.
 ///
 /// # Errors
-/// Where there is no cluster.
-pub fn set_plan(dir: &Path, plan: Plan, memory_mib: u64) -> anyhow::Result<()> {
+/// Where there is no cluster, or the program is none.
+pub fn set_plan(
+    dir: &Path,
+    plan: Plan,
+    memory_mib: u64,
+    program: Option<&Path>,
+) -> anyhow::Result<()> {
+    let program = text_of(program)?;
     edit(dir, |spec| {
         for i in 0..spec.nodes.len() {
             let (memory, witness) = (
                 spec.memory_of(&spec.nodes[i]),
                 spec.is_witness(&spec.nodes[i]),
             );
+            let runs = spec.program_of(&spec.nodes[i]).to_string();
             let node = &mut spec.nodes[i];
+            node.program = (runs != program).then_some(runs);
             node.memory_mib = (memory != memory_mib).then_some(memory);
             node.witness = Some(witness);
         }
         (spec.plan, spec.memory_mib) = (plan, memory_mib);
+        spec.program = program;
         Ok(())
     })
 }
 
-/// Has a node begun anew, with the plan's memory.
+/// A program as it is kept.
+fn text_of(program: Option<&Path>) -> anyhow::Result<String> {
+    let Some(path) = program else {
+        return Ok(String::new());
+    };
+    let executable = rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+    ensure!(
+        path.is_absolute() && path.is_file() && executable,
+        "{} is no program: give the absolute path of an executable file",
+        path.display()
+    );
+    let text = path.to_str().context("the program's path is not UTF-8")?;
+    Ok(text.to_string())
+}
+
+/// Has a node begun anew, with the cluster's memory and program.
 ///
 /// # Errors
 /// Where there is none of that id.
@@ -234,7 +273,7 @@ pub fn restart_node(dir: &Path, id: u64) -> anyhow::Result<()> {
         let node =
             node.with_context(|| format!("the cluster of {} has no node {id}", dir.display()))?;
         node.restarts += 1;
-        node.memory_mib = None;
+        (node.memory_mib, node.program) = (None, None);
         Ok(())
     })
 }
@@ -297,6 +336,10 @@ pub(super) fn resume(mut spec: Spec, wanted: &Wanted, dir: &Path) -> anyhow::Res
     }
     spec.memory_mib = wanted.memory_mib.unwrap_or(spec.memory_mib);
     spec.console_port = wanted.console.unwrap_or(spec.console_port);
+    if wanted.program.is_some() {
+        spec.program = text_of(wanted.program.as_deref())?;
+        spec.nodes.iter_mut().for_each(|n| n.program = None);
+    }
     Ok(spec)
 }
 
@@ -327,6 +370,7 @@ pub(super) fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
                 began: false,
                 witness: None,
                 memory_mib: None,
+                program: None,
                 restarts: 0,
             })
         })
@@ -341,6 +385,7 @@ pub(super) fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
         formed: false,
         next_id: plan.nodes() + 1,
         console_port: wanted.console.unwrap_or(0),
+        program: text_of(wanted.program.as_deref())?,
         nodes,
     })
 }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::net::TcpListener;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
@@ -20,6 +20,7 @@ use crate::base::{lock, secret};
 use crate::console::model::{Connection, Service};
 use crate::console::program::ours;
 use crate::gateway::Address;
+use crate::gateway::stand_in::StandIn;
 use crate::tls::files::Pair;
 use crate::tls::peer::Files;
 
@@ -52,6 +53,8 @@ struct Told {
     plan: String,
     #[serde(default)]
     memory_mib: u64,
+    #[serde(default)]
+    program: String,
     nodes: Vec<ToldNode>,
 }
 
@@ -67,6 +70,8 @@ struct ToldNode {
     witness: bool,
     #[serde(default)]
     memory_mib: u64,
+    #[serde(default)]
+    program: String,
 }
 
 impl Local {
@@ -101,7 +106,7 @@ impl Local {
         ours(&args, PATIENCE).await.map(drop)
     }
 
-    async fn begin(&self, service: &Service) -> anyhow::Result<()> {
+    async fn begin(&self, service: &Service, program: &str) -> anyhow::Result<()> {
         let dir = self.folder(&service.id);
         std::fs::create_dir_all(&dir)?;
         let path = dir.join("supervisor.log");
@@ -113,6 +118,9 @@ impl Local {
                 .args(["--plan", &service.plan, "--port"])
                 .arg(service.port.to_string())
                 .args(["--memory", &service.memory_mib.to_string()]);
+            if !program.is_empty() {
+                command.args(["--program", program]);
+            }
         }
         let mut child = command
             .stdin(Stdio::null())
@@ -146,8 +154,12 @@ impl Local {
 }
 
 impl Provider for Local {
-    fn start<'a>(&'a self, service: &'a Service) -> BoxFuture<'a, anyhow::Result<()>> {
-        Box::pin(self.begin(service))
+    fn start<'a>(
+        &'a self,
+        service: &'a Service,
+        program: &'a str,
+    ) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(self.begin(service, program))
     }
 
     fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
@@ -174,12 +186,19 @@ impl Provider for Local {
         })
     }
 
-    fn set_plan<'a>(&'a self, service: &'a Service) -> BoxFuture<'a, anyhow::Result<()>> {
+    fn set_plan<'a>(
+        &'a self,
+        service: &'a Service,
+        program: &'a str,
+    ) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(async move {
-            let more = [
+            let mut more = vec![
                 format!("--plan={}", service.plan),
                 format!("--memory={}", service.memory_mib),
             ];
+            if !program.is_empty() {
+                more.push(format!("--program={program}"));
+            }
             self.dev("set-plan", &service.id, &more).await
         })
     }
@@ -239,6 +258,24 @@ impl Provider for Local {
         })
     }
 
+    fn stand_in<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<StandIn>> {
+        /// What this needs of `cluster.json`.
+        #[derive(Deserialize)]
+        struct Spec {
+            bind: IpAddr,
+            port: u16,
+        }
+        Box::pin(async move {
+            let dir = self.folder(id);
+            let spec: Spec = serde_json::from_slice(&std::fs::read(dir.join("cluster.json"))?)?;
+            let pair = Pair {
+                cert: dir.join("server.pem"),
+                key: dir.join("server.key"),
+            };
+            StandIn::start(SocketAddr::new(spec.bind, spec.port), pair).await
+        })
+    }
+
     fn set_password<'a>(
         &'a self,
         id: &'a str,
@@ -272,6 +309,8 @@ impl Provider for Local {
             plan: String,
             port: u16,
             memory_mib: u32,
+            #[serde(default)]
+            program: String,
         }
         let mut all = Vec::new();
         for entry in std::fs::read_dir(&self.dir)? {
@@ -295,6 +334,7 @@ impl Provider for Local {
                 plan: spec.plan,
                 port: spec.port,
                 memory_mib: spec.memory_mib,
+                program: spec.program,
             });
         }
         Ok(all)
@@ -353,6 +393,7 @@ impl Provider for Local {
             supervised,
             plan: told.plan,
             memory_mib: told.memory_mib,
+            program: told.program,
             nodes: told
                 .nodes
                 .into_iter()
@@ -366,6 +407,7 @@ impl Provider for Local {
                     lost: n.lost,
                     witness: n.witness,
                     memory_mib: n.memory_mib,
+                    program: n.program,
                 })
                 .collect(),
             connection,
@@ -392,6 +434,7 @@ impl Told {
             cluster_id: String::new(),
             plan: String::new(),
             memory_mib: 0,
+            program: String::new(),
             nodes: Vec::new(),
         }
     }

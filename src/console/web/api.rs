@@ -18,7 +18,7 @@ use super::user::Program;
 use crate::console::Console;
 use crate::console::backups::{Backup, Forked, Wish};
 use crate::console::catalog::Catalog;
-use crate::console::model::{Create, Event, Overview, Service, Wanted, Who};
+use crate::console::model::{Create, Event, Overview, Service, Wanted, Who, Window};
 
 /// Events that are told at once, at most.
 const EVENTS_MAX: u16 = 1000;
@@ -151,6 +151,21 @@ struct Change {
     power: Option<Power>,
     /// Another plan's id: its nodes follow one by one, while it serves.
     plan: Option<String>,
+    /// Another release: its nodes follow one by one, while it serves.
+    upgrade: Option<Upgrade>,
+    /// Another maintenance window.
+    window: Option<Window>,
+}
+
+/// Which release, and when.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Upgrade {
+    /// Its id in the catalog.
+    release: String,
+    /// Now, and not in the maintenance window.
+    #[serde(default)]
+    now: bool,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -160,7 +175,7 @@ enum Power {
     Off,
 }
 
-/// Renames a service, gives it another plan, or powers it on or off.
+/// Renames a service, gives it another plan, release or maintenance window, or powers it on or off.
 #[utoipa::path(patch, path = "/api/v1/services/{id}", security(("token" = [])), params(("id" = String, Path)),
     request_body = Change, responses((status = 200, body = Overview), Reads, Bodies))]
 async fn change(
@@ -173,6 +188,12 @@ async fn change(
     }
     if let Some(plan) = change.plan {
         desk.change_plan(&id, &plan)?;
+    }
+    if let Some(window) = change.window {
+        desk.set_window(&id, window)?;
+    }
+    if let Some(upgrade) = change.upgrade {
+        desk.upgrade(&id, &upgrade.release, upgrade.now)?;
     }
     match change.power {
         Some(Power::On) => desk.want(&id, Wanted::On)?,

@@ -20,7 +20,7 @@ use super::snippets;
 use super::user::Person;
 use crate::base::limits;
 use crate::console::backups::{Backup, Wish};
-use crate::console::model::{Connection, Node, Overview, Role, Wanted};
+use crate::console::model::{Connection, Day, Node, Overview, Role, Service, Wanted, Window};
 use crate::console::{Console, Error, now_ms};
 
 /// Events that a service's page shows.
@@ -93,6 +93,10 @@ pub async fn show(person: Person, State(console): Shared, Path(id): Path<String>
                     label for="plan" { "Plan" }
                     (plan_choice(&console, "plan", &seen.service.plan))
                     (button("plan", "Change the plan"))
+                }
+                details open[!seen.service.next_release.is_empty()] {
+                    summary { "Upgrade it" }
+                    (release_form(&person, &console, &path, &seen.service))
                 }
                 form.actions method="post" action=(path) {
                     (token(&person))
@@ -249,6 +253,18 @@ pub async fn act(person: Person, Path(id): Path<String>, Form(fields): Form<Fiel
             .await
             .map(drop),
         "plan" => desk.change_plan(&id, field(&fields, "plan")),
+        "upgrade" => desk.upgrade(
+            &id,
+            field(&fields, "release"),
+            field(&fields, "when") == "now",
+        ),
+        "window" => {
+            let hour = field(&fields, "hour").parse();
+            match (Day::of(field(&fields, "day")), hour) {
+                (Some(day), Ok(hour)) => desk.set_window(&id, Window { day, hour }),
+                _ => Err(Error::Invalid("choose a day and an hour".into())),
+            }
+        }
         "restart" => match field(&fields, "node").parse() {
             Ok(node) => desk.restart_node(&id, node).await,
             Err(_) => Err(Error::Invalid("choose a node".into())),
@@ -332,6 +348,50 @@ fn plan_choice(console: &Console, id: &str, chosen: &str) -> Markup {
                     (plan.name) ": " (plan.nodes) ", " (plan.memory_mib) " MiB, " (plan.price)
                 }
             }
+        }
+    }
+}
+
+/// Which release it runs, which it could, and when an upgrade is begun.
+fn release_form(person: &Person, console: &Console, path: &str, service: &Service) -> Markup {
+    let releases = &console.catalog().releases;
+    let name = |id: &str| {
+        let release = releases.iter().find(|r| r.id == id);
+        release.map_or_else(|| id.to_string(), |r| r.name.clone())
+    };
+    html! {
+        p {
+            "It runs " b { (name(&service.release)) } "."
+            @if !service.next_release.is_empty() {
+                " " b { (name(&service.next_release)) } " waits for " (service.window.text()) "."
+            }
+        }
+        form method="post" action=(path) {
+            (token(person))
+            label for="release" { "Release" }
+            select #release name="release" {
+                @for release in releases {
+                    option value=(release.id) selected[release.id == service.release] { (release.name) }
+                }
+            }
+            label for="when" { "When" }
+            select #when name="when" {
+                option value="window" { "In the maintenance window" }
+                option value="now" { "Now" }
+            }
+            p { button name="action" value="upgrade" { "Upgrade" } }
+        }
+        form method="post" action=(path) {
+            (token(person))
+            label for="day" { "The maintenance window's day" }
+            select #day name="day" {
+                @for day in Day::ALL { option value=(day.name()) selected[day == service.window.day] { (day.name()) } }
+            }
+            label for="hour" { "Its hour, UTC" }
+            select #hour name="hour" {
+                @for hour in 0..24 { option value=(hour) selected[hour == service.window.hour] { (format!("{hour:02}:00")) } }
+            }
+            p { button name="action" value="window" { "Set the window" } }
         }
     }
 }

@@ -20,12 +20,10 @@ impl Equal {
                 continue;
             }
             let before = self.applied.insert(node.id, index).unwrap_or(0);
-            // What it applied in between it was sent as a snapshot.
-            let first = node.inside.group.log.first_index();
-            if before > 0 && first.is_some_and(|first| first > before + 1) && index > before {
-                let purged = node.inside.group.log.purged().map_or(0, |p| p.index);
-                coverage.snapshots += u64::from(purged > before);
-            }
+            // The log is purged far behind what is applied: where it begins beyond what was applied a moment ago, what is in
+            // between came as a snapshot.
+            let purged = node.inside.group.log.purged().map_or(0, |p| p.index);
+            coverage.snapshots += u64::from(before > 0 && index > before && purged > before);
             let (known, by) = *self.digests.entry(index).or_insert((digest, node.id));
             if known != digest {
                 wrong.push(format!(

@@ -14,8 +14,8 @@ const BACK: u64 = 40;
 #[derive(Default)]
 pub struct Matching {
     bodies: BTreeMap<(u64, u64), u64>,
-    /// What each node's log ended with.
-    last: BTreeMap<u64, (u64, u64)>,
+    /// What each node's log ended with, in this life of it: what it loses with its power is no truncation.
+    last: BTreeMap<(u64, u64), (u64, u64)>,
 }
 
 impl Matching {
@@ -27,7 +27,7 @@ impl Matching {
                 continue;
             };
             let now = (last.index, last.term);
-            if let Some((index, term)) = self.last.insert(node.id, now) {
+            if let Some((index, term)) = self.last.insert((node.id, node.life), now) {
                 let still = log
                     .last_of_terms(index..index + 1)
                     .first()

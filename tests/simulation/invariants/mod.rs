@@ -30,6 +30,8 @@ pub struct Invariants {
 /// A node that serves.
 pub struct Seen {
     pub id: u64,
+    /// Which of its lives it is.
+    pub life: u64,
     pub inside: Inside,
 }
 
@@ -42,6 +44,7 @@ impl Invariants {
             .filter_map(|n| {
                 Some(Seen {
                     id: n.id,
+                    life: n.lives,
                     inside: n.inside()?,
                 })
             })

@@ -252,6 +252,11 @@ pub static ROWS: &[Row] = &[
         },
     ),
     row(
+        "close-subscribers-on-failover",
+        |x| yes_no(x.server.live.closes_subscribers()),
+        |x, v| x.server.live.close_subscribers.store(v == "yes", Relaxed),
+    ),
+    row(
         "functions",
         |x| yes_no(x.server.live.functions.load(Relaxed)),
         |x, v| x.server.live.functions.store(v == "yes", Relaxed),

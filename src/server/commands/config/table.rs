@@ -80,6 +80,7 @@ pub static PARAMETERS: &[Parameter] = &[
     p("busy-reply-threshold", "lua-time-limit", Number(0, LONG, Plain), "5000", 0),
     p("client-output-buffer-limit", "", OutputLimits, "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", 0),
     p("client-query-buffer-limit", "", Number(1048576, LONG, Memory), "1073741824", 0),
+    p("close-subscribers-on-failover", "", Bool, "yes", HIDDEN),
     p("cluster-allow-pubsubshard-when-down", "", Bool, "yes", 0),
     p("cluster-allow-reads-when-down", "", Bool, "no", 0),
     p("cluster-allow-replica-migration", "", Bool, "yes", 0),

@@ -222,6 +222,7 @@ pub fn stats(x: &Exec<'_>, text: &mut String) {
     field(text, "acl_access_denied_key", n(&c.denied_key));
     field(text, "acl_access_denied_channel", n(&c.denied_channel));
     field(text, "relayed_connections", n(&c.relayed));
+    field(text, "returned_connections", n(&c.returned));
 }
 
 /// Host and port of an announced address.

@@ -1,20 +1,24 @@
 //! Relaying: a standby passes a client's session on to the primary.
 //!
 //! The standby authenticated the client; the connection between the nodes is mutual TLS and
-//! carries, ahead of the client's bytes, who the client is and what its session had set. From then
-//! on both nodes pass bytes. Nothing that may have reached a primary is ever sent a second time:
-//! when the primary is lost, or has a successor and answers no more, the client's connection ends.
+//! carries, ahead of the client's bytes, who the client is and what its session had set. The primary's
+//! replies come back with notes of what the session has become (`frames`), so that it goes on with the
+//! next primary when this one is lost (`carry`). Nothing that may have been run is ever sent a second time.
+
+mod carry;
+mod frames;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::base::limits::RELAY_WAIT_SECONDS_MAX;
 use crate::command::tracking::Options;
@@ -22,8 +26,12 @@ use crate::raft::link::Stream;
 use crate::resp::Proto;
 
 use super::conn::Conn;
-use super::session::Multi;
+use super::pubsub::Kind;
+use super::session::{Multi, ReplyMode};
 use super::{Server, Session};
+
+pub use carry::{After, Returned, carry};
+pub use frames::{Framed, Teller};
 
 /// Reaches other nodes.
 pub trait Dial: Send + Sync {
@@ -73,86 +81,23 @@ pub async fn primary(server: &Server) -> Primary {
         .unwrap_or(Primary::None)
 }
 
-/// How long a node that leads no more has to answer what was passed on to it.
-const GRACE: Duration = Duration::from_millis(300);
-
-/// A connection to a primary, which knows since when something passed on to it is not answered.
-pub struct Upstream {
-    stream: Stream,
-    unanswered: Unanswered,
-}
-
-/// Since when nothing has come back for what was passed on.
-#[derive(Clone, Default)]
-pub struct Unanswered(Arc<Mutex<Option<Instant>>>);
-
-impl Upstream {
-    pub fn new(stream: Stream) -> (Upstream, Unanswered) {
-        let unanswered = Unanswered::default();
-        let upstream = Upstream {
-            stream,
-            unanswered: unanswered.clone(),
-        };
-        (upstream, unanswered)
-    }
-}
-
-impl AsyncRead for Upstream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            *self.unanswered.0.lock() = None;
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Upstream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        self.unanswered.0.lock().get_or_insert_with(Instant::now);
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// Resolves when `node`, which led, has a successor and owes an answer for too long: it may be paused or cut off, and its
-/// connection may stay open for ever.
-pub async fn overtaken(server: &Server, node: u64, unanswered: Unanswered) {
-    let mut view = server.view.clone();
-    loop {
-        let led_by = view.borrow_and_update().leader.as_ref().map(|l| l.id);
-        if led_by.is_none_or(|id| id == node) {
-            if view.changed().await.is_err() {
-                return std::future::pending().await;
-            }
-            continue;
-        }
-        let since = *unanswered.0.lock();
-        if since.is_some_and(|at| at.elapsed() >= GRACE) {
+/// Has clients look where they are when this node begins or ceases to lead: a subscriber hears nothing at a standby.
+pub async fn wake_on_change(server: Weak<Server>) {
+    let Some(mut leads) = server.upgrade().map(|s| s.engine.follow_role()) else {
+        return;
+    };
+    while leads.changed().await.is_ok() {
+        let Some(server) = server.upgrade() else {
             return;
-        }
-        tokio::time::sleep(GRACE / 4).await;
+        };
+        server.clients.wake_all();
     }
 }
 
 /// What the primary is told of a relayed client.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What a node of an earlier version does not say is as it was then.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Preamble {
     /// The client keeps its id.
     pub id: u64,
@@ -174,15 +119,24 @@ pub struct Preamble {
     pub multi: bool,
     /// How it tracks.
     pub tracking: Option<Options>,
+    /// The replies shall come in frames, with notes.
+    pub framed: bool,
+    /// CLIENT REPLY OFF.
+    pub silent: bool,
+    /// What it subscribed to: channels, patterns, shard channels.
+    pub names: [Vec<Bytes>; 3],
 }
 
 /// A preamble longer than this is refused, bytes.
 const PREAMBLE_MAX: u32 = 512 * 1024;
 
+const KINDS: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::Shard];
+
 impl Preamble {
-    /// What a session had set.
-    pub fn of(session: &Session, proto: Proto, tracking: Option<Options>) -> Preamble {
+    /// What a session has set.
+    pub fn of(session: &Session, proto: Proto) -> Preamble {
         let about = session.client.about.lock();
+        let names = |set: &std::collections::BTreeSet<Bytes>| set.iter().cloned().collect();
         Preamble {
             id: session.client.id,
             addr: session.client.addr.clone(),
@@ -198,8 +152,33 @@ impl Preamble {
             no_touch: session.no_touch,
             watching: !session.watch.keys.is_empty() || session.watch.dirty(),
             multi: session.multi.is_some(),
-            tracking,
+            tracking: session.tracked.clone(),
+            framed: true,
+            silent: session.reply == ReplyMode::Off,
+            names: [
+                names(&session.channels),
+                names(&session.patterns),
+                names(&session.shards),
+            ],
         }
+    }
+
+    /// Whether it is what a session has set, but for its subscriptions.
+    fn shows(&self, session: &Session, proto: Proto) -> bool {
+        let about = session.client.about.lock();
+        self.authenticated == session.authenticated
+            && self.user[..] == session.identity.user()[..]
+            && self.db == session.db
+            && self.resp3 == (proto == Proto::Resp3)
+            && self.readonly == session.readonly
+            && self.name == about.name
+            && self.lib_name == about.lib_name
+            && self.lib_ver == about.lib_ver
+            && self.no_touch == session.no_touch
+            && self.watching == (!session.watch.keys.is_empty() || session.watch.dirty())
+            && self.multi == session.multi.is_some()
+            && self.silent == (session.reply == ReplyMode::Off)
+            && self.tracking == session.tracked
     }
 
     /// Length and JSON.
@@ -247,7 +226,7 @@ pub async fn accept(server: Arc<Server>, mut stream: Stream) {
         Err(_) => return tracing::warn!("a relayed connection sent no preamble in time"),
     };
     let max = server.live.maxclients.load(Relaxed);
-    let (addr, laddr) = (preamble.addr, preamble.laddr);
+    let (addr, laddr) = (preamble.addr.clone(), preamble.laddr.clone());
     // The other node may not have heard of the newest list yet.
     if !server.live.allow.load().holds_client(&addr) {
         return tracing::debug!("{addr}, which is relayed, is not on the allow-list");
@@ -258,32 +237,59 @@ pub async fn accept(server: Arc<Server>, mut stream: Stream) {
     let known = clients.add_as(preamble.id, addr.clone(), laddr.clone(), -1, max);
     let Some(client) = known.or_else(|| clients.add(addr, laddr, -1, max)) else {
         server.counters.rejected.fetch_add(1, Relaxed);
-        let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, super::listener::TOO_MANY).await;
+        let _ = match preamble.framed {
+            true => {
+                stream
+                    .write_all(&frames::refusal(super::listener::TOO_MANY))
+                    .await
+            }
+            false => stream.write_all(super::listener::TOO_MANY).await,
+        };
         return;
     };
-    client
-        .proto
-        .store(if preamble.resp3 { 3 } else { 2 }, Relaxed);
-    {
-        let mut about = client.about.lock();
-        about.name = preamble.name;
-        about.lib_name = preamble.lib_name;
-        about.lib_ver = preamble.lib_ver;
-    }
     let mut session = Session::new(client);
-    session.authenticated = preamble.authenticated;
-    session.speak_for(preamble.user.into());
-    session.db = preamble.db;
-    session.readonly = preamble.readonly;
-    session.no_touch = preamble.no_touch;
-    if preamble.tracking.is_some() {
-        session.track(&mut *server.engine.locked().await, preamble.tracking);
+    let framed = preamble.framed;
+    session.become_that_of(&server, preamble).await;
+    match framed {
+        true => Conn::<Framed>::relayed(stream, server, session).run().await,
+        false => Conn::new(stream, server, session).run().await,
     }
-    // The next EXEC is refused: for the watch by a null reply, for the lost queue by EXECABORT.
-    session.watch.dirty.store(preamble.watching, Relaxed);
-    session.multi = preamble.multi.then(|| Multi {
-        aborted: true,
-        ..Multi::default()
-    });
-    Conn::new(stream, server, session).run().await;
+}
+
+impl Session {
+    /// Takes over what another node says of the session of this client.
+    pub async fn become_that_of(&mut self, server: &Server, told: Preamble) {
+        let proto = if told.resp3 { 3 } else { 2 };
+        self.client.proto.store(proto, Relaxed);
+        {
+            let mut about = self.client.about.lock();
+            about.name = told.name;
+            about.lib_name = told.lib_name;
+            about.lib_ver = told.lib_ver;
+        }
+        self.authenticated = told.authenticated;
+        self.speak_for(told.user.into());
+        self.db = told.db;
+        self.readonly = told.readonly;
+        self.no_touch = told.no_touch;
+        self.reply = match told.silent {
+            true => ReplyMode::Off,
+            false => ReplyMode::On,
+        };
+        if told.tracking.is_some() || self.tracking.on {
+            self.track(&mut *server.engine.locked().await, told.tracking);
+        }
+        for (kind, names) in KINDS.into_iter().zip(told.names) {
+            for name in names {
+                server.hub.subscribe(kind, &name, &self.client);
+                self.names(kind).insert(name);
+            }
+        }
+        // The next EXEC is refused: for the watch by a null reply, for the lost queue by EXECABORT.
+        self.watch.dirty.store(told.watching, Relaxed);
+        self.multi = told.multi.then(|| Multi {
+            aborted: true,
+            ..Multi::default()
+        });
+    }
 }
