@@ -397,7 +397,8 @@ impl Faults {
         let voters = voters(&inside);
         let others: Vec<u64> = voters.iter().copied().filter(|v| *v != id).collect();
         let quiet = self.changed.is_none_or(|at| at.elapsed() > CHANGE_MAX);
-        if at == leading || others.len() != 2 || voters.len() != 3 || !quiet {
+        let witness = world.nodes.iter().any(|n| n.witness);
+        if at == leading || others.len() != 2 || voters.len() != 3 || !quiet || witness {
             return;
         }
         world.nodes[at].crash(false);
@@ -445,6 +446,9 @@ impl Faults {
 
     /// A member leaves, or one that left comes back as a learner and then as a voter.
     fn change(&mut self, world: &mut World) {
+        if world.nodes.iter().any(|n| n.witness) {
+            return;
+        }
         let Some((at, inside)) = self.leader(world) else {
             return;
         };

@@ -78,6 +78,8 @@ pub struct Node {
     members: Vec<config::Member>,
     bootstrap: bool,
     life: Option<Life>,
+    /// It keeps the log alone.
+    pub witness: bool,
     /// How often it was started.
     pub lives: u64,
     /// Not run before.
@@ -151,12 +153,17 @@ impl Ground for SimGround {
 
 /// The member with this id.
 pub fn member(id: u64) -> config::Member {
+    member_of(id, false)
+}
+
+/// The same, perhaps a witness.
+pub fn member_of(id: u64, witness: bool) -> config::Member {
     config::Member {
         id,
         peer_addr: addr(id).to_string(),
         client_addr: addr(id).to_string(),
         announced: String::new(),
-        data: true,
+        data: !witness,
     }
 }
 
@@ -170,6 +177,7 @@ impl Node {
             clocks: Arc::default(),
             net,
             bootstrap: members.first().is_some_and(|m| m.id == id),
+            witness: members.iter().any(|m| m.id == id && !m.data),
             members,
             life: None,
             lives: 0,
@@ -190,6 +198,10 @@ impl Node {
             members: self.members.clone(),
             bootstrap: self.bootstrap,
             password: config::Secret::new("secret"),
+            role: match self.witness {
+                true => config::Role::Witness,
+                false => config::Role::Data,
+            },
             unrestricted: true,
             io_threads: 1,
             databases: 2,

@@ -44,14 +44,17 @@ pub struct Coverage {
     pub transfers: u64,
     pub changes: u64,
     pub rot: u64,
+    /// A witness led, to hand over what it alone had.
+    pub witness: u64,
     pub acknowledged: u64,
     pub unknown: u64,
 }
 
 impl Coverage {
     /// The counters by name.
-    pub fn list(&self) -> [(&'static str, u64); 17] {
+    pub fn list(&self) -> [(&'static str, u64); 18] {
         [
+            ("witness", self.witness),
             ("leaders", self.leaders),
             ("truncations", self.truncations),
             ("snapshots", self.snapshots),
@@ -98,14 +101,19 @@ impl World {
         let mut rng = SmallRng::seed_from_u64(plan.seed);
         let trace = Trace::new(plan.print);
         let net = Net::new(rng.random(), trace.clone());
-        let members: Vec<_> = (1..=3).map(node::member).collect();
+        // Every third world is of two nodes with data and a witness.
+        let business = plan.seed % 3 == 0;
+        let members: Vec<_> = (1..=3)
+            .map(|id| node::member_of(id, business && id == 3))
+            .collect();
         let nodes = (1..=3)
             .map(|id| {
                 let dir = dir.join(id.to_string());
                 Node::new(id, dir, rng.random(), net.clone(), members.clone())
             })
             .collect();
-        let clients = Clients::start(rng.random(), &net, vec![1, 2, 3], &trace);
+        let data = members.iter().filter(|m| m.data).map(|m| m.id).collect();
+        let clients = Clients::start(rng.random(), &net, data, &trace);
         World {
             rng,
             net,

@@ -17,7 +17,7 @@ pub struct Committed {
 
 impl Committed {
     pub fn look(&mut self, nodes: &[Seen], election: &Election, wrong: &mut Vec<String>) {
-        for node in nodes {
+        for node in Seen::with_data(nodes) {
             let (index, term) = node.inside.server.engine.lock().applied;
             if index == 0 {
                 continue;

@@ -42,6 +42,7 @@ impl Election {
                 None => {
                     self.leaders.insert(term, node.id);
                     coverage.leaders += 1;
+                    coverage.witness += u64::from(node.witness);
                     trace.note(|| format!("node {} leads in term {term}", node.id));
                 }
                 Some(other) if *other != node.id => wrong.push(format!(

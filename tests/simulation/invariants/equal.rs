@@ -14,7 +14,7 @@ pub struct Equal {
 
 impl Equal {
     pub fn look(&mut self, nodes: &[Seen], coverage: &mut Coverage, wrong: &mut Vec<String>) {
-        for node in nodes {
+        for node in Seen::with_data(nodes) {
             let (index, digest) = node.inside.server.engine.lock().committed_digest();
             if index == 0 {
                 continue;

@@ -33,6 +33,15 @@ pub struct Seen {
     /// Which of its lives it is.
     pub life: u64,
     pub inside: Inside,
+    /// It keeps the log alone.
+    pub witness: bool,
+}
+
+impl Seen {
+    /// Of those, the ones with data.
+    fn with_data(nodes: &[Seen]) -> impl Iterator<Item = &Seen> {
+        nodes.iter().filter(|n| !n.witness)
+    }
 }
 
 impl Invariants {
@@ -45,6 +54,7 @@ impl Invariants {
                 Some(Seen {
                     id: n.id,
                     life: n.lives,
+                    witness: n.witness,
                     inside: n.inside()?,
                 })
             })
@@ -68,7 +78,7 @@ impl Invariants {
     /// Whether all nodes have applied all there is, and hold the same.
     pub fn agree(&self, world: &World) -> bool {
         let mut found = Vec::new();
-        for node in world.nodes.iter().filter(|n| !n.gone) {
+        for node in world.nodes.iter().filter(|n| !n.gone && !n.witness) {
             let Some(inside) = node.inside() else {
                 return false;
             };

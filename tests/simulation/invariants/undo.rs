@@ -6,7 +6,7 @@ use super::Seen;
 use crate::world::Coverage;
 
 pub fn look(nodes: &[Seen], coverage: &mut Coverage, wrong: &mut Vec<String>) {
-    for node in nodes {
+    for node in Seen::with_data(nodes) {
         let mut core = node.inside.server.engine.lock();
         coverage.undos += std::mem::take(&mut core.undone);
         if core.role == Role::Standby && core.ks.digest() != core.committed_digest().1 {
