@@ -1,5 +1,6 @@
 //! One node, wired as a list that reads in order.
 
+pub mod damage;
 pub mod ground;
 
 use std::collections::BTreeSet;
@@ -53,8 +54,22 @@ pub async fn run_on(
     config: config::Node,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("making the data folder {}", config.data_dir.display()))?;
+    let data_dir = config.data_dir.clone();
+    std::fs::create_dir_all(&data_dir)
+        .with_context(|| format!("making the data folder {}", data_dir.display()))?;
+    damage::refuse(&data_dir)?;
+    let ended = serve_on(ground, config, shutdown).await;
+    if let Err(error) = &ended {
+        damage::note(&data_dir, error);
+    }
+    ended
+}
+
+async fn serve_on(
+    ground: &impl Ground,
+    config: config::Node,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     recovery::claim(&config.data_dir, &config.cluster_id)?;
     tokio::pin!(shutdown);
     let (fatal, mut stopped) = mpsc::channel::<String>(4);
@@ -244,7 +259,23 @@ pub async fn run_on(
     ground.serving(&group, &server);
     tracing::info!(id = config.node_id, clients = %config.client_addr, peers = %config.peer_addr, "the node serves");
 
+    let scrub = async {
+        match config.scrub_interval_s {
+            0 => std::future::pending().await,
+            every => {
+                let every = Duration::from_secs(every);
+                damage::scrub(
+                    group.log.clone(),
+                    group.store.clone(),
+                    config.data_dir.clone(),
+                    every,
+                )
+                .await
+            }
+        }
+    };
     let ended = tokio::select! {
+        why = scrub => Err(why),
         () = &mut shutdown => {
             group.step_down(HAND_OVER_MAX).await;
             Ok(())

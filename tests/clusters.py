@@ -34,12 +34,12 @@ def free_port():
 
 
 class Cluster:
-    def __init__(self):
-        self.port, self.process = free_port(), None
+    def __init__(self, more=()):
+        self.port, self.process, self.more = free_port(), None, more
         self.start()
 
     def start(self):
-        self.process = subprocess.Popen([BIN, "dev", "--plan", "premium", "--dir", DIR, "--port", str(self.port)],
+        self.process = subprocess.Popen([BIN, "dev", "--plan", "premium", "--dir", DIR, "--port", str(self.port), *self.more],
                                         stdout=open(TOP + "/dev.log", "ab"), stderr=subprocess.STDOUT)
         until("a primary", lambda: self.primary(), 30)
         until("three nodes", self.whole, 30)

@@ -218,6 +218,7 @@ impl Node {
             8 << 20,
             1 << 50,
         );
+        within("scrub_interval_s", self.scrub_interval_s, 0, 31_536_000);
         within("disk_low_mib", self.disk_low_mib, 0, 1 << 20);
         within("disk_ballast_mib", self.disk_ballast_mib, 0, 1 << 20);
         within(

@@ -137,6 +137,8 @@ keys! {
     log_segment_bytes: u64, Number, 64 << 20, "";
     /// The most disk that the log may use, bytes. Beyond it, nodes that hold back its purge are given up (alarm).
     log_disk_cap_bytes: u64, Number, 8 << 30, "";
+    /// How often all of log and store is read from the disk and its checksums are compared, s. 0: never while the node runs.
+    scrub_interval_s: u64, Number, 86_400, "";
     /// Free disk below which commands that need more of it are refused, MiB. Below an eighth of this nothing is written.
     /// Merging the store takes as much disk as the data for a while: best at least `maxmemory`.
     disk_low_mib: u64, Number, limits::LOG_SPACE_LOW >> 20, "";

@@ -343,7 +343,9 @@ impl Keeper {
                 match lost {
                     Some(old) => self.note(
                         "replacement",
-                        format!("the disk of node {old} is gone: {what} takes its place"),
+                        format!(
+                            "the disk of node {old} is gone or damaged: {what} takes its place"
+                        ),
                     ),
                     None => self.note("plan", format!("{what} is added")),
                 }
@@ -556,7 +558,7 @@ fn node_of(
         running: placed.running,
         answers: seen.is_some_and(|s| s.answers),
         voter: seen.is_some_and(|s| s.voter),
-        lost: placed.lost,
+        lost: placed.lost || placed.damaged,
         lag: lag_of(committed, said),
         keys: said.keys,
         used_memory: said.used_memory,
@@ -591,7 +593,8 @@ fn observe(service: &Service, program: &str, place: Option<&Place>, view: &View)
             voter: member.is_some_and(|m| m.voter),
             witness: n.witness,
             answers: view.nodes.get(&n.id).is_some_and(|o| o.answers(now)),
-            lost: n.lost,
+            lost: n.lost || n.damaged,
+            damaged: n.damaged,
             outdated: n.program != program
                 || !n.witness && n.memory_mib != u64::from(service.memory_mib),
             lag: status(n.id).map_or(0, |s| lag_of(committed, s)),
@@ -619,7 +622,9 @@ fn doing(action: &Action) -> String {
         Action::Restore => "it is being restored from a backup".into(),
         Action::SetPlan => "its plan is being changed".into(),
         Action::AddNode { lost, .. } => match lost {
-            Some(old) => format!("a node is being added for node {old}, whose disk is gone"),
+            Some(old) => {
+                format!("a node is being added for node {old}, whose disk is gone or damaged")
+            }
             None => "a node is being added".into(),
         },
         Action::Join(new) => format!("node {new} catches up"),

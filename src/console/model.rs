@@ -183,7 +183,7 @@ pub struct Node {
     pub answers: bool,
     /// Whether it votes.
     pub voter: bool,
-    /// Its disk is gone: it will be replaced under a new id.
+    /// Its disk is gone or damaged: it will be replaced under a new id.
     pub lost: bool,
     /// Log entries that the primary committed and this one has not applied.
     pub lag: u64,

@@ -64,8 +64,10 @@ pub struct Seen {
     pub witness: bool,
     /// Whether it answers.
     pub answers: bool,
-    /// Its disk is gone.
+    /// Its disk is gone, or damaged.
     pub lost: bool,
+    /// It is there, and damaged: something of it may be saved.
+    pub damaged: bool,
     /// It runs with another memory than the plan has, or another release.
     pub outdated: bool,
     /// Entries that the primary committed and it has not.
@@ -150,8 +152,17 @@ fn leaderless(seen: &Observed) -> Option<Action> {
         // The others elect one of themselves.
         return None;
     }
-    if gone.len() == seen.nodes.len() && seen.archived {
+    let damaged = seen.nodes.iter().any(|n| n.damaged);
+    if gone.len() == seen.nodes.len() && seen.archived && !damaged {
         return Some(Action::Restore);
+    }
+    if damaged {
+        // What is left may hold more than the archive: a person decides.
+        return Some(Action::Alarm(format!(
+            "no primary serves, and the disk of node {} is gone or damaged: restore the newest backup, which may hold less than \
+             what is left, or have the node start on what is left by removing the file `damaged` in its data folder",
+            gone.join(" and ")
+        )));
     }
     let what = match gone.len() == seen.nodes.len() {
         true => "nothing of it is archived: its data is lost".to_string(),
@@ -390,6 +401,12 @@ mod tests {
         assert!(matches!(premium(&seen), Some(Action::Alarm(_))));
         seen.archived = true;
         assert_eq!(premium(&seen), Some(Action::Restore));
+        seen.nodes[1].damaged = true;
+        assert!(
+            matches!(premium(&seen), Some(Action::Alarm(_))),
+            "something may be saved"
+        );
+        seen.nodes[1].damaged = false;
         seen.nodes[2].lost = false;
         assert!(matches!(premium(&seen), Some(Action::Alarm(_))));
         let asked = Wish {

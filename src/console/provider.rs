@@ -135,6 +135,8 @@ pub struct Placed {
     pub running: bool,
     /// Whether the disk that it once had is gone.
     pub lost: bool,
+    /// Whether its disk is there and was found damaged.
+    pub damaged: bool,
     /// Whether it keeps the log alone.
     pub witness: bool,
     /// The memory that it runs with, MiB.

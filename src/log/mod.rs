@@ -20,6 +20,7 @@ mod planted;
 mod read;
 pub mod record;
 mod recover;
+mod scrub;
 mod segment;
 mod space;
 mod state;
@@ -499,6 +500,14 @@ impl Log {
     /// As [`Log::read`], but none where that would read the disk.
     pub fn read_memory(&self, range: Range<u64>, max: usize) -> Option<Vec<Entry>> {
         read::read_memory(&self.shared, range, max)
+    }
+
+    /// Reads all that is on the disk, as a start does, while the log goes on. How many bytes that were.
+    ///
+    /// # Errors
+    /// `Damage`, where a record is not what was written.
+    pub fn scrub(&self) -> Result<u64, Error> {
+        scrub::scrub(&self.shared)
     }
 
     /// Whether the disk has room, as of the last look.

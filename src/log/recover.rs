@@ -186,7 +186,12 @@ fn wipe(disk: &dyn Disk, path: &Path, file: &File, data: &[u8], pos: u32) -> Res
 }
 
 /// Whether a valid head that satisfies `pred` stands at `from` or later.
-fn has_head_after(data: &[u8], header: &Header, from: u32, pred: impl Fn(&Head) -> bool) -> bool {
+pub(super) fn has_head_after(
+    data: &[u8],
+    header: &Header,
+    from: u32,
+    pred: impl Fn(&Head) -> bool,
+) -> bool {
     let mut sector = from - from % SECTOR;
     while (sector as usize) < data.len() {
         let part = &data[sector as usize..(sector + SECTOR) as usize];
@@ -208,15 +213,15 @@ fn has_head_after(data: &[u8], header: &Header, from: u32, pred: impl Fn(&Head) 
 }
 
 /// Where a segment's records end.
-struct End {
-    pos: u32,
+pub(super) struct End {
+    pub pos: u32,
     /// An incomplete record stands there.
-    torn: bool,
+    pub torn: bool,
 }
 
 /// The log as far as it was read.
 #[derive(Default)]
-struct Replay {
+pub(super) struct Replay {
     memory: Memory,
     /// The highest index that the segment being read holds an entry of, truncated ones included.
     last_index: Option<u64>,
@@ -227,7 +232,7 @@ struct Replay {
 
 impl Replay {
     /// Reads a segment up to where no complete record follows.
-    fn segment(&mut self, path: &Path, header: &Header, data: &[u8]) -> Result<End, Error> {
+    pub fn segment(&mut self, path: &Path, header: &Header, data: &[u8]) -> Result<End, Error> {
         self.last_index = None;
         let mut pos = FIRST;
         loop {

@@ -209,16 +209,27 @@ impl Folder {
         self.node_dir(id).join("data/cluster")
     }
 
-    /// Whether the process of that name must not be begun: a node that was a member, whose disk is gone.
-    pub fn lost(&self, name: &str) -> impl Fn() -> bool + use<> {
+    /// The file in which a node says that its disk was found damaged.
+    pub fn damage(&self, id: u64) -> PathBuf {
+        self.node_dir(id)
+            .join("data")
+            .join(crate::node::damage::MARK)
+    }
+
+    /// Why the process of that name must not be begun, if it must not: a node that was a member, whose disk is gone, or lost
+    /// something.
+    pub fn lost(&self, name: &str) -> impl Fn() -> Option<&'static str> + use<> {
         let node = self.spec.nodes.iter().find(|n| node_name(n.id) == name);
-        let (dir, node) = (self.dir.clone(), node.map(|n| (n.id, self.mark(n.id))));
+        let files = |n: &Node| (n.id, self.mark(n.id), self.damage(n.id));
+        let (dir, node) = (self.dir.clone(), node.map(files));
         move || {
-            let Some((id, mark)) = &node else {
-                return false;
-            };
+            let (id, mark, damage) = node.as_ref()?;
+            if damage.exists() {
+                return Some("its disk was found damaged");
+            }
             let began = |spec: Spec| spec.nodes.iter().any(|n| n.id == *id && n.began);
-            !mark.exists() && read_spec(&dir).is_ok_and(|spec| spec.is_some_and(began))
+            let gone = !mark.exists() && read_spec(&dir).is_ok_and(|spec| spec.is_some_and(began));
+            gone.then_some("its disk is gone")
         }
     }
 

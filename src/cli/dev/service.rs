@@ -88,6 +88,9 @@ pub struct Node {
     /// Its disk is gone: it is not begun again. Left out where that is not so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
+    /// Its disk was found damaged: likewise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub damaged: bool,
 }
 
 /// One process of the gateway.
@@ -155,6 +158,7 @@ impl Service {
                         program: spec.program_of(n).into(),
                         witness: spec.is_witness(n),
                         lost: n.began && !folder.mark(n.id).exists(),
+                        damaged: folder.damage(n.id).exists(),
                     }
                 })
                 .collect(),

@@ -64,7 +64,7 @@ impl Pauses {
 /// must not be.
 pub async fn supervise(
     shared: Shared,
-    lost: impl Fn() -> bool,
+    lost: impl Fn() -> Option<&'static str>,
     mut found: Option<Running>,
     events: mpsc::Sender<Event>,
     mut orders: watch::Receiver<Order>,
@@ -77,11 +77,14 @@ pub async fn supervise(
             break;
         }
         let plan = shared.lock().clone();
-        if found.is_none() && lost() {
+        if found.is_none()
+            && let Some(why) = lost()
+        {
             if !std::mem::replace(&mut told_lost, true) {
                 tracing::error!(
                     name = plan.name,
-                    "its disk is gone, and with it what it voted and wrote: it is not begun; another node can take its place"
+                    why,
+                    "what it voted and wrote may be lost with it: it is not begun; another node can take its place"
                 );
             }
             let _ = tokio::time::timeout(PAUSE_MAX, orders.changed()).await;

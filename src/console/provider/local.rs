@@ -67,6 +67,8 @@ struct ToldNode {
     #[serde(default)]
     lost: bool,
     #[serde(default)]
+    damaged: bool,
+    #[serde(default)]
     witness: bool,
     #[serde(default)]
     memory_mib: u64,
@@ -405,6 +407,7 @@ impl Provider for Local {
                     },
                     running: n.pid.is_some(),
                     lost: n.lost,
+                    damaged: n.damaged,
                     witness: n.witness,
                     memory_mib: n.memory_mib,
                     program: n.program,
