@@ -6,6 +6,8 @@ TOP = tempfile.mkdtemp(prefix="pontoon-console-")
 DIR = TOP + "/console"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 passed = []
+# More for the console's command line.
+MORE = []
 
 
 def check(what, ok, *detail):
@@ -59,7 +61,7 @@ class Console:
     def start(self):
         log = open(TOP + "/console.log", "ab")
         self.process = subprocess.Popen([BIN, "console", "--dir", DIR, "--listen", f"127.0.0.1:{self.port}",
-                                         "--webhook", f"http://127.0.0.1:{self.hook.server_port}/told"],
+                                         "--webhook", f"http://127.0.0.1:{self.hook.server_port}/told", *MORE],
                                         stdout=log, stderr=log)
         until("the console", lambda: self.api("GET", "/api/v1/services")[0] == 200, 15)
 

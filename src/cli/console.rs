@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use super::{Answer, LogFormat, told_to_stop};
 use crate::base::{lock, secret};
 use crate::console::backups::{Archives, MASTER_KEY};
+use crate::console::dns::{self, Dns};
 use crate::console::hooks::Hooks;
 use crate::console::{Console, auth, web};
 use crate::telemetry;
@@ -25,6 +26,7 @@ use crate::tls::files::{self, Pair};
 Examples:
   pontoon console --dir ./console
   pontoon console --dir ./console --listen 0.0.0.0:8443 --name console.example.com
+  pontoon console --dir ./console --dns 0.0.0.0:53 --zone cache.example.com
   curl --cacert console/ca.pem -H \"Authorization: Bearer $(cat console/token)\" https://localhost:8443/api/v1/services")]
 pub struct Args {
     /// The console's folder
@@ -55,6 +57,12 @@ pub struct Args {
         value_delimiter = ' '
     )]
     webhooks: Vec<String>,
+    /// Where a name server listens, UDP and TCP, for the names of services that are created from now on; with --zone
+    #[arg(long, value_name = "ADDR:PORT", requires = "zone", env = "PONTOON_DNS")]
+    dns: Option<SocketAddr>,
+    /// The zone of those names: ID.ZONE leads to a service's primary, replica.ID.ZONE to its standbys
+    #[arg(long, value_name = "ZONE", requires = "dns", value_parser = dns::zone, env = "PONTOON_ZONE")]
+    zone: Option<String>,
     /// How log lines are written
     #[arg(long, value_enum, default_value_t, env = "PONTOON_LOG_FORMAT")]
     log_format: LogFormat,
@@ -115,7 +123,14 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
             .await
             .with_context(|| format!("{} cannot be listened on", args.listen))?;
         let at = listener.local_addr()?;
-        let console = Console::open(&dir, archives, Hooks::begin(&args.webhooks)?)?;
+        let names = args.dns.zip(args.zone);
+        let names = names.map(|(listen, zone)| dns::Options { listen, zone });
+        let hooks = Hooks::begin(&args.webhooks)?;
+        let console = Console::open(&dir, archives, hooks, names.clone())?;
+        let dns = match &names {
+            Some(options) => Some(Dns::start(options, &console).await?),
+            None => None,
+        };
         tracing::info!(
             %at,
             password = %dir.join(auth::PASSWORD).display(),
@@ -136,6 +151,9 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
         // Pages that follow a service never end by themselves.
         let patience = std::time::Duration::from_secs(1);
         let _ = tokio::time::timeout(patience, serving).await;
+        if let Some(dns) = dns {
+            dns.stop().await;
+        }
         tracing::info!("the console has stopped; its services go on");
         Ok(Answer::Yes)
     })

@@ -16,7 +16,7 @@ use super::model::{Connection, Health, Node, Overview, Service, Wanted};
 use super::planner::{self, Action, Observed, Seen, Wish};
 use super::provider::Place;
 use super::samples::{self, Sample};
-use super::{Console, now_ms};
+use super::{Console, dns, now_ms};
 use crate::base::limits;
 use crate::gateway::stand_in::StandIn;
 use crate::gateway::{View, Watch, operator};
@@ -203,6 +203,12 @@ impl Keeper {
         self.act(action, &view, place.as_ref()).await.map(|()| gone)
     }
 
+    /// The service's domain name, where there is a name server.
+    fn name(&self) -> String {
+        let dns = self.console.dns.as_ref();
+        dns.map_or(String::new(), |d| dns::name_of(&self.service.id, &d.zone))
+    }
+
     /// The program of the service's release.
     fn program(&self, place: Option<&Place>) -> String {
         let release = self.console.catalog.release(&self.service.release);
@@ -288,7 +294,9 @@ impl Keeper {
         match action {
             Action::Start => {
                 self.stand_in = None;
-                provider.start(&self.service, &self.program(place)).await?;
+                provider
+                    .start(&self.service, &self.program(place), &self.name())
+                    .await?;
                 self.note("start", "its processes were started".into());
             }
             Action::Stop => {
@@ -494,16 +502,9 @@ impl Keeper {
             service: self.service.clone(),
             health,
             doing: action.map_or(String::new(), doing),
-            connection: place.and_then(|p| p.connection.clone()).map(|c| {
-                let standby = nodes.iter().find(|n| n.role == "standby" && n.answers);
-                let port = standby.and_then(|n| n.client_addr.rsplit_once(':'));
-                let (user, password, host) = (&c.user, &c.password, &c.host);
-                let uri = port.map(|(_, port)| format!("rediss://{user}:{password}@{host}:{port}"));
-                Connection {
-                    replica_uri: uri,
-                    ..c
-                }
-            }),
+            connection: place
+                .and_then(|p| p.connection.clone())
+                .map(|c| connection_of(c, &nodes, &self.name())),
             nodes,
         };
         let changed = {
@@ -513,6 +514,29 @@ impl Keeper {
         if changed {
             self.console.changed.send_modify(|n| *n += 1);
         }
+    }
+}
+
+/// How clients connect, with what follows from how its nodes are.
+fn connection_of(told: Connection, nodes: &[Node], name: &str) -> Connection {
+    let uri = |host: &str, port: &str| {
+        let (user, password) = (&told.user, &told.password);
+        format!("rediss://{user}:{password}@{host}:{port}")
+    };
+    let standby = nodes.iter().find(|n| n.role == "standby" && n.answers);
+    let standby = standby.and_then(|n| n.client_addr.rsplit_once(':'));
+    // Only where its nodes listen at its own port does a name lead to them.
+    let own = format!(":{}", told.port);
+    let named = !name.is_empty() && nodes.iter().any(|n| n.client_addr.ends_with(&own));
+    let by_name = |host: String| named.then(|| uri(&host, &told.port.to_string()));
+    Connection {
+        replica_uri: standby.map(|(ip, port)| match ip.starts_with("127.") && named {
+            true => uri(ip, port),
+            false => uri(&told.host, port),
+        }),
+        name_uri: by_name(name.to_string()),
+        replica_name_uri: by_name(format!("replica.{name}")),
+        ..told
     }
 }
 

@@ -1,7 +1,7 @@
 //! The console: creates services, watches them, replaces what is lost, and shows all of it.
 //!
 //! `model` what there is; `catalog` what can be chosen; `store` what is wanted, on disk; `provider` where services run;
-//! `planner` what to do next; `keeper` sees and does it; `backups` archives and forks; `inside` sets and shows what a service holds; `imports` carries a Redis into one; `samples` its figures over time; `hooks` tells others what happened; `auth` who is let in; `desk` what each of them
+//! `planner` what to do next; `keeper` sees and does it; `backups` archives and forks; `inside` sets and shows what a service holds; `imports` carries a Redis into one; `samples` its figures over time; `hooks` tells others what happened; `dns` the name server; `auth` who is let in; `desk` what each of them
 //! may ask for; `web` the pages and the API.
 //!
 //! It is in the path of no client and no decision of the nodes: they serve and fail over without it.
@@ -10,6 +10,7 @@ pub mod auth;
 pub mod backups;
 pub mod catalog;
 pub mod desk;
+pub mod dns;
 pub mod hooks;
 pub mod imports;
 pub mod inside;
@@ -73,6 +74,8 @@ pub struct Console {
     noted: parking_lot::Mutex<BTreeMap<String, u64>>,
     hooks: hooks::Hooks,
     imports: imports::Imports,
+    /// Its name server, if it has one.
+    dns: Option<dns::Options>,
     /// One backup at a time.
     backing_up: tokio::sync::Mutex<()>,
 }
@@ -86,6 +89,7 @@ impl Console {
         dir: &Path,
         archives: Archives,
         hooks: hooks::Hooks,
+        dns: Option<dns::Options>,
     ) -> anyhow::Result<Arc<Console>> {
         let store = Store::open(&dir.join("console.db"))?;
         auth::prepare(&store, dir)?;
@@ -100,6 +104,7 @@ impl Console {
             noted: Default::default(),
             hooks,
             imports: Default::default(),
+            dns,
             backing_up: Default::default(),
         });
         console.adopt()?;

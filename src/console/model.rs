@@ -262,6 +262,10 @@ pub struct Connection {
     pub ca: String,
     /// A standby's own address: reads after READONLY are answered there; everything else goes to the primary.
     pub replica_uri: Option<String>,
+    /// The same as `uri` by a name that leads to the primary itself, where the console has a name server.
+    pub name_uri: Option<String>,
+    /// And by a name that leads to the standbys.
+    pub replica_name_uri: Option<String>,
 }
 
 /// A service with all that is known of it.

@@ -21,11 +21,12 @@ pub use local::Local;
 /// A place where services run.
 pub trait Provider: Send + Sync {
     /// Begins all processes of a service, or takes over those that run. One that was never begun begins with this program,
-    /// as in the catalog.
+    /// as in the catalog, and with this domain name, if it is not empty.
     fn start<'a>(
         &'a self,
         service: &'a Service,
         program: &'a str,
+        name: &'a str,
     ) -> BoxFuture<'a, anyhow::Result<()>>;
     /// Ends all of them; its data stays.
     fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;

@@ -178,7 +178,9 @@ impl Core {
             let _ = self.apply_mutations(mutations, &mut fx);
         }
         let here = self.ks.digest();
-        if here != header.digest && !crate::base::planted::any() {
+        if here != header.digest && crate::base::planted::any() {
+            self.differed += 1;
+        } else if here != header.digest {
             return Err(ApplyError::Digest {
                 epoch: header.epoch,
                 batch: header.sequence,

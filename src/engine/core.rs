@@ -108,6 +108,8 @@ pub struct Core {
     mark_wanted: bool,
     /// Batches that were executed here, did not commit in their epoch, and were taken back.
     pub undone: u64,
+    /// Batches after which this node held something else than their leader: with a planted bug it goes on.
+    pub differed: u64,
     /// Mutations executed here before this turn, and as many when SAVE was last called.
     changes: u64,
     saved: u64,
@@ -155,6 +157,7 @@ impl Core {
             opened: 0,
             mark_wanted: false,
             undone: 0,
+            differed: 0,
             changes: 0,
             saved: 0,
         }

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -86,6 +85,10 @@ impl Folder {
             && let Ok(name) = std::fs::read_to_string("/proc/sys/kernel/hostname")
         {
             names.push(name.trim().to_string());
+        }
+        if !self.spec.name.is_empty() {
+            // What is before it, too: `replica.`.
+            names.extend([self.spec.name.clone(), format!("*.{}", self.spec.name)]);
         }
         certs::complete(&self.dir, &self.spec.cluster_id, &ids, &names)?;
         let key = self.dir.join(PROXY_KEY);
@@ -295,9 +298,7 @@ impl Folder {
         );
         t.insert(
             "client_addr".into(),
-            SocketAddr::new(self.spec.bind, node.client_port)
-                .to_string()
-                .into(),
+            self.spec.client_bind(node).to_string().into(),
         );
         t.insert("announced".into(), self.spec.client_addr(node).into());
         t.insert("tls_cert".into(), path("server.pem").into());

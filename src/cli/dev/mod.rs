@@ -81,6 +81,14 @@ struct Start {
     /// The program that nodes are begun with [default: this one, or what the folder has]
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
+    /// A domain name of a new cluster, for its certificates; its nodes then listen at addresses of their own in 127/8 and at PORT [default: none]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    name: String,
     /// How to print what was started; JSON is the content of service.json in one line
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -281,6 +289,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
                 settings: start.settings,
                 console: start.console,
                 program: start.program,
+                name: start.name,
             };
             let folder = Folder::open(&dir(start.dir)?, &wanted)?;
             super::runtime(2)?.block_on(run::run(folder, start.output))?;

@@ -31,6 +31,8 @@ pub struct Wanted {
     pub console: Option<u16>,
     /// The program that nodes are begun with; `None` is this one.
     pub program: Option<PathBuf>,
+    /// The domain name of a new cluster; empty is none.
+    pub name: String,
 }
 
 /// What the cluster is. Kept in `cluster.json`.
@@ -60,6 +62,10 @@ pub struct Spec {
     /// The program that nodes are begun with; empty is the supervisor's own.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub program: String,
+    /// Its domain name, which certificates have; empty is none. With one, each node listens for clients at an address of its
+    /// own in 127/8 and at the cluster's port, so that the name can lead to any of them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
 }
 
 /// One node's ports.
@@ -157,7 +163,24 @@ impl Spec {
 
     /// `host:port` of a node's listener for clients.
     pub fn client_addr(&self, node: &Node) -> String {
-        SocketAddr::new(self.local(), node.client_port).to_string()
+        let own = self.own_addr(node);
+        own.unwrap_or_else(|| SocketAddr::new(self.local(), node.client_port))
+            .to_string()
+    }
+
+    /// Where a node's listener for clients is bound.
+    pub fn client_bind(&self, node: &Node) -> SocketAddr {
+        let own = self.own_addr(node);
+        own.unwrap_or_else(|| SocketAddr::new(self.bind, node.client_port))
+    }
+
+    /// A node's own address in 127/8, where the cluster has a name.
+    fn own_addr(&self, node: &Node) -> Option<SocketAddr> {
+        let [high, low] = self.port.to_be_bytes();
+        // No two clusters of a machine have the same port, and not more than a few nodes at a time.
+        let last = u8::try_from(node.id % 254).unwrap_or(0) + 1;
+        let ip = Ipv4Addr::new(127, high, low, last);
+        (!self.name.is_empty()).then(|| SocketAddr::new(ip.into(), self.port))
     }
 
     /// `host:port` of a node's metrics; empty where it has none.
@@ -352,6 +375,10 @@ pub(super) fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
     let plan = wanted.plan.unwrap_or(Plan::Premium);
     let bind = wanted.bind.unwrap_or(Ipv4Addr::LOCALHOST.into());
     let port = wanted.port.unwrap_or(6379);
+    ensure!(
+        wanted.name.is_empty() || bind == IpAddr::from(Ipv4Addr::LOCALHOST) && port > 255,
+        "with --name nodes listen at 127/8: leave --bind out, and give a --port above 255"
+    );
     TcpListener::bind((bind, port)).with_context(|| {
         format!(
             "{} cannot be listened on; give another --port",
@@ -386,6 +413,7 @@ pub(super) fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
         next_id: plan.nodes() + 1,
         console_port: wanted.console.unwrap_or(0),
         program: text_of(wanted.program.as_deref())?,
+        name: wanted.name.clone(),
         nodes,
     })
 }

@@ -108,7 +108,7 @@ impl Local {
         ours(&args, PATIENCE).await.map(drop)
     }
 
-    async fn begin(&self, service: &Service, program: &str) -> anyhow::Result<()> {
+    async fn begin(&self, service: &Service, program: &str, name: &str) -> anyhow::Result<()> {
         let dir = self.folder(&service.id);
         std::fs::create_dir_all(&dir)?;
         let path = dir.join("supervisor.log");
@@ -122,6 +122,9 @@ impl Local {
                 .args(["--memory", &service.memory_mib.to_string()]);
             if !program.is_empty() {
                 command.args(["--program", program]);
+            }
+            if !name.is_empty() {
+                command.args(["--name", name]);
             }
         }
         let mut child = command
@@ -160,8 +163,9 @@ impl Provider for Local {
         &'a self,
         service: &'a Service,
         program: &'a str,
+        name: &'a str,
     ) -> BoxFuture<'a, anyhow::Result<()>> {
-        Box::pin(self.begin(service, program))
+        Box::pin(self.begin(service, program, name))
     }
 
     fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
@@ -382,6 +386,8 @@ impl Provider for Local {
             password: told.password,
             ca,
             replica_uri: None,
+            name_uri: None,
+            replica_name_uri: None,
         });
         Ok(Some(Place {
             cluster: told.cluster_id,

@@ -188,14 +188,21 @@ fn node_card(node: &Node, form: Option<(&Person, &String)>) -> Markup {
 fn connecting(connection: &Connection) -> Markup {
     let replica = connection.replica_uri.clone();
     let replica = replica.unwrap_or_else(|| "none: it has no standby".into());
-    let rows = [
-        ("URI", &connection.uri),
-        ("Replica URI", &replica),
+    let port = connection.port.to_string();
+    let names = [
+        ("URI by name", &connection.name_uri),
+        ("Replica by name", &connection.replica_name_uri),
+    ];
+    let names = names
+        .into_iter()
+        .filter_map(|(what, uri)| Some((what, uri.as_ref()?)));
+    let rows = [("URI", &connection.uri), ("Replica URI", &replica)];
+    let rows = rows.into_iter().chain(names).chain([
         ("Host", &connection.host),
-        ("Port", &connection.port.to_string()),
+        ("Port", &port),
         ("User", &connection.user),
         ("Password", &connection.password),
-    ];
+    ]);
     html! {
         section.card {
             h2 { "Connect" }

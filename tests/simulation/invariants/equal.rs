@@ -15,7 +15,17 @@ pub struct Equal {
 impl Equal {
     pub fn look(&mut self, nodes: &[Seen], coverage: &mut Coverage, wrong: &mut Vec<String>) {
         for node in Seen::with_data(nodes) {
-            let (index, digest) = node.inside.server.engine.lock().committed_digest();
+            let (index, digest, differed) = {
+                let mut core = node.inside.server.engine.lock();
+                let (index, digest) = core.committed_digest();
+                (index, digest, std::mem::take(&mut core.differed))
+            };
+            if differed > 0 {
+                wrong.push(format!(
+                    "state equality: up to entry {index} node {} held something else than the leader after {differed} batches",
+                    node.id
+                ));
+            }
             if index == 0 {
                 continue;
             }
