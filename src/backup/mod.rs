@@ -23,6 +23,14 @@ pub use restore::{Restored, Target, restore};
 pub use take::{Client, archive, base};
 pub use vault::Vault;
 
+/// The name under which a console keeps its own database in its archive; no cluster has it.
+pub const CONSOLE: &str = "console";
+
+/// What of seven generations of that database is written on a day, Unix milliseconds.
+pub fn generation(now_ms: u64) -> String {
+    format!("db-{}", now_ms / 86_400_000 % 7)
+}
+
 /// A time as people write it, for example 2026-11-25T14:03:07Z: Unix milliseconds.
 ///
 /// # Errors

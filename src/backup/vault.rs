@@ -74,7 +74,47 @@ impl Vault {
         let names = below.common_prefixes.iter();
         Ok(names
             .filter_map(|p| p.filename().map(str::to_string))
+            .filter(|name| name != super::CONSOLE)
             .collect())
+    }
+
+    /// Keeps something small under a name, sealed as parts are; what had that name before is replaced.
+    ///
+    /// # Errors
+    /// When the store does not take it.
+    pub async fn keep(&self, name: &str, plain: &[u8]) -> Result<(), Error> {
+        let mut sealed = Vec::new();
+        super::part::seal(&self.key, name, plain, &mut sealed)
+            .map_err(|e| Error::Io(name.into(), e))?;
+        self.store.put(&self.at(name), sealed.into()).await?;
+        Ok(())
+    }
+
+    /// What is kept under a name.
+    ///
+    /// # Errors
+    /// When there is nothing, or it is not what was kept.
+    pub async fn kept(&self, name: &str) -> Result<Vec<u8>, Error> {
+        let sealed = self.store.get(&self.at(name)).await?.bytes().await?;
+        let mut plain = Vec::new();
+        super::part::open(&self.key, name, &sealed[..], &mut plain)?;
+        Ok(plain)
+    }
+
+    /// The names under which something is kept, with when that was, Unix milliseconds, the newest first.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn kept_names(&self, prefix: &str) -> Result<Vec<(String, u64)>, Error> {
+        let below = self.store.list_with_delimiter(Some(&self.root)).await?;
+        let named = below.objects.iter().filter_map(|o| {
+            let name = o.location.filename()?.to_string();
+            let at = u64::try_from(o.last_modified.timestamp_millis()).ok()?;
+            name.starts_with(prefix).then_some((name, at))
+        });
+        let mut all: Vec<_> = named.collect();
+        all.sort_unstable_by_key(|(_, at)| std::cmp::Reverse(*at));
+        Ok(all)
     }
 
     /// Whose archive it is.

@@ -16,6 +16,20 @@ pub fn make() -> String {
         .collect()
 }
 
+/// Writes a new file that only its owner can read.
+///
+/// # Errors
+/// When it exists, or cannot be written.
+pub fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
 /// Writes a line into a file that only its owner can read, whole or not at all.
 ///
 /// # Errors

@@ -95,6 +95,20 @@ enum Action {
         #[arg(long, value_name = "TIME")]
         before: String,
     },
+    /// Brings the newest copy of a console's own database back: put it into the console's folder as console.db, and start the console
+    #[command(
+        after_help = "Example:\n  pontoon backup console --store ./console/archive --master-key master.key --to ./console/console.db"
+    )]
+    Console {
+        #[command(flatten)]
+        place: Place,
+        /// The file, which must not exist
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// How many days before the newest, up to 6
+        #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..7))]
+        days: u64,
+    },
     /// Makes a new cluster of one node from an archive, which `pontoon dev --dir` then starts
     #[command(
         after_help = "Example:\n  pontoon backup restore --store ./archive --master-key master.key --service dev-0123abcd --to ./restored --port 6400 --index 12345"
@@ -218,6 +232,27 @@ async fn act(action: Action) -> anyhow::Result<()> {
                     )
                 },
                 || json!({"number": number, "index": index, "keys": keys, "digest": base.part.digest}),
+            );
+        }
+        Action::Console { place, to, days } => {
+            ensure!(!to.exists(), "{} exists: give a new file", to.display());
+            let vault = place.vault(Some(backup::CONSOLE.into()), false).await?;
+            let kept = vault.kept_names("db-").await?;
+            let Some((name, at_ms)) = kept.get(usize::try_from(days)?) else {
+                bail!("{} copies are kept: give fewer --days", kept.len());
+            };
+            let plain = vault.kept(name).await?;
+            secret::write_new(&to, &plain).with_context(|| to.display().to_string())?;
+            let at = stamp(*at_ms);
+            print(
+                place.output,
+                || {
+                    format!(
+                        "{} is the console's database as it was at {at}",
+                        to.display()
+                    )
+                },
+                || json!({"file": to, "time": at}),
             );
         }
         Action::Prune { place, of, before } => {

@@ -20,6 +20,8 @@ use crate::backup::key::MasterKey;
 use crate::backup::manifest::{Kind, Manifest};
 use crate::backup::{self, Vault, stamp};
 
+/// How often the console's own database is put into its archive.
+const DATABASE_EVERY_MS: i64 = 600_000;
 /// How often the schedule is looked at.
 const LOOK: Duration = Duration::from_secs(10);
 /// The log is archived when it was not for this long, milliseconds.
@@ -299,6 +301,31 @@ impl Console {
         ))
     }
 
+    /// Puts a copy of the console's own database into its archive, every ten minutes: one generation for each of seven days.
+    async fn keep_database(&self) -> Result<(), Error> {
+        const NAME: &str = "database-kept";
+        let kept = self
+            .store
+            .setting(NAME)?
+            .and_then(|t| t.parse::<i64>().ok());
+        let now = now_ms();
+        if kept.is_some_and(|at| now - at < DATABASE_EVERY_MS) {
+            return Ok(());
+        }
+        let (url, key) = (&self.archives.url, &self.archives.key);
+        let vault = Vault::open(url, key, backup::CONSOLE, true).await;
+        let vault = vault.map_err(failed)?;
+        std::fs::create_dir_all(&self.archives.scratch).map_err(anyhow::Error::from)?;
+        let dir = tempfile::tempdir_in(&self.archives.scratch).map_err(anyhow::Error::from)?;
+        let copy = dir.path().join("console.db");
+        self.store.copy(&copy)?;
+        let plain = std::fs::read(&copy).map_err(anyhow::Error::from)?;
+        let name = backup::generation(now.cast_unsigned());
+        vault.keep(&name, &plain).await.map_err(failed)?;
+        self.store.set(NAME, &now.to_string())?;
+        Ok(())
+    }
+
     /// Archives the log of a service now, and takes a base first where there is none or `base` asks for one.
     ///
     /// # Errors
@@ -535,6 +562,9 @@ pub async fn schedule(console: Arc<Console>) {
         if let Err(error) = console.end_passwords().await {
             tracing::warn!("old passwords cannot be ended: {error}");
         }
+        if let Err(error) = console.keep_database().await {
+            tracing::error!("the console's own database cannot be backed up: {error}");
+        }
         let services = console.store.services().unwrap_or_default();
         for service in services.iter().filter(|s| s.wanted == Wanted::On) {
             let serves = console.board.overview(&service.id);
@@ -563,7 +593,15 @@ async fn by_schedule(console: &Console, service: &Service) -> Result<(), Error> 
         Ok(text.and_then(|t| t.parse().ok()).unwrap_or(0))
     };
     let now = now_ms();
-    let base = now - at("base")? >= BASE_EVERY_MS;
+    let last = at("base")?;
+    let base = match service.backup_hour {
+        // Once in that hour, and at once where there is none yet, or none for too long.
+        Some(hour) => {
+            let here = now / 3_600_000 % 24 == i64::from(hour);
+            here && now - last >= BASE_EVERY_MS / 12 || now - last >= BASE_EVERY_MS * 2 || last == 0
+        }
+        None => now - last >= BASE_EVERY_MS,
+    };
     if !base && now - at("archived")? < LOG_EVERY_MS {
         return Ok(());
     }

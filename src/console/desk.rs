@@ -302,6 +302,26 @@ impl Desk {
         Ok(())
     }
 
+    /// Has a service's bases taken in that hour of the day, UTC.
+    ///
+    /// # Errors
+    /// Where it is no hour.
+    pub fn set_backup_hour(&self, id: &str, hour: u8) -> Result<(), Error> {
+        let service = self.changing(id)?;
+        if hour > 23 {
+            return Err(Error::Invalid(format!(
+                "{hour} is no hour: it is 0 to 23, UTC"
+            )));
+        }
+        if service.backup_hour != Some(hour) {
+            self.console.store.set_backup_hour(id, hour)?;
+            let text = format!("a base is taken each day after {hour:02}:00 UTC");
+            self.note(Some(id), "backup", &text);
+            self.console.board.ring(id);
+        }
+        Ok(())
+    }
+
     /// Begins a node anew; a primary hands over first where it can.
     ///
     /// # Errors

@@ -83,6 +83,11 @@ pub const SETTINGS: &[Setting] = &[
         choices: &[],
     },
     Setting {
+        name: "client-output-buffer-limit",
+        about: "What a subscriber may leave unread: pubsub, bytes at once, bytes for longer than, seconds",
+        choices: &[],
+    },
+    Setting {
         name: "timeout",
         about: "Seconds after which an idle client is disconnected; 0 is never",
         choices: &[],

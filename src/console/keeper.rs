@@ -506,6 +506,7 @@ impl Keeper {
                 .and_then(|p| p.connection.clone())
                 .map(|c| connection_of(c, &nodes, &self.name())),
             nodes,
+            limits: self.console.limits(),
         };
         let changed = {
             let mut board = self.console.board.overviews.write();

@@ -148,6 +148,12 @@ impl Console {
         &self.catalog
     }
 
+    /// What of a plan is not held to where services run.
+    fn limits(&self) -> Vec<String> {
+        let limits = self.provider.limits().iter();
+        limits.map(ToString::to_string).collect()
+    }
+
     /// Rung whenever anything changes that is shown.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -193,6 +199,7 @@ impl Console {
                 doing: String::new(),
                 connection: None,
                 nodes: Vec::new(),
+                limits: self.limits(),
             },
         }
     }

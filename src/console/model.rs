@@ -77,6 +77,8 @@ pub struct Service {
     pub next_release: String,
     /// When an upgrade that waits is begun.
     pub window: Window,
+    /// The hour of the day, UTC, in which its bases are taken; where it is not said, a day after the last one.
+    pub backup_hour: Option<u8>,
 }
 
 /// A maintenance window: an hour of the week, UTC.
@@ -281,6 +283,8 @@ pub struct Overview {
     pub connection: Option<Connection>,
     /// Its nodes.
     pub nodes: Vec<Node>,
+    /// What of its plan is not held to where it runs, for people.
+    pub limits: Vec<String>,
 }
 
 /// Something that happened.

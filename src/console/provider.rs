@@ -74,6 +74,8 @@ pub trait Provider: Send + Sync {
     fn kept_elsewhere(&self, id: &str) -> bool;
     /// The end of what a node wrote to its log.
     fn log(&self, id: &str, node: u64) -> anyhow::Result<String>;
+    /// What of a plan it does not hold to, for people.
+    fn limits(&self) -> &'static [&'static str];
     /// A port for a new service's stable address, beside those `taken`.
     fn port(&self, taken: &[u16]) -> anyhow::Result<u16>;
 }

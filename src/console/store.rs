@@ -96,6 +96,10 @@ const MIGRATIONS: &[&str] = &["
     ALTER TABLE services ADD COLUMN next_release TEXT NOT NULL DEFAULT '';
     ALTER TABLE services ADD COLUMN window_day TEXT NOT NULL DEFAULT 'sunday';
     ALTER TABLE services ADD COLUMN window_hour INTEGER NOT NULL DEFAULT 3;
+",
+    // The hour of the day in which a base is taken; -1: a day after the last one.
+    "
+    ALTER TABLE services ADD COLUMN backup_hour INTEGER NOT NULL DEFAULT -1;
 "];
 
 /// The open file.
@@ -125,6 +129,13 @@ impl Store {
             step.commit()?;
         }
         Ok(Store(Mutex::new(db)))
+    }
+
+    /// A copy of the file as it is at this moment, at `to`, which must not exist.
+    pub fn copy(&self, to: &Path) -> anyhow::Result<()> {
+        let to = to.to_str().context("the path is not UTF-8")?;
+        self.0.lock().execute("VACUUM INTO ?", [to])?;
+        Ok(())
     }
 
     /// Notes a new service; `port` gives its port from those that are taken.
@@ -222,6 +233,13 @@ impl Store {
             false => "UPDATE services SET next_release = ?2 WHERE id = ?1",
         };
         self.0.lock().execute(sql, [id, release])?;
+        Ok(())
+    }
+
+    /// The hour of the day in which a service's bases are taken.
+    pub fn set_backup_hour(&self, id: &str, hour: u8) -> anyhow::Result<()> {
+        let sql = "UPDATE services SET backup_hour = ?2 WHERE id = ?1";
+        self.0.lock().execute(sql, params![id, hour])?;
         Ok(())
     }
 
@@ -407,6 +425,7 @@ fn service(row: &Row<'_>) -> rusqlite::Result<Service> {
             day: Day::of(&day).unwrap_or(Day::Sunday),
             hour: row.get("window_hour")?,
         },
+        backup_hour: u8::try_from(row.get::<_, i64>("backup_hour")?).ok(),
     })
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::base::limits::{OPERATORS_MAX, SUBSCRIBER_BACKLOG_MAX};
+use crate::base::limits::{OPERATORS_MAX, SUBSCRIBER_BACKLOG, SUBSCRIBER_BACKLOG_MAX};
 
 /// One client: what CLIENT LIST says of it, and its inbox.
 pub struct Client {
@@ -26,6 +26,47 @@ pub struct Client {
     pub about: Mutex<About>,
     inbox: Mutex<Inbox>,
     killed: AtomicBool,
+    bounds: Arc<Bounds>,
+}
+
+/// How much a subscriber may leave unread: client-output-buffer-limit's class pubsub.
+pub struct Bounds {
+    /// Bytes; beyond: disconnected at once.
+    hard: AtomicUsize,
+    /// Bytes; beyond for `seconds`: disconnected. 0: no such bound.
+    soft: AtomicUsize,
+    seconds: AtomicU64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds {
+            hard: AtomicUsize::new(SUBSCRIBER_BACKLOG),
+            soft: AtomicUsize::new(SUBSCRIBER_BACKLOG / 4),
+            seconds: AtomicU64::new(60),
+        }
+    }
+}
+
+impl Bounds {
+    /// Takes a value of client-output-buffer-limit, as it is shown.
+    pub fn set(&self, text: &str) {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let class = words.chunks(4).find(|c| c[0] == "pubsub");
+        let number = |at: usize| class.and_then(|c| c.get(at)?.parse::<u64>().ok());
+        let (Some(hard), Some(soft), Some(seconds)) = (number(1), number(2), number(3)) else {
+            return;
+        };
+        let hard = usize::try_from(hard).unwrap_or(usize::MAX);
+        let hard = match hard {
+            0 => SUBSCRIBER_BACKLOG_MAX,
+            n => n.min(SUBSCRIBER_BACKLOG_MAX),
+        };
+        self.hard.store(hard, Ordering::Relaxed);
+        let soft = usize::try_from(soft).unwrap_or(usize::MAX);
+        self.soft.store(soft, Ordering::Relaxed);
+        self.seconds.store(seconds, Ordering::Relaxed);
+    }
 }
 
 /// What changes about a client, for CLIENT LIST and INFO.
@@ -87,19 +128,35 @@ struct Inbox {
     messages: VecDeque<Bytes>,
     bytes: usize,
     waker: Option<Waker>,
+    /// Since when it holds more than the soft bound.
+    over: Option<Instant>,
 }
 
 impl Client {
     /// Sends bytes to the client outside of its replies. A client that does not read is disconnected at the bound.
     pub fn send(&self, message: Bytes) {
-        self.send_within(message, SUBSCRIBER_BACKLOG_MAX);
+        let max = self.bounds.hard.load(Ordering::Relaxed);
+        self.send_within(message, max);
     }
 
     /// Likewise, with a bound of its own, bytes.
     pub fn send_within(&self, message: Bytes, max: usize) {
         let mut inbox = self.inbox.lock();
         inbox.bytes += message.len();
-        if inbox.bytes > max {
+        let soft = self.bounds.soft.load(Ordering::Relaxed);
+        let late = match soft > 0 && inbox.bytes > soft {
+            true => {
+                let seconds = self.bounds.seconds.load(Ordering::Relaxed);
+                let since = inbox.over.get_or_insert_with(Instant::now);
+                // The replication stream has a bound of its own.
+                max <= SUBSCRIBER_BACKLOG_MAX && since.elapsed().as_secs() >= seconds.max(1)
+            }
+            false => {
+                inbox.over = None;
+                false
+            }
+        };
+        if inbox.bytes > max || late {
             self.killed.store(true, Ordering::Release);
             inbox.messages.clear();
         } else {
@@ -164,6 +221,8 @@ pub struct Clients {
     all: Mutex<hashbrown::HashMap<u64, Arc<Client>>>,
     next: AtomicU64,
     node: u64,
+    /// How much each of them may leave unread.
+    pub bounds: Arc<Bounds>,
 }
 
 impl Clients {
@@ -173,6 +232,7 @@ impl Clients {
             all: Mutex::default(),
             next: AtomicU64::new(1),
             node,
+            bounds: Arc::default(),
         }
     }
 
@@ -244,6 +304,7 @@ impl Clients {
             }),
             inbox: Mutex::default(),
             killed: AtomicBool::new(false),
+            bounds: self.bounds.clone(),
         });
         all.insert(id, client.clone());
         Some(client)

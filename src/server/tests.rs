@@ -313,6 +313,32 @@ fn a_disk_that_fills_refuses_what_grows_and_then_what_writes() {
 }
 
 #[test]
+fn what_a_subscriber_may_leave_unread_is_a_setting() {
+    let clients = Clients::new(1);
+    let new = || clients.add("a".into(), "b".into(), -1, 10).unwrap();
+    let message = Bytes::from(vec![b'x'; 1000]);
+    clients
+        .bounds
+        .set("normal 0 0 0 slave 1 2 3 pubsub 2500 0 0");
+    let client = new();
+    client.send(message.clone());
+    client.send(message.clone());
+    assert!(!client.killed());
+    client.send(message.clone());
+    assert!(client.killed(), "the hard bound");
+    // It holds for those that are there, too, and none is no bound but the largest.
+    clients.bounds.set("pubsub 0 1500 1");
+    let client = new();
+    for _ in 0..10 {
+        client.send(message.clone());
+    }
+    assert!(!client.killed());
+    std::thread::sleep(std::time::Duration::from_millis(1050));
+    client.send(message.clone());
+    assert!(client.killed(), "beyond the soft bound for a second");
+}
+
+#[test]
 fn a_client_that_never_reads_is_disconnected_at_the_bound() {
     run(async {
         let world = World::new(false);

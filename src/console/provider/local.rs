@@ -423,6 +423,13 @@ impl Provider for Local {
         }))
     }
 
+    fn limits(&self) -> &'static [&'static str] {
+        &[
+            "All nodes are processes of this machine: with it the service is gone until it is back.",
+            "The plan's memory is enforced; its share of processors and disk is not.",
+        ]
+    }
+
     fn port(&self, taken: &[u16]) -> anyhow::Result<u16> {
         let mut free =
             PORTS.filter(|p| !taken.contains(p) && TcpListener::bind(("127.0.0.1", *p)).is_ok());

@@ -155,6 +155,9 @@ struct Change {
     upgrade: Option<Upgrade>,
     /// Another maintenance window.
     window: Option<Window>,
+    /// The hour of the day, UTC, in which its bases are taken.
+    #[schema(minimum = 0, maximum = 23)]
+    backup_hour: Option<u8>,
 }
 
 /// Which release, and when.
@@ -191,6 +194,9 @@ async fn change(
     }
     if let Some(window) = change.window {
         desk.set_window(&id, window)?;
+    }
+    if let Some(hour) = change.backup_hour {
+        desk.set_backup_hour(&id, hour)?;
     }
     if let Some(upgrade) = change.upgrade {
         desk.upgrade(&id, &upgrade.release, upgrade.now)?;

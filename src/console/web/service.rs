@@ -66,6 +66,17 @@ pub async fn show(person: Person, State(console): Shared, Path(id): Path<String>
                     (button("base", "Take a base now"))
                 }
             }
+            @if may {
+                form.actions method="post" action=(path) {
+                    (token(&person))
+                    label for="backup-hour" { "Take bases at, UTC" }
+                    select #backup-hour name="hour" {
+                        @if seen.service.backup_hour.is_none() { option value="" { "a day after the last" } }
+                        @for hour in 0..24 { option value=(hour) selected[seen.service.backup_hour == Some(hour)] { (format!("{hour:02}:00")) } }
+                    }
+                    (button("backup-hour", "Set the hour"))
+                }
+            }
             @if let (Ok(all), true) = (&backups, seen.connection.is_some()) {
                 details {
                     summary { "Fork: a new service with the data as it was" }
@@ -134,6 +145,9 @@ fn now(console: &Console, person: &Person, seen: &Overview) -> Markup {
     html! {
         div.head {
             h1 { (seen.service.name) " " (badge(seen.health)) }
+        }
+        @if !seen.limits.is_empty() {
+            p.hint { (seen.limits.join(" ")) }
         }
         p.hint {
             @if let Some(plan) = plan { (plan.name) ": " (plan.nodes) ", " (plan.memory_mib) " MiB a node · " }
@@ -272,6 +286,10 @@ pub async fn act(person: Person, Path(id): Path<String>, Form(fields): Form<Fiel
                 _ => Err(Error::Invalid("choose a day and an hour".into())),
             }
         }
+        "backup-hour" => match field(&fields, "hour").parse() {
+            Ok(hour) => desk.set_backup_hour(&id, hour),
+            Err(_) => Err(Error::Invalid("choose an hour".into())),
+        },
         "restart" => match field(&fields, "node").parse() {
             Ok(node) => desk.restart_node(&id, node).await,
             Err(_) => Err(Error::Invalid("choose a node".into())),

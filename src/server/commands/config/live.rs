@@ -75,6 +75,9 @@ fn yes_no(yes: bool) -> String {
     if yes { "yes" } else { "no" }.into()
 }
 
+/// client-output-buffer-limit until it is set.
+const OUTPUT_LIMITS: &str = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60";
+
 /// All of them.
 pub static ROWS: &[Row] = &[
     row(
@@ -249,6 +252,19 @@ pub static ROWS: &[Row] = &[
                 .allow
                 .store(Arc::new(Allow::parse(v).unwrap_or_default()));
             x.server.cut_off();
+        },
+    ),
+    row(
+        "client-output-buffer-limit",
+        |x| {
+            let shown = x.core.settings.shown.get("client-output-buffer-limit");
+            shown.cloned().unwrap_or_else(|| OUTPUT_LIMITS.into())
+        },
+        |x, v| {
+            let shown = &mut x.core.settings.shown;
+            shown.insert("client-output-buffer-limit".into(), v.into());
+            // Of the classes pubsub alone has a meaning here: replies are bounded for all, and a replica has its own bound.
+            x.server.clients.bounds.set(v);
         },
     ),
     row(
