@@ -329,6 +329,15 @@ fn server_of(
         scripting: config.lua_scripting || config.unrestricted,
         functions: config.functions || config.unrestricted,
         proxy_key,
+        certificates: [
+            ("clients", &config.tls_cert),
+            ("peers", &config.peer_cert),
+            ("ca", &config.peer_ca),
+        ]
+        .into_iter()
+        .filter(|(_, path)| !path.as_os_str().is_empty())
+        .map(|(what, path)| (what, path.clone()))
+        .collect(),
     };
     Server {
         engine: engine.clone(),

@@ -104,6 +104,19 @@ impl Page {
 fn text(server: &Server) -> Option<String> {
     let facts: Facts = (server.facts)();
     let mut page = Page::default();
+    page.head(
+        "pontoon_certificate_ends_seconds",
+        "gauge",
+        "When a certificate ends, Unix time.",
+    );
+    for (what, path) in &server.options.certificates {
+        if let Some(end) = crate::tls::files::ends(path) {
+            let _ = writeln!(
+                page.0,
+                "pontoon_certificate_ends_seconds{{of=\"{what}\"}} {end}"
+            );
+        }
+    }
     {
         let core = server.engine.try_lock()?;
         let role = match core.role {

@@ -97,6 +97,8 @@ pub struct Options {
     pub functions: bool,
     /// With it a gateway says who its clients are.
     pub proxy_key: Option<crate::tls::proxy::Key>,
+    /// The files of its certificates, with what each is for: their ends are among the metrics.
+    pub certificates: Vec<(&'static str, std::path::PathBuf)>,
 }
 
 /// Everything that connections share.

@@ -76,6 +76,7 @@ pub fn server_knowing(
         scripting: true,
         functions: true,
         proxy_key: None,
+        certificates: Vec::new(),
     };
     change(&mut options);
     let peer = |id: u64| Peer {

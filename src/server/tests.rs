@@ -70,6 +70,7 @@ impl World {
             scripting: true,
             functions: true,
             proxy_key: None,
+            certificates: Vec::new(),
         };
         let server = Arc::new(Server {
             engine: engine.clone(),

@@ -58,6 +58,16 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> 
     Ok(found)
 }
 
+/// When the first certificate of a PEM file ends, Unix seconds; `None` where it cannot be read.
+pub fn ends(path: &Path) -> Option<i64> {
+    let all = certificates(path).ok()?;
+    let end = |der: &CertificateDer<'_>| {
+        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+        Some(certificate.validity().not_after.timestamp())
+    };
+    all.iter().filter_map(end).min()
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|source| Error::Io {
         path: path.to_owned(),

@@ -200,7 +200,7 @@ async fn keys(
 
 /// The end of a node's log.
 #[utoipa::path(get, path = "/api/v1/services/{id}/nodes/{node}/log", security(("token" = [])),
-    params(("id" = String, Path), ("node" = u64, Path)), responses((status = 200, body = String), Reads))]
+    params(("id" = String, Path), ("node" = u64, Path)), responses((status = 200, body = String, content_type = "application/json"), Reads))]
 async fn log(
     Program(desk): Program,
     Path((id, node)): Path<(String, u64)>,

@@ -146,12 +146,12 @@ fn now(console: &Console, person: &Person, seen: &Overview) -> Markup {
         div.head {
             h1 { (seen.service.name) " " (badge(seen.health)) }
         }
-        @if !seen.limits.is_empty() {
-            p.hint { (seen.limits.join(" ")) }
-        }
         p.hint {
             @if let Some(plan) = plan { (plan.name) ": " (plan.nodes) ", " (plan.memory_mib) " MiB a node · " }
             (place(console, seen))
+        }
+        @if !seen.limits.is_empty() {
+            p.hint { (seen.limits.join(" ")) }
         }
         @if !seen.doing.is_empty() { p.doing role="status" { (seen.doing) } }
         section.card {
@@ -166,7 +166,7 @@ fn now(console: &Console, person: &Person, seen: &Overview) -> Markup {
 /// A node; with forms for whoever may change it.
 fn node_card(node: &Node, form: Option<(&Person, &String)>) -> Markup {
     let state = match (node.lost, node.answers, node.running) {
-        (true, _, _) => "its disk is gone",
+        (true, _, _) => "its disk is gone or damaged",
         (_, true, _) => "answers",
         (_, _, true) => "runs, does not answer",
         _ => "does not run",
