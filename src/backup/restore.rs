@@ -101,7 +101,7 @@ pub async fn restore(
     let logs = chain
         .iter()
         .filter(|m| m.part.kind == Kind::Log && m.part.last.index > at.index);
-    let mut failed = None;
+    let (mut failed, mut stopped) = (None, false);
     for log in logs {
         let beyond = match target {
             Target::Newest => false,
@@ -110,6 +110,11 @@ pub async fn restore(
             Target::Time(time) => last.time_ms > time,
         };
         if beyond {
+            stopped = true;
+            break;
+        }
+        if log.part.first.index > last.index + 1 {
+            // What is in between is in no part.
             break;
         }
         if let Err(error) = vault.fetch(&log.part, &chain, &sealed).await {
@@ -119,6 +124,7 @@ pub async fn restore(
         let (key, name, from) = (vault.key.clone(), log.part.name.clone(), sealed.clone());
         let (out, mut so_far) = (out.clone(), last.clone());
         let read = tokio::task::spawn_blocking(move || {
+            let mut stopped = false;
             let io = |e| Error::Io(name.clone(), e);
             opened(&key, &name, &from, |part| {
                 while let Some(entry) = plain::read_entry(part).map_err(io)? {
@@ -132,6 +138,7 @@ pub async fn restore(
                     if beyond {
                         // The rest is read, so that all of the part is authenticated.
                         std::io::copy(part, &mut std::io::sink()).map_err(io)?;
+                        stopped = true;
                         break;
                     }
                     // A standby's base may end within a part.
@@ -146,15 +153,35 @@ pub async fn restore(
                 }
                 Ok(())
             })?;
-            Ok::<_, Error>(so_far)
+            Ok::<_, Error>((so_far, stopped))
         });
         match read.await.map_err(|e| Error::Content(e.to_string()))? {
-            Ok(so_far) => last = so_far,
+            Ok((so_far, beyond)) => {
+                last = so_far;
+                stopped |= beyond;
+                if stopped {
+                    break;
+                }
+            }
             Err(error) => {
                 failed = Some(error);
                 break;
             }
         }
+    }
+    let reached = match target {
+        Target::Index(index) => last.index == index,
+        Target::Newest | Target::Time(_) => stopped || last.index >= end,
+    };
+    if failed.is_none() && !reached {
+        let later = chain.iter().filter(|m| m.part.last.index > last.index);
+        let next = later.min_by_key(|m| m.part.first.index).map(|m| &m.part);
+        failed = Some(Error::Reach(format!(
+            "the archive lacks the log behind index {} and time {}, up to index {}: nothing in between can be restored",
+            last.index,
+            super::stamp(last.time_ms),
+            next.map_or(end, |part| part.first.index)
+        )));
     }
     if let Some(error) = failed {
         // Whoever writes the log hears of it, and marks nothing as a node.

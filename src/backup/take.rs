@@ -202,20 +202,45 @@ pub async fn base(vault: &Vault, mut client: Client) -> Result<Manifest, Error> 
 /// When the archive has no base, the node has purged what comes next, or node or store fail.
 pub async fn archive(vault: &Vault, mut client: Client) -> Result<Option<Manifest>, Error> {
     let chain = vault.chain(0).await?;
-    // The log reaches to the newest end of any part: a base may have been taken at a standby that lagged.
-    let last = chain
-        .iter()
-        .map(|m| m.part.last)
-        .max_by_key(|last| last.index);
-    let Some(last) = last else {
+    let of = |kind| {
+        let parts = chain.iter().map(|m| &m.part);
+        parts.filter(move |p| p.kind == kind).map(|p| p.last)
+    };
+    let newest = chain.iter().map(|m| m.part.last).max_by_key(|l| l.index);
+    // The log goes on from where it ends, or from the oldest base, and not from a newer base: what was written before that
+    // one can be asked for, too.
+    let log = of(Kind::Log).max_by_key(|l| l.index);
+    let log = log.or_else(|| of(Kind::Base).min_by_key(|l| l.index));
+    let (Some(log), Some(newest)) = (log, newest) else {
         return Err(Error::Reach(
             "the archive has no base yet: take one first".into(),
         ));
     };
+    client = client.max_decoding_message_size(MESSAGE_LEN);
+    match part_from(vault, &mut client, &chain, log, newest).await {
+        // What is between them is lost to the archive.
+        Err(Error::Node(why)) if why.contains("take a new base") && log < newest => {
+            tracing::warn!(
+                "the log up to index {} is not archived: {why}",
+                newest.index
+            );
+            part_from(vault, &mut client, &chain, newest, newest).await
+        }
+        done => done,
+    }
+}
+
+/// Archives the log behind `last`, where it reaches as far as `newest`.
+async fn part_from(
+    vault: &Vault,
+    client: &mut Client,
+    chain: &[Manifest],
+    last: LogPlace,
+    newest: LogPlace,
+) -> Result<Option<Manifest>, Error> {
     let request = EntriesRequest {
         from: last.index + 1,
     };
-    client = client.max_decoding_message_size(MESSAGE_LEN);
     let mut parts = client.entries(request).await.map_err(node)?.into_inner();
     let mut sealing: Option<(String, Sealing)> = None;
     let (mut first, mut end, mut time) = (None, last, 0);
@@ -262,6 +287,10 @@ pub async fn archive(vault: &Vault, mut client: Client) -> Result<Option<Manifes
     let (Some((name, sealing)), Some(first)) = (sealing, first) else {
         return Ok(None);
     };
+    if end < newest {
+        // Of a standby that lags behind the newest base: another look finds more.
+        return Ok(None);
+    }
     let newest = chain.iter().map(|m| m.part.last_time_ms).max().unwrap_or(0);
     let describe = |len, sha256| Part {
         name,

@@ -349,7 +349,9 @@ impl Console {
             .map_err(failed)?;
         let mut made = Vec::new();
         let none = !chain.iter().any(|m| m.part.kind == Kind::Base);
-        if !base && !none {
+        let mut behind = false;
+        if !none {
+            // Before a base, too: what was written since the last part can be asked for.
             match backup::archive(&vault, self.source(id, &place).await?).await {
                 Ok(log) => made.extend(log),
                 // The node has purged what would come next.
@@ -359,14 +361,15 @@ impl Console {
                         "backup",
                         &format!("the archive fell behind: {why}"),
                     );
-                    made.push(self.take_base(id, &vault, &place).await?);
+                    behind = true;
                 }
                 Err(error) => return Err(failed(error)),
             }
-        } else {
+        }
+        if base || none || behind {
             made.push(self.take_base(id, &vault, &place).await?);
         }
-        if let Some(newest) = made.last() {
+        for newest in &made {
             let part = &newest.part;
             let text = match part.kind {
                 Kind::Base => format!("a base was taken at log index {}", part.last.index),
@@ -378,7 +381,7 @@ impl Console {
             self.store.archived(id, &place.cluster, newest.number)?;
             self.note(Some(id), "backup", &text);
         }
-        Ok(made.iter().map(Backup::from).collect())
+        Ok(made.iter().rev().map(Backup::from).collect())
     }
 
     async fn take_base(&self, id: &str, vault: &Vault, place: &Place) -> Result<Manifest, Error> {

@@ -102,7 +102,7 @@ impl World {
         let trace = Trace::new(plan.print);
         let net = Net::new(rng.random(), trace.clone());
         // Every third world is of two nodes with data and a witness.
-        let business = plan.seed % 3 == 0;
+        let business = plan.seed.is_multiple_of(3);
         let members: Vec<_> = (1..=3)
             .map(|id| node::member_of(id, business && id == 3))
             .collect();
