@@ -147,6 +147,9 @@ impl Db {
     }
 
     fn write_rows(&self, window: &Window, at: &Position) -> Result<(), rocksdb::Error> {
+        // RocksDB takes a run by a second link to it, and removes this name once it is in the manifest. A process that was killed
+        // in between left both: to write over this name would write over the run.
+        let _ = std::fs::remove_file(&self.scratch);
         let mut run = SstFileWriter::create(&self.options);
         run.open(&self.scratch)?;
         run.put(POSITION_ROW, at.encode())?;

@@ -567,6 +567,32 @@ fn another_format_and_a_second_owner_are_refused() {
     );
 }
 
+/// A process that is killed after RocksDB took a run and before it removed the name that the run was written under leaves
+/// two links to one file.
+#[test]
+fn a_run_is_not_written_over_by_the_next_after_a_kill() {
+    let temp = tempfile::tempdir().unwrap();
+    let (store, _) = open(temp.path());
+    submit(&store, 1..=200);
+    store.flush_blocking().unwrap();
+    drop(store);
+    let data = live::find(temp.path()).unwrap().unwrap();
+    let runs = fs::read_dir(&data).unwrap().map(|e| e.unwrap().path());
+    let newest = runs
+        .filter(|p| p.extension().is_some_and(|e| e == "sst"))
+        .max()
+        .unwrap();
+    fs::hard_link(newest, data.join("window.next")).unwrap();
+    let (store, position) = open(temp.path());
+    assert_eq!(position, Some(at(200)));
+    submit(&store, 201..=210);
+    store.flush_blocking().unwrap();
+    drop(store);
+    Rocks.verify(&data).unwrap();
+    let (_, position) = open(temp.path());
+    assert_eq!(position, Some(at(210)));
+}
+
 #[test]
 fn a_failed_write_is_fatal_once_and_nobody_hangs() {
     let temp = tempfile::tempdir().unwrap();
