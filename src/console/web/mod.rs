@@ -98,6 +98,10 @@ async fn bounded(request: Request, next: Next) -> Response {
     let said = request.headers().get(header::CONTENT_LENGTH);
     let said = said.and_then(|len| len.to_str().ok()?.parse::<usize>().ok());
     if said.is_some_and(|len| len > limits::CONSOLE_BODY_LEN) {
+        // What is on its way is read, within bounds: a client that still sends when the connection ends never reads the answer.
+        let max = limits::CONSOLE_BODY_LEN * 4;
+        let rest = axum::body::to_bytes(request.into_body(), max);
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), rest).await;
         return Problem::too_long().into_response();
     }
     next.run(request).await
