@@ -27,10 +27,8 @@ pub const MEMORY_BASE: u64 = 512 << 10;
 pub const EVICT_PER_COMMAND_MAX: usize = 1000;
 /// Expired keys deleted under one hold of the engine's lock.
 pub const EXPIRE_PER_TICK_MAX: usize = 200;
-/// Bytes of messages that a subscriber has not read, unless client-output-buffer-limit says otherwise. Beyond: it is disconnected,
-/// as in Redis.
-pub const SUBSCRIBER_BACKLOG: usize = 32 * 1024 * 1024;
-/// The most that client-output-buffer-limit can make of it; 0, which is no bound in Redis, is this here.
+/// The most bytes of messages that a subscriber may leave unread, whatever client-output-buffer-limit says; 0, which is no bound in
+/// Redis, is this here. Beyond: it is disconnected, as in Redis.
 pub const SUBSCRIBER_BACKLOG_MAX: usize = 1024 * 1024 * 1024;
 /// Reply bytes held for one connection above which no further request of it is read.
 pub const REPLY_BACKLOG_MAX: usize = 1024 * 1024;

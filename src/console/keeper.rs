@@ -531,10 +531,11 @@ fn connection_of(told: Connection, nodes: &[Node], name: &str) -> Connection {
     let named = !name.is_empty() && nodes.iter().any(|n| n.client_addr.ends_with(&own));
     let by_name = |host: String| named.then(|| uri(&host, &told.port.to_string()));
     Connection {
-        replica_uri: standby.map(|(ip, port)| match ip.starts_with("127.") && named {
-            true => uri(ip, port),
-            false => uri(&told.host, port),
-        }),
+        // A certificate has no address of a node's own, but the name.
+        replica_uri: match named {
+            true => standby.and(by_name(format!("replica.{name}"))),
+            false => standby.map(|(_, port)| uri(&told.host, port)),
+        },
         name_uri: by_name(name.to_string()),
         replica_name_uri: by_name(format!("replica.{name}")),
         ..told

@@ -74,10 +74,7 @@ pub async fn scrub(
         let looked = looked.map_err(anyhow::Error::from).and_then(|l| l);
         match looked {
             Ok(bytes) => tracing::info!(bytes, "the disk was read: nothing is damaged"),
-            Err(error) if damage_in(&error).is_some() => {
-                note(&data_dir, &error);
-                return error;
-            }
+            Err(error) if damage_in(&error).is_some() => return error,
             // It may be full, or the node is about to stop: the next look says more.
             Err(error) => tracing::warn!("the disk could not be read as a whole: {error:#}"),
         }

@@ -119,10 +119,11 @@ impl Session {
             redirects: options.as_ref().is_some_and(|o| o.redirect != 0),
             caching: options.is_some() && self.tracking.caching,
         };
-        self.tracked.clone_from(&options);
         match options {
             Some(options) => core.tracking.enable(id, options),
             None => core.tracking.disable(id),
         }
+        // With the prefixes that it had before.
+        self.tracked = core.tracking.options(id).cloned();
     }
 }

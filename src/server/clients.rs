@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::base::limits::{OPERATORS_MAX, SUBSCRIBER_BACKLOG, SUBSCRIBER_BACKLOG_MAX};
+use crate::base::limits::{OPERATORS_MAX, SUBSCRIBER_BACKLOG_MAX};
 
 /// One client: what CLIENT LIST says of it, and its inbox.
 pub struct Client {
@@ -29,6 +29,10 @@ pub struct Client {
     bounds: Arc<Bounds>,
 }
 
+/// client-output-buffer-limit until it is set.
+pub const OUTPUT_LIMITS: &str =
+    "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60";
+
 /// How much a subscriber may leave unread: client-output-buffer-limit's class pubsub.
 pub struct Bounds {
     /// Bytes; beyond: disconnected at once.
@@ -40,11 +44,13 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Bounds {
-            hard: AtomicUsize::new(SUBSCRIBER_BACKLOG),
-            soft: AtomicUsize::new(SUBSCRIBER_BACKLOG / 4),
-            seconds: AtomicU64::new(60),
-        }
+        let bounds = Bounds {
+            hard: AtomicUsize::new(SUBSCRIBER_BACKLOG_MAX),
+            soft: AtomicUsize::new(0),
+            seconds: AtomicU64::new(0),
+        };
+        bounds.set(OUTPUT_LIMITS);
+        bounds
     }
 }
 
@@ -135,26 +141,24 @@ struct Inbox {
 impl Client {
     /// Sends bytes to the client outside of its replies. A client that does not read is disconnected at the bound.
     pub fn send(&self, message: Bytes) {
-        let max = self.bounds.hard.load(Ordering::Relaxed);
-        self.send_within(message, max);
+        let (hard, soft) = (&self.bounds.hard, &self.bounds.soft);
+        let soft = soft.load(Ordering::Relaxed);
+        self.put(message, hard.load(Ordering::Relaxed), soft);
     }
 
     /// Likewise, with a bound of its own, bytes.
     pub fn send_within(&self, message: Bytes, max: usize) {
+        self.put(message, max, 0);
+    }
+
+    /// `soft`: what may be exceeded for a while only; 0: nothing is.
+    fn put(&self, message: Bytes, max: usize, soft: usize) {
         let mut inbox = self.inbox.lock();
         inbox.bytes += message.len();
-        let soft = self.bounds.soft.load(Ordering::Relaxed);
-        let late = match soft > 0 && inbox.bytes > soft {
-            true => {
-                let seconds = self.bounds.seconds.load(Ordering::Relaxed);
-                let since = inbox.over.get_or_insert_with(Instant::now);
-                // The replication stream has a bound of its own.
-                max <= SUBSCRIBER_BACKLOG_MAX && since.elapsed().as_secs() >= seconds.max(1)
-            }
-            false => {
-                inbox.over = None;
-                false
-            }
+        let late = soft > 0 && inbox.bytes > soft && {
+            let seconds = self.bounds.seconds.load(Ordering::Relaxed);
+            let since = inbox.over.get_or_insert_with(Instant::now);
+            since.elapsed().as_secs() >= seconds.max(1)
         };
         if inbox.bytes > max || late {
             self.killed.store(true, Ordering::Release);
@@ -172,7 +176,12 @@ impl Client {
         let mut inbox = self.inbox.lock();
         let message = inbox.messages.pop_front();
         match &message {
-            Some(m) => inbox.bytes -= m.len().min(inbox.bytes),
+            Some(m) => {
+                inbox.bytes -= m.len().min(inbox.bytes);
+                if inbox.bytes <= self.bounds.soft.load(Ordering::Relaxed) {
+                    inbox.over = None;
+                }
+            }
             None => {
                 if !inbox.waker.as_ref().is_some_and(|w| w.will_wake(waker)) {
                     inbox.waker = Some(waker.clone());

@@ -337,6 +337,36 @@ fn what_a_subscriber_may_leave_unread_is_a_setting() {
     std::thread::sleep(std::time::Duration::from_millis(1050));
     client.send(message.clone());
     assert!(client.killed(), "beyond the soft bound for a second");
+    // Read in between, it begins anew; a replica has a bound of its own.
+    let (client, replica) = (new(), new());
+    for _ in 0..3 {
+        client.send(message.clone());
+        replica.send_within(message.clone(), 1 << 20);
+    }
+    while client.receive(std::task::Waker::noop()).is_some() {}
+    std::thread::sleep(std::time::Duration::from_millis(1050));
+    for _ in 0..3 {
+        client.send(message.clone());
+        replica.send_within(message.clone(), 1 << 20);
+    }
+    assert!(!client.killed() && !replica.killed());
+}
+
+#[test]
+fn a_session_knows_all_that_it_tracks() {
+    let world = World::new(false);
+    let client = world.server.clients.add("a".into(), "b".into(), -1, 10);
+    let mut session = Session::new(client.unwrap());
+    for prefix in ["a:", "b:"] {
+        let options = crate::command::tracking::Options {
+            broadcast: true,
+            prefixes: [prefix.as_bytes().to_vec()].into(),
+            ..Default::default()
+        };
+        session.track(&mut world.engine.lock(), Some(options));
+    }
+    // Another primary gets this.
+    assert_eq!(session.tracked.unwrap().prefixes.len(), 2);
 }
 
 #[test]

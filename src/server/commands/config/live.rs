@@ -11,6 +11,7 @@ use crate::data::Limits;
 use crate::engine::Core;
 use crate::keyspace::evict::Policy;
 use crate::server::Server;
+use crate::server::clients::OUTPUT_LIMITS;
 
 use super::kinds;
 
@@ -74,9 +75,6 @@ fn limits<'a>(x: &'a mut Change<'_>) -> &'a mut Limits {
 fn yes_no(yes: bool) -> String {
     if yes { "yes" } else { "no" }.into()
 }
-
-/// client-output-buffer-limit until it is set.
-const OUTPUT_LIMITS: &str = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60";
 
 /// All of them.
 pub static ROWS: &[Row] = &[

@@ -78,7 +78,7 @@ pub static PARAMETERS: &[Parameter] = &[
     p("bind-source-addr", "", Text, "", 0),
     p("bio_cpulist", "", Text, "", IMMUTABLE),
     p("busy-reply-threshold", "lua-time-limit", Number(0, LONG, Plain), "5000", 0),
-    p("client-output-buffer-limit", "", OutputLimits, "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", 0),
+    p("client-output-buffer-limit", "", OutputLimits, crate::server::clients::OUTPUT_LIMITS, 0),
     p("client-query-buffer-limit", "", Number(1048576, LONG, Memory), "1073741824", 0),
     p("close-subscribers-on-failover", "", Bool, "yes", HIDDEN),
     p("cluster-allow-pubsubshard-when-down", "", Bool, "yes", 0),
