@@ -1,5 +1,5 @@
 """What tests of a cluster that `pontoon dev` runs share: its processes, clients over TLS, and the end of all of it."""
-import json, os, shutil, socket, ssl, subprocess, sys, tempfile, time
+import http.client, json, os, shutil, socket, ssl, subprocess, sys, tempfile, time
 
 BIN = os.environ["PONTOON_BIN"]
 TOP = tempfile.mkdtemp(prefix=f"pontoon-{os.path.basename(sys.argv[0])}-")
@@ -14,12 +14,12 @@ def check(what, ok, *detail):
     print(f"  ok: {what}", flush=True)
 
 
-def until(what, test, seconds=20):
+def until(what, test, seconds=30):
     end, last = time.monotonic() + seconds, None
     while time.monotonic() < end:
         try:
             last = test()
-        except (OSError, ValueError, KeyError, IndexError, AssertionError) as e:
+        except (OSError, ValueError, KeyError, IndexError, AssertionError, http.client.HTTPException) as e:
             last = e
         if last and not isinstance(last, Exception):
             return last

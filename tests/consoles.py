@@ -1,34 +1,12 @@
 """What tests of the console share: the process, its API and pages, clients of services, and the end of all of it."""
-import http.client, http.server, json, os, re, shutil, signal, socket, ssl, subprocess, sys, tempfile, threading, time, urllib.parse
+import http.client, http.server, json, os, re, shutil, signal, socket, ssl, subprocess, sys, threading, time, urllib.parse
 
-BIN = os.environ["PONTOON_BIN"]
-TOP = tempfile.mkdtemp(prefix="pontoon-console-")
+from clusters import BIN, TOP, check, passed, until
+
 DIR = TOP + "/console"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-passed = []
 # More for the console's command line.
 MORE = []
-
-
-def check(what, ok, *detail):
-    if not ok:
-        raise AssertionError(f"{what}: {' '.join(map(str, detail))[-2000:]}")
-    passed.append(what)
-    print(f"  ok: {what}", flush=True)
-
-
-def until(what, test, seconds=30):
-    end = time.monotonic() + seconds
-    last = None
-    while time.monotonic() < end:
-        try:
-            last = test()
-        except (OSError, KeyError, ValueError, IndexError, http.client.HTTPException) as e:
-            last = e
-        if last and not isinstance(last, Exception):
-            return last
-        time.sleep(0.05)
-    raise AssertionError(f"{what} did not come in {seconds} s; last: {last}")
 
 
 def read(path):
