@@ -93,18 +93,19 @@ async fn otherwise(uri: Uri) -> Response {
     }
 }
 
-/// Refuses a request that says itself that it is too long, before its body comes.
+/// Reads a request's body before anyone answers: a connection that ends while its client still sends loses the answer, be it that
+/// the body is too long, of a wrong type, or from somebody who may not.
 async fn bounded(request: Request, next: Next) -> Response {
-    let said = request.headers().get(header::CONTENT_LENGTH);
-    let said = said.and_then(|len| len.to_str().ok()?.parse::<usize>().ok());
-    if said.is_some_and(|len| len > limits::CONSOLE_BODY_LEN) {
-        // What is on its way is read, within bounds: a client that still sends when the connection ends never reads the answer.
-        let max = limits::CONSOLE_BODY_LEN * 4;
-        let rest = axum::body::to_bytes(request.into_body(), max);
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), rest).await;
-        return Problem::too_long().into_response();
+    let (parts, body) = request.into_parts();
+    // Of one that is too long so much is read as clients mostly send at once.
+    let read = axum::body::to_bytes(body, limits::CONSOLE_BODY_LEN * 4);
+    match tokio::time::timeout(HANDSHAKE, read).await {
+        Ok(Ok(body)) if body.len() <= limits::CONSOLE_BODY_LEN => {
+            next.run(Request::from_parts(parts, body.into())).await
+        }
+        Ok(_) => Problem::too_long().into_response(),
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
     }
-    next.run(request).await
 }
 
 /// What every answer says to a browser.
