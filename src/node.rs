@@ -105,7 +105,7 @@ async fn serve_on(
         false => Some(ground.clients(&config, &server).await?),
     };
 
-    // The log, the store, and the data that they hold.
+    // The log, the store, and the data that they hold; the log is read while the data is loaded.
     let log = {
         let fatal = fatal.clone();
         let on_fatal: log::Fatal =
@@ -122,10 +122,9 @@ async fn serve_on(
             ..Default::default()
         };
         let dir = config.data_dir.join("log");
-        work::blocking(move || Log::open(dir, options)).await??
+        async { Ok::<_, anyhow::Error>(work::blocking(move || Log::open(dir, options)).await??) }
     };
-    let (store, position) = {
-        let fatal = fatal.clone();
+    let data = async {
         let options = crate::store::Options {
             window_bytes: config.store_window_bytes as usize,
             backlog_bytes: config.store_backlog_bytes as usize,
@@ -134,23 +133,17 @@ async fn serve_on(
             pace: ground.pace(),
             ..crate::store::Options::new(config.data_dir.join("store"))
         };
-        work::blocking(move || {
-            Store::open(
-                options,
-                Box::new(move |e| drop(fatal.try_send(format!("the store stopped: {e}")))),
-            )
-        })
-        .await??
-    };
-    let store = Arc::new(store);
-    let sm = {
-        let (engine, store) = (engine.clone(), store.clone());
+        let stopped = move |e: &_| drop(fatal.try_send(format!("the store stopped: {e}")));
+        let opening = work::blocking(move || Store::open(options, Box::new(stopped)));
+        let (store, position) = opening.await??;
+        let (engine, store) = (engine.clone(), Arc::new(store));
+        let for_sm = store.clone();
         let snapshots = config.data_dir.join("snapshots");
         let (databases, threads) = (config.databases as u32, config.threads());
         let started = Instant::now();
         let sm = work::blocking(move || {
             StateMachine::open(
-                engine, store, position, &snapshots, databases, threads, witness,
+                engine, for_sm, position, &snapshots, databases, threads, witness,
             )
         })
         .await??;
@@ -159,8 +152,9 @@ async fn serve_on(
             ms = started.elapsed().as_millis() as u64,
             "the data is loaded"
         );
-        sm
+        Ok::<_, anyhow::Error>((store, sm))
     };
+    let (log, (store, sm)) = tokio::try_join!(log, data)?;
 
     if let Some(applied) = sm.applied()
         && log_storage::supersede(&log, &applied)?

@@ -151,7 +151,7 @@ impl Core {
                 .in_flight
                 .front()
                 .map_or(self.turn_next_gen(), |b| b.next_gen_before);
-            self.commit(header.sequence);
+            self.commit(header.sequence, batch.count, batch.at_us);
             if let Some(sink) = self.sink.as_ref().filter(|_| !batch.events.is_empty()) {
                 sink(batch.events);
             }

@@ -23,6 +23,7 @@ use crate::keyspace::{Effects, Keyspace, Sequence};
 use crate::mutation::entry::{Header, encode_batch, encode_open};
 
 use super::clock::ServiceClock;
+use super::gather::Gather;
 use super::{EventSink, Outcome, SettingsSink, UsersSink};
 
 /// What this node does with commands.
@@ -44,8 +45,11 @@ pub(super) struct InFlight {
     pub effects: Effects,
     pub events: Vec<Event>,
     pub next_gen_before: u64,
+    /// Changes in it.
+    pub count: u64,
     /// When it was proposed.
     pub at: Instant,
+    pub at_us: u64,
 }
 
 /// What the proposer hands to Raft: the payloads of one batch, in order.
@@ -106,6 +110,9 @@ pub struct Core {
     opened: u64,
     /// A reply waits for a batch though nothing is to be written: propose an empty one.
     mark_wanted: bool,
+    gather: Gather,
+    /// The turn waits for more changes, and the proposer was not told yet.
+    tell_of_wait: bool,
     /// Batches that were executed here, did not commit in their epoch, and were taken back.
     pub undone: u64,
     /// Batches after which this node held something else than their leader: with a planted bug it goes on.
@@ -156,6 +163,8 @@ impl Core {
             turn_next_gen: 0,
             opened: 0,
             mark_wanted: false,
+            gather: Gather::default(),
+            tell_of_wait: false,
             undone: 0,
             differed: 0,
             changes: 0,
@@ -520,8 +529,27 @@ impl Core {
 
     pub(super) fn wants_proposal(&self) -> bool {
         matches!(self.role, Role::Leading { .. })
-            && (!self.turn.is_empty() || self.mark_wanted)
+            && (self.mark_wanted || !self.turn.is_empty() && self.gather.is_over(self.turn.count))
             && self.in_flight.len() < in_flight_max()
+    }
+
+    /// Whether entries go to other nodes, so that a turn is worth waiting for.
+    pub fn gather(&mut self, on: bool) {
+        self.gather.allow(on);
+    }
+
+    /// Whether the turn waits for more changes than it has.
+    pub fn gathers(&self) -> bool {
+        !self.gather.is_over(self.turn.count)
+    }
+
+    /// The turn has waited long enough.
+    pub fn gather_no_more(&mut self) {
+        self.gather.taken(self.time.boottime_us(), self.turn.count);
+    }
+
+    pub(super) fn take_tell_of_wait(&mut self) -> bool {
+        std::mem::take(&mut self.tell_of_wait)
     }
 
     /// The payload that opens an epoch, for a node that Raft made leader of a term. Ends the epoch before.
@@ -552,6 +580,8 @@ impl Core {
         let batch = self.turn.batch;
         let turn = std::mem::replace(&mut self.turn, Turn::new(batch + 1));
         self.changes += turn.count;
+        let (count, at_us) = (turn.count, self.time.boottime_us());
+        self.gather.taken(at_us, count);
         let header = Header {
             epoch,
             sequence: batch,
@@ -583,7 +613,9 @@ impl Core {
             effects: turn.effects,
             events: turn.events,
             next_gen_before,
+            count,
             at: Instant::now(),
+            at_us,
         });
         Some(Proposal {
             era: self.era,
@@ -628,6 +660,7 @@ impl Core {
         self.turn = Turn::new(1);
         self.turn_next_gen = self.ks.next_gen();
         self.mark_wanted = false;
+        self.gather.end();
         self.ready.clear();
         self.abandon_caches();
         self.unblock_all();
@@ -646,7 +679,12 @@ impl Core {
     }
 
     /// A batch of this era is committed: its gate opens.
-    pub(super) fn commit(&mut self, batch: u64) {
+    pub(super) fn commit(&mut self, batch: u64, count: u64, at_us: u64) {
+        let now_us = self.time.boottime_us();
+        let took_us = now_us.saturating_sub(at_us);
+        self.tell_of_wait |= self
+            .gather
+            .committed(now_us, took_us, count, self.turn.count);
         self.committed = batch;
         self.gate.commit(batch);
         while let Some(entry) = self.waiters.first_entry().filter(|e| *e.key() <= batch) {

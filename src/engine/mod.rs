@@ -15,6 +15,7 @@ pub mod blocked;
 pub mod clock;
 pub mod core;
 pub mod evictor;
+mod gather;
 pub mod pause;
 pub mod said;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use tokio::sync::{Notify, watch};
 
 pub use self::apply::{Applied, ApplyError};
 pub use self::core::{Core, Proposal, Role};
+pub use self::gather::HOLD_MAX;
 pub use self::pause::Pause;
 
 use crate::base::clock::Clock;
@@ -254,7 +256,7 @@ impl Drop for Guard<'_> {
             self.engine.leading.store(leads, Ordering::Release);
             self.engine.leads.send_replace(leads);
         }
-        let propose = core.wants_proposal();
+        let propose = core.take_tell_of_wait() || core.wants_proposal();
         let wake = std::mem::take(&mut core.wake);
         // Who is woken wants the lock: to wake under it makes both wait.
         drop(guard);

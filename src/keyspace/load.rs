@@ -1,8 +1,9 @@
 //! Building the data set from the store's rows.
 //!
 //! Rows arrive in key order within a part, parts on threads of their own: first the keys, then the
-//! elements, which belong to keys by generation. What came out is held against the digest that
-//! was recorded with the rows: a store that lost or changed a row is found here.
+//! elements, which belong to keys by generation. Strings are hashed and digested where they are read and go into
+//! the data set meanwhile, in batches; collections wait for all of their elements. What came out is held
+//! against the digest that was recorded with the rows: a store that lost or changed a row is found here.
 
 use std::collections::HashMap;
 
@@ -31,14 +32,29 @@ fn malformed(key: &[u8]) -> Error {
     Error::Malformed(String::from_utf8_lossy(key).into_owned())
 }
 
+/// Strings that are handed over together.
+const BATCH: usize = 1024;
+
 /// The rows of one part.
-#[derive(Default)]
 pub struct Part {
+    seed: Seed,
     slots: Vec<(u32, u32)>,
-    keys: Vec<(u32, Box<Entry>)>,
+    strings: Vec<Ready>,
+    owners: Vec<(u32, Box<Entry>)>,
     elements: Vec<(u64, Elements)>,
     system: Vec<(u8, Row)>,
 }
+
+/// A key that needs no other row, with its hash and digest.
+struct Ready {
+    slot: u32,
+    hash: u64,
+    digest: u128,
+    entry: Box<Entry>,
+}
+
+/// Strings on their way into the data set.
+pub struct Batch(Vec<Ready>);
 
 /// The elements of one generation that one part saw.
 #[derive(Default)]
@@ -48,6 +64,29 @@ struct Elements(Vec<Row>);
 type Row = (Box<[u8]>, Box<[u8]>);
 
 impl Part {
+    /// Of a data set whose keys are hashed with `seed`.
+    pub fn new(seed: Seed) -> Part {
+        Part {
+            seed,
+            slots: Vec::new(),
+            strings: Vec::new(),
+            owners: Vec::new(),
+            elements: Vec::new(),
+            system: Vec::new(),
+        }
+    }
+
+    /// What is there for [`Builder::take`], once it is worth handing over.
+    pub fn batch(&mut self) -> Option<Batch> {
+        let full = self.strings.len() >= BATCH;
+        full.then(|| {
+            Batch(std::mem::replace(
+                &mut self.strings,
+                Vec::with_capacity(BATCH),
+            ))
+        })
+    }
+
     /// Takes one row.
     pub fn row(&mut self, key: &[u8], value: &[u8], now_access: u32) -> Result<(), Error> {
         match key.first() {
@@ -75,15 +114,21 @@ impl Part {
                     Kind::ZSet(g) => Value::ZSet(Box::new(Coll::new(g, ZSet::new()))),
                     Kind::Stream(g) => Value::Stream(Box::new(Coll::new(g, Stream::new()))),
                 };
-                self.keys.push((
-                    slot,
-                    Box::new(Entry {
-                        key: Small::new(&key[5..]),
-                        value,
-                        expire_at,
-                        access: now_access,
+                let entry = Box::new(Entry {
+                    key: Small::new(&key[5..]),
+                    value,
+                    expire_at,
+                    access: now_access,
+                });
+                match entry.value.generation() {
+                    Some(_) => self.owners.push((slot, entry)),
+                    None => self.strings.push(Ready {
+                        slot,
+                        hash: self.seed.hash(entry.key.as_bytes()),
+                        digest: digest::key(&entry),
+                        entry,
                     }),
-                ));
+                }
             }
             Some(&rows::ELEMENT) if key.len() >= 9 => {
                 let generation =
@@ -113,66 +158,102 @@ pub struct Recorded {
     pub digest: u128,
 }
 
-/// Builds the data set of all parts, in the order of their key ranges.
-pub fn build(
-    parts: Vec<Part>,
-    recorded: &Recorded,
-    limits: crate::data::Limits,
-) -> Result<Keyspace, Error> {
-    let mut ks = Keyspace::new(recorded.databases, recorded.seed);
-    ks.limits = limits;
-    ks.limits.seed = recorded.seed;
-    ks.next_gen = recorded.next_gen;
-    for &(db, slot) in parts.iter().flat_map(|p| &p.slots) {
-        let known = ks
-            .dbs
-            .get_mut(db as usize)
-            .ok_or(Error::Databases(db, recorded.databases))?;
-        known.slot = slot;
+/// A data set that comes to be.
+pub struct Builder {
+    ks: Keyspace,
+    digest: u128,
+}
+
+impl Builder {
+    /// An empty one.
+    pub fn new(recorded: &Recorded, limits: crate::data::Limits) -> Builder {
+        let mut ks = Keyspace::new(recorded.databases, recorded.seed);
+        ks.limits = limits;
+        ks.limits.seed = recorded.seed;
+        ks.next_gen = recorded.next_gen;
+        let digest = recorded.digest;
+        Builder { ks, digest }
     }
-    let slots: HashMap<u32, u32> = ks
-        .dbs
-        .iter()
-        .enumerate()
-        .map(|(i, db)| (db.slot, i as u32))
-        .collect();
-    let mut owners: HashMap<u64, (u32, Box<Entry>)> = HashMap::new();
-    let mut elements = Vec::new();
-    for part in parts {
-        for (slot, entry) in part.keys {
-            let db = *slots
-                .get(&slot)
-                .ok_or(Error::Databases(slot, recorded.databases))?;
-            match entry.value.generation() {
-                Some(generation) => {
-                    owners.insert(generation, (db, entry));
+
+    /// Takes strings, of any part and in any order. Until the end they are where their slot says.
+    ///
+    /// # Errors
+    /// [`Error::Databases`].
+    pub fn take(&mut self, batch: Batch) -> Result<(), Error> {
+        for ready in batch.0 {
+            self.knows(ready.slot)?;
+            let (slot, hash, digest) = (ready.slot, ready.hash, ready.digest);
+            self.ks.put_hashed(slot, hash, digest, ready.entry);
+        }
+        Ok(())
+    }
+
+    fn knows(&self, slot: u32) -> Result<(), Error> {
+        let databases = self.ks.dbs.len() as u32;
+        let known = slot < databases;
+        known.then_some(()).ok_or(Error::Databases(slot, databases))
+    }
+
+    /// With all that the parts still have, in the order of their key ranges: the data set.
+    ///
+    /// # Errors
+    /// Rows that do not make one.
+    pub fn finish(mut self, parts: Vec<Part>) -> Result<Keyspace, Error> {
+        let mut owners: HashMap<u64, (u32, Box<Entry>)> = HashMap::new();
+        let (mut elements, mut slots) = (Vec::new(), Vec::new());
+        for part in parts {
+            self.take(Batch(part.strings))?;
+            for (slot, entry) in part.owners {
+                self.knows(slot)?;
+                if let Some(generation) = entry.value.generation() {
+                    owners.insert(generation, (slot, entry));
                 }
-                None => ks.put_entry(db, entry),
+            }
+            elements.extend(part.elements);
+            slots.extend(part.slots);
+            for (table, (name, value)) in part.system {
+                self.ks
+                    .system
+                    .set(table, &name, Some(value.to_vec().into()));
             }
         }
-        elements.extend(part.elements);
-        for (table, (name, value)) in part.system {
-            ks.system.set(table, &name, Some(value.to_vec().into()));
+        for (generation, part) in elements {
+            // Elements without a key: a deletion of theirs that was not written with the key's. Ignored.
+            if let Some((_, entry)) = owners.get_mut(&generation) {
+                fill(entry, part, &self.ks)?;
+            }
         }
-    }
-    for (generation, part) in elements {
-        // Elements without a key: a deletion of theirs that was not written with the key's. Ignored.
-        if let Some((_, entry)) = owners.get_mut(&generation) {
-            fill(entry, part, &ks)?;
+        for (_, (slot, mut entry)) in owners {
+            digest::resum(&mut entry.value);
+            self.ks.put_entry(slot, entry);
         }
+        self.swap(&slots)?;
+        let (found, recorded) = (self.ks.digest(), self.digest);
+        if found != recorded {
+            return Err(Error::Digest { found, recorded });
+        }
+        Ok(self.ks)
     }
-    for (_, (db, mut entry)) in owners {
-        digest::resum(&mut entry.value);
-        ks.put_entry(db, entry);
+
+    /// Brings each database from its slot to its number.
+    fn swap(&mut self, slots: &[(u32, u32)]) -> Result<(), Error> {
+        let mut order: Vec<u32> = (0..self.ks.dbs.len() as u32).collect();
+        for &(db, slot) in slots {
+            self.knows(db)?;
+            order[db as usize] = slot;
+        }
+        let mut at: Vec<_> = std::mem::take(&mut self.ks.dbs)
+            .into_iter()
+            .map(Some)
+            .collect();
+        for slot in order {
+            let db = at.get_mut(slot as usize).and_then(Option::take);
+            self.ks.dbs.push(db.ok_or_else(|| {
+                Error::Malformed(format!("the slot {slot} of two databases, or of none"))
+            })?);
+        }
+        Ok(())
     }
-    let found = ks.digest();
-    if found != recorded.digest {
-        return Err(Error::Digest {
-            found,
-            recorded: recorded.digest,
-        });
-    }
-    Ok(ks)
 }
 
 fn fill(entry: &mut Entry, elements: Elements, ks: &Keyspace) -> Result<(), Error> {

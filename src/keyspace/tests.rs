@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::load::{Part, Recorded, build};
+use super::load::{Builder, Part, Recorded};
 use super::*;
 use crate::base::rows::RowOp;
 use crate::mutation::Mutation;
@@ -192,7 +192,7 @@ impl Rows {
     }
 
     fn load(&self, like: &Keyspace) -> Keyspace {
-        let mut part = Part::default();
+        let mut part = Part::new(like.seed);
         for (key, value) in &self.0 {
             part.row(key, value, 0).expect("a sound row");
         }
@@ -202,7 +202,9 @@ impl Rows {
             next_gen: like.next_gen(),
             digest: like.digest(),
         };
-        build(vec![part], &recorded, like.limits).expect("the digest that was recorded")
+        Builder::new(&recorded, like.limits)
+            .finish(vec![part])
+            .expect("the digest that was recorded")
     }
 }
 
@@ -285,7 +287,7 @@ fn a_load_notices_a_lost_row() {
     }
     rows.write(fx.rows);
     rows.0.pop_first();
-    let mut part = Part::default();
+    let mut part = Part::new(ks.seed);
     for (key, value) in &rows.0 {
         part.row(key, value, 0).expect("a sound row");
     }
@@ -296,7 +298,7 @@ fn a_load_notices_a_lost_row() {
         digest: ks.digest(),
     };
     assert!(matches!(
-        build(vec![part], &recorded, ks.limits),
+        Builder::new(&recorded, ks.limits).finish(vec![part]),
         Err(load::Error::Digest { .. })
     ));
 }

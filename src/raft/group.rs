@@ -15,7 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::base::clock::Clock;
 use crate::base::limits::PARTS_IN_FLIGHT_MAX;
 use crate::base::work;
-use crate::engine::{Engine, Role};
+use crate::engine::{Engine, HOLD_MAX, Role};
 use crate::log::{Log, Space};
 use crate::store::Store;
 
@@ -233,6 +233,7 @@ impl Group {
                 self.lease.begin(term, &membership);
                 let open = {
                     let mut core = self.engine.locked().await;
+                    core.gather(membership.voter_ids().nth(1).is_some());
                     let wanted = match core.role {
                         Role::Leading { .. } | Role::Opening { .. } => opened_term != term,
                         Role::Standby => true,
@@ -278,9 +279,19 @@ impl Group {
                 if self.store.over_limit() {
                     self.store.room().await;
                 }
-                let proposal = self.engine.locked().await.take_proposal();
+                let (proposal, gathers) = {
+                    let mut core = self.engine.locked().await;
+                    (core.take_proposal(), core.gathers())
+                };
                 let Some(proposal) = proposal else {
-                    break;
+                    if !gathers {
+                        break;
+                    }
+                    tokio::select! {
+                        () = self.engine.propose.notified() => {}
+                        () = tokio::time::sleep(HOLD_MAX) => self.engine.locked().await.gather_no_more(),
+                    }
+                    continue;
                 };
                 self.last_proposal_ms
                     .store(self.clock.boottime_ms(), Ordering::Relaxed);

@@ -37,6 +37,8 @@ use user::Peer;
 
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long the body of a request that says that it is too long is read.
+const TOO_LONG: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Serves the console until `stop`.
 ///
@@ -96,14 +98,20 @@ async fn otherwise(uri: Uri) -> Response {
 /// Reads a request's body before anyone answers: a connection that ends while its client still sends loses the answer, be it that
 /// the body is too long, of a wrong type, or from somebody who may not.
 async fn bounded(request: Request, next: Next) -> Response {
+    let said = request.headers().get(header::CONTENT_LENGTH);
+    let said = said.and_then(|len| len.to_str().ok()?.parse::<usize>().ok());
+    let too_long = said.is_some_and(|len| len > limits::CONSOLE_BODY_LEN);
+    // One that waits to be allowed to send what it says is too long is not waited for.
+    let patience = if too_long { TOO_LONG } else { HANDSHAKE };
     let (parts, body) = request.into_parts();
     // Of one that is too long so much is read as clients mostly send at once.
     let read = axum::body::to_bytes(body, limits::CONSOLE_BODY_LEN * 4);
-    match tokio::time::timeout(HANDSHAKE, read).await {
+    match tokio::time::timeout(patience, read).await {
         Ok(Ok(body)) if body.len() <= limits::CONSOLE_BODY_LEN => {
             next.run(Request::from_parts(parts, body.into())).await
         }
         Ok(_) => Problem::too_long().into_response(),
+        Err(_) if too_long => Problem::too_long().into_response(),
         Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
     }
 }
