@@ -115,8 +115,6 @@ pub const STORE_RUNS_MAX: u64 = 32;
 /// Large removed files whose disk is not given back yet (`base::remains`), and such files of a store that are watched. Beyond:
 /// a removed one is freed at once.
 pub const REMAINS_MAX: usize = 512;
-/// Batches of about a thousand strings that wait to be put into the data set while the store is loaded. Beyond: reading waits.
-pub const LOAD_BATCHES: usize = 16;
 /// Index and data blocks that RocksDB keeps in memory, bytes.
 pub const STORE_CACHE_BYTES: usize = 8 * 1024 * 1024;
 

@@ -28,6 +28,9 @@ const MERGE_MAX: usize = BUCKET_MAX / 3;
 const POSITION_SHIFT: u32 = 16;
 /// Longest prefix, bits.
 const DEPTH_MAX: u32 = 32;
+/// Parts that a table is built from, by the top bits of the hashes: sorting one stays within a processor's cache.
+pub const PARTS: usize = 1 << PARTS_BITS;
+const PARTS_BITS: u32 = 6;
 /// Tags compared at once.
 const TAGS_AT_ONCE: usize = 16;
 
@@ -106,6 +109,18 @@ impl<T: Keyed> Table<T> {
     pub fn insert_new(&mut self, hash: u64, item: T, seed: &Seed) {
         debug_assert_eq!(hash, seed.hash(item.key()));
         self.raw.insert(hash, item, |item| seed.hash(item.key()));
+    }
+
+    /// A table of items whose keys differ, each with its hash, spread by [`Table::part`]: several times as quick as one insert
+    /// after the other.
+    pub fn of_parts(parts: Vec<Vec<(u64, T)>>) -> Self {
+        let raw = Raw::of_parts(parts);
+        Self { raw }
+    }
+
+    /// Which of the [`PARTS`] of [`Table::of_parts`] a hash belongs to.
+    pub fn part(hash: u64) -> usize {
+        (hash >> (u64::BITS - PARTS_BITS)) as usize
     }
 
     /// Takes the item with this key out.
@@ -302,6 +317,49 @@ impl<T> Raw<T> {
         self.bytes = self.bytes + bucket.heap_bytes() - before;
         self.bucket_max = self.bucket_max.max(bucket.items.len());
         self.len += 1;
+    }
+
+    /// See [`Table::of_parts`].
+    fn of_parts(mut parts: Vec<Vec<(u64, T)>>) -> Self {
+        let mut raw = Self::default();
+        let len: usize = parts.iter().map(Vec::len).sum();
+        if len == 0 {
+            return raw;
+        }
+        let mut first_depth = PARTS_BITS;
+        if len < PARTS * BUCKET_MAX {
+            parts = vec![parts.into_iter().flatten().collect()];
+            first_depth = 0;
+        }
+        // As `split` would refuse.
+        let depth_max = (64 + 8 * (len / BUCKET_MAX)).ilog2().min(DEPTH_MAX);
+        for (prefix, mut items) in parts.into_iter().enumerate() {
+            items.sort_unstable_by_key(|(hash, _)| *hash);
+            let mut plan = Vec::new();
+            divide(&items, (prefix as u32, first_depth), depth_max, &mut plan);
+            let mut items = items.into_iter();
+            for (prefix, depth, count) in plan {
+                let mut bucket = Bucket::new(prefix, depth);
+                // As much slack as one has that grew.
+                reserve_class(&mut bucket.items, count + count / 16);
+                reserve_class(&mut bucket.tags, count + count / 16);
+                for (hash, item) in items.by_ref().take(count) {
+                    bucket.push(item, hash as u16);
+                }
+                raw.bytes += bucket.heap_bytes();
+                raw.bucket_max = raw.bucket_max.max(count);
+                raw.depth = raw.depth.max(depth);
+                raw.buckets.push(bucket);
+            }
+        }
+        raw.len = len;
+        raw.directory.reserve_exact(1 << raw.depth);
+        for (id, bucket) in raw.buckets.iter().enumerate() {
+            let slots = 1 << (raw.depth - bucket.depth);
+            raw.directory.extend(std::iter::repeat_n(id as u32, slots));
+            raw.deepest += u32::from(bucket.depth == raw.depth);
+        }
+        raw
     }
 
     pub fn remove(&mut self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<T> {
@@ -536,6 +594,27 @@ impl<T> Raw<T> {
     }
 }
 
+/// Divides sorted items with the same prefix into buckets, ascending: prefix, depth and number of each.
+fn divide<T>(
+    items: &[(u64, T)],
+    (prefix, depth): (u32, u32),
+    depth_max: u32,
+    plan: &mut Vec<(u32, u32, usize)>,
+) {
+    if items.len() <= BUCKET_MAX || depth >= depth_max {
+        plan.push((prefix, depth, items.len()));
+        return;
+    }
+    let upper = items.partition_point(|(hash, _)| (hash >> (63 - depth)) & 1 == 0);
+    divide(&items[..upper], (prefix << 1, depth + 1), depth_max, plan);
+    divide(
+        &items[upper..],
+        (prefix << 1 | 1, depth + 1),
+        depth_max,
+        plan,
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::{HashMap, HashSet};
@@ -554,6 +633,42 @@ mod tests {
     }
 
     const SEED: Seed = Seed::new(7, 11);
+
+    #[test]
+    fn a_table_of_parts_is_one_that_grew() {
+        for n in [0u64, 1, 96, 97, 5000, 6144, 40_000] {
+            let mut parts: Vec<_> = (0..PARTS).map(|_| Vec::new()).collect();
+            for i in 0..n {
+                let hash = SEED.hash(&key(i));
+                parts[Table::<Item>::part(hash)].push((hash, Item(key(i), i as u32)));
+            }
+            let mut table = Table::of_parts(parts);
+            table.raw.check(|item| SEED.hash(&item.0));
+            assert_eq!(table.len(), n as usize);
+            for i in 0..n {
+                let found = table.find(SEED.hash(&key(i)), &key(i));
+                assert_eq!(found.map(|item| item.1), Some(i as u32));
+            }
+            // And it is changed as one.
+            for i in n..n + 3000 {
+                table.insert_new(SEED.hash(&key(i)), Item(key(i), i as u32), &SEED);
+            }
+            for i in 0..n {
+                assert!(table.remove(SEED.hash(&key(i)), &key(i)).is_some());
+            }
+            table.raw.check(|item| SEED.hash(&item.0));
+            assert_eq!(table.len(), 3000);
+        }
+    }
+
+    #[test]
+    fn a_table_of_like_hashes_has_large_buckets() {
+        let mut parts: Vec<_> = (0..PARTS).map(|_| Vec::new()).collect();
+        parts[0] = (0..10_000).map(|i| (i, Item(key(i), 0))).collect();
+        let raw = Raw::of_parts(parts);
+        assert!(raw.directory.len() <= 64 + 8 * (10_000 / BUCKET_MAX));
+        assert_eq!(raw.bucket_max, 10_000);
+    }
 
     fn key(n: u64) -> Box<[u8]> {
         format!("key:{n}").into_bytes().into()

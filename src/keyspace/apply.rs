@@ -256,14 +256,9 @@ impl Keyspace {
     /// Inserts an entry whose key is absent.
     pub(super) fn put_entry(&mut self, db: u32, entry: Box<Entry>) {
         let hash = self.seed.hash(entry.key.as_bytes());
-        self.put_hashed(db, hash, digest::key(&entry), entry);
-    }
-
-    /// As [`Keyspace::put_entry`] with what that would compute.
-    pub(super) fn put_hashed(&mut self, db: u32, hash: u64, digest: u128, entry: Box<Entry>) {
         let seed = self.seed;
         let db = &mut self.dbs[db as usize];
-        db.digest = db.digest.wrapping_add(digest);
+        db.digest = db.digest.wrapping_add(digest::key(&entry));
         db.bytes += entry.bytes();
         if entry.expire_at != 0 {
             db.expires.insert((entry.expire_at, entry.key.clone()));

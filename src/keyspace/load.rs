@@ -1,12 +1,13 @@
 //! Building the data set from the store's rows.
 //!
 //! Rows arrive in key order within a part, parts on threads of their own: first the keys, then the
-//! elements, which belong to keys by generation. Strings are hashed and digested where they are read and go into
-//! the data set meanwhile, in batches; collections wait for all of their elements. What came out is held
+//! elements, which belong to keys by generation. Strings are hashed and digested where they are read, and
+//! spread so that the table is built at once; collections wait for all of their elements. What came out is held
 //! against the digest that was recorded with the rows: a store that lost or changed a row is found here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use crate::data::table::{self, Table};
 use crate::data::{Hash, List, Seed, Set, Small, Str, Stream, ZSet};
 
 use super::rows::{self, Kind};
@@ -32,29 +33,58 @@ fn malformed(key: &[u8]) -> Error {
     Error::Malformed(String::from_utf8_lossy(key).into_owned())
 }
 
-/// Strings that are handed over together.
-const BATCH: usize = 1024;
-
 /// The rows of one part.
 pub struct Part {
     seed: Seed,
     slots: Vec<(u32, u32)>,
-    strings: Vec<Ready>,
+    strings: BTreeMap<u32, Strings>,
     owners: Vec<(u32, Box<Entry>)>,
     elements: Vec<(u64, Elements)>,
     system: Vec<(u8, Row)>,
 }
 
-/// A key that needs no other row, with its hash and digest.
-struct Ready {
-    slot: u32,
-    hash: u64,
+/// The keys of one slot that need no other row, and what a database knows of its keys.
+struct Strings {
+    /// By [`Table::part`], with their hashes.
+    items: Vec<Vec<(u64, Box<Entry>)>>,
+    expires: Vec<(u64, Small)>,
     digest: u128,
-    entry: Box<Entry>,
+    bytes: u64,
 }
 
-/// Strings on their way into the data set.
-pub struct Batch(Vec<Ready>);
+impl Default for Strings {
+    fn default() -> Self {
+        Strings {
+            items: (0..table::PARTS).map(|_| Vec::new()).collect(),
+            expires: Vec::new(),
+            digest: 0,
+            bytes: 0,
+        }
+    }
+}
+
+impl Strings {
+    fn take(&mut self, hash: u64, entry: Box<Entry>) {
+        self.digest = self.digest.wrapping_add(digest::key(&entry));
+        self.bytes += entry.bytes();
+        if entry.expire_at != 0 {
+            self.expires.push((entry.expire_at, entry.key.clone()));
+        }
+        self.items[Table::<Box<Entry>>::part(hash)].push((hash, entry));
+    }
+
+    fn append(&mut self, other: Strings) {
+        self.digest = self.digest.wrapping_add(other.digest);
+        self.bytes += other.bytes;
+        self.expires.extend(other.expires);
+        for (mine, theirs) in self.items.iter_mut().zip(other.items) {
+            match mine.is_empty() {
+                true => *mine = theirs,
+                false => mine.extend(theirs),
+            }
+        }
+    }
+}
 
 /// The elements of one generation that one part saw.
 #[derive(Default)]
@@ -69,22 +99,11 @@ impl Part {
         Part {
             seed,
             slots: Vec::new(),
-            strings: Vec::new(),
+            strings: BTreeMap::new(),
             owners: Vec::new(),
             elements: Vec::new(),
             system: Vec::new(),
         }
-    }
-
-    /// What is there for [`Builder::take`], once it is worth handing over.
-    pub fn batch(&mut self) -> Option<Batch> {
-        let full = self.strings.len() >= BATCH;
-        full.then(|| {
-            Batch(std::mem::replace(
-                &mut self.strings,
-                Vec::with_capacity(BATCH),
-            ))
-        })
     }
 
     /// Takes one row.
@@ -122,12 +141,10 @@ impl Part {
                 });
                 match entry.value.generation() {
                     Some(_) => self.owners.push((slot, entry)),
-                    None => self.strings.push(Ready {
-                        slot,
-                        hash: self.seed.hash(entry.key.as_bytes()),
-                        digest: digest::key(&entry),
-                        entry,
-                    }),
+                    None => {
+                        let hash = self.seed.hash(entry.key.as_bytes());
+                        self.strings.entry(slot).or_default().take(hash, entry);
+                    }
                 }
             }
             Some(&rows::ELEMENT) if key.len() >= 9 => {
@@ -158,102 +175,72 @@ pub struct Recorded {
     pub digest: u128,
 }
 
-/// A data set that comes to be.
-pub struct Builder {
-    ks: Keyspace,
-    digest: u128,
-}
-
-impl Builder {
-    /// An empty one.
-    pub fn new(recorded: &Recorded, limits: crate::data::Limits) -> Builder {
-        let mut ks = Keyspace::new(recorded.databases, recorded.seed);
-        ks.limits = limits;
-        ks.limits.seed = recorded.seed;
-        ks.next_gen = recorded.next_gen;
-        let digest = recorded.digest;
-        Builder { ks, digest }
+/// Builds the data set of all parts, in the order of their key ranges.
+pub fn build(
+    parts: Vec<Part>,
+    recorded: &Recorded,
+    limits: crate::data::Limits,
+) -> Result<Keyspace, Error> {
+    let mut ks = Keyspace::new(recorded.databases, recorded.seed);
+    ks.limits = limits;
+    ks.limits.seed = recorded.seed;
+    ks.next_gen = recorded.next_gen;
+    let mut slots: HashMap<u32, u32> = HashMap::new();
+    for &(db, slot) in parts.iter().flat_map(|p| &p.slots) {
+        let known = ks
+            .dbs
+            .get_mut(db as usize)
+            .ok_or(Error::Databases(db, recorded.databases))?;
+        known.slot = slot;
     }
-
-    /// Takes strings, of any part and in any order. Until the end they are where their slot says.
-    ///
-    /// # Errors
-    /// [`Error::Databases`].
-    pub fn take(&mut self, batch: Batch) -> Result<(), Error> {
-        for ready in batch.0 {
-            self.knows(ready.slot)?;
-            let (slot, hash, digest) = (ready.slot, ready.hash, ready.digest);
-            self.ks.put_hashed(slot, hash, digest, ready.entry);
+    slots.extend(ks.dbs.iter().enumerate().map(|(i, db)| (db.slot, i as u32)));
+    let database = |slot: u32| {
+        let db = slots.get(&slot);
+        db.copied()
+            .ok_or(Error::Databases(slot, recorded.databases))
+    };
+    let mut strings: BTreeMap<u32, Strings> = BTreeMap::new();
+    let mut owners: HashMap<u64, (u32, Box<Entry>)> = HashMap::new();
+    let mut elements = Vec::new();
+    for part in parts {
+        for (slot, more) in part.strings {
+            strings.entry(database(slot)?).or_default().append(more);
         }
-        Ok(())
-    }
-
-    fn knows(&self, slot: u32) -> Result<(), Error> {
-        let databases = self.ks.dbs.len() as u32;
-        let known = slot < databases;
-        known.then_some(()).ok_or(Error::Databases(slot, databases))
-    }
-
-    /// With all that the parts still have, in the order of their key ranges: the data set.
-    ///
-    /// # Errors
-    /// Rows that do not make one.
-    pub fn finish(mut self, parts: Vec<Part>) -> Result<Keyspace, Error> {
-        let mut owners: HashMap<u64, (u32, Box<Entry>)> = HashMap::new();
-        let (mut elements, mut slots) = (Vec::new(), Vec::new());
-        for part in parts {
-            self.take(Batch(part.strings))?;
-            for (slot, entry) in part.owners {
-                self.knows(slot)?;
-                if let Some(generation) = entry.value.generation() {
-                    owners.insert(generation, (slot, entry));
-                }
-            }
-            elements.extend(part.elements);
-            slots.extend(part.slots);
-            for (table, (name, value)) in part.system {
-                self.ks
-                    .system
-                    .set(table, &name, Some(value.to_vec().into()));
+        for (slot, entry) in part.owners {
+            if let Some(generation) = entry.value.generation() {
+                owners.insert(generation, (database(slot)?, entry));
             }
         }
-        for (generation, part) in elements {
-            // Elements without a key: a deletion of theirs that was not written with the key's. Ignored.
-            if let Some((_, entry)) = owners.get_mut(&generation) {
-                fill(entry, part, &self.ks)?;
-            }
+        elements.extend(part.elements);
+        for (table, (name, value)) in part.system {
+            ks.system.set(table, &name, Some(value.to_vec().into()));
         }
-        for (_, (slot, mut entry)) in owners {
-            digest::resum(&mut entry.value);
-            self.ks.put_entry(slot, entry);
-        }
-        self.swap(&slots)?;
-        let (found, recorded) = (self.ks.digest(), self.digest);
-        if found != recorded {
-            return Err(Error::Digest { found, recorded });
-        }
-        Ok(self.ks)
     }
-
-    /// Brings each database from its slot to its number.
-    fn swap(&mut self, slots: &[(u32, u32)]) -> Result<(), Error> {
-        let mut order: Vec<u32> = (0..self.ks.dbs.len() as u32).collect();
-        for &(db, slot) in slots {
-            self.knows(db)?;
-            order[db as usize] = slot;
-        }
-        let mut at: Vec<_> = std::mem::take(&mut self.ks.dbs)
-            .into_iter()
-            .map(Some)
-            .collect();
-        for slot in order {
-            let db = at.get_mut(slot as usize).and_then(Option::take);
-            self.ks.dbs.push(db.ok_or_else(|| {
-                Error::Malformed(format!("the slot {slot} of two databases, or of none"))
-            })?);
-        }
-        Ok(())
+    for (db, strings) in strings {
+        let db = &mut ks.dbs[db as usize];
+        db.table = Table::of_parts(strings.items);
+        db.expires = strings.expires.into_iter().collect();
+        db.digest = strings.digest;
+        db.bytes = strings.bytes;
     }
+    for (generation, part) in elements {
+        // Elements without a key: a deletion of theirs that was not written with the key's. Ignored.
+        if let Some((_, entry)) = owners.get_mut(&generation) {
+            fill(entry, part, &ks)?;
+        }
+    }
+    for (_, (db, mut entry)) in owners {
+        digest::resum(&mut entry.value);
+        ks.put_entry(db, entry);
+    }
+    let found = ks.digest();
+    if found != recorded.digest {
+        return Err(Error::Digest {
+            found,
+            recorded: recorded.digest,
+        });
+    }
+    Ok(ks)
 }
 
 fn fill(entry: &mut Entry, elements: Elements, ks: &Keyspace) -> Result<(), Error> {

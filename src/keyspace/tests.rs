@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::load::{Builder, Part, Recorded};
+use super::load::{Part, Recorded, build};
 use super::*;
 use crate::base::rows::RowOp;
 use crate::mutation::Mutation;
@@ -202,9 +202,7 @@ impl Rows {
             next_gen: like.next_gen(),
             digest: like.digest(),
         };
-        Builder::new(&recorded, like.limits)
-            .finish(vec![part])
-            .expect("the digest that was recorded")
+        build(vec![part], &recorded, like.limits).expect("the digest that was recorded")
     }
 }
 
@@ -298,7 +296,7 @@ fn a_load_notices_a_lost_row() {
         digest: ks.digest(),
     };
     assert!(matches!(
-        Builder::new(&recorded, ks.limits).finish(vec![part]),
+        build(vec![part], &recorded, ks.limits),
         Err(load::Error::Digest { .. })
     ));
 }

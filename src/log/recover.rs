@@ -175,10 +175,13 @@ pub(super) fn remove(dir: &Path, seq: u32) -> Result<(), Error> {
 /// Makes everything from `pos` on zeros again, and returns how many bytes that took.
 fn wipe(disk: &dyn Disk, path: &Path, file: &File, data: &[u8], pos: u32) -> Result<u64, Error> {
     let tail = &data[pos as usize..];
-    let Some(last) = tail.iter().rposition(|b| *b != 0) else {
+    // By pieces: nearly all of a segment is zeros as a rule.
+    let pieces = tail.rchunks(SECTOR as usize);
+    let Some((after, piece)) = pieces.enumerate().find(|(_, p)| !record::is_zero(p)) else {
         return Ok(0);
     };
-    let zeros = vec![0; last + 1];
+    let zeros_after = piece.iter().rev().take_while(|b| **b == 0).count();
+    let zeros = vec![0; tail.len() - after * SECTOR as usize - zeros_after];
     disk.write_at(file, path, &zeros, u64::from(pos))
         .and_then(|()| disk.sync(file, path))
         .map_err(|e| Error::io("write", path, e))?;

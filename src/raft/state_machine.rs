@@ -370,37 +370,17 @@ fn load_data(
     let parts: Vec<parking_lot::Mutex<Part>> = (0..=cuts.len())
         .map(|_| parking_lot::Mutex::new(Part::new(seed)))
         .collect();
-    let (batches, ready) = std::sync::mpsc::sync_channel(limits::LOAD_BATCHES);
-    let mut builder = load::Builder::new(&recorded, data_limits);
-    let builder = std::thread::scope(|scope| -> anyhow::Result<_> {
-        let building = scope.spawn(move || {
-            for batch in ready {
-                builder.take(batch)?;
-            }
-            Ok::<_, load::Error>(builder)
-        });
-        let read = store.load(threads, &cuts, |part, key, value| {
-            let mut part = parts[part].lock();
-            part.row(key, value, 0).map_err(|e| e.to_string())?;
-            match part.batch() {
-                Some(batch) => batches.send(batch).map_err(|_| "nobody takes it".into()),
-                None => Ok(()),
-            }
-        });
-        drop(batches);
-        let built = building
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        // What went wrong with a batch comes before that nobody took the next.
-        let builder = built?;
-        read?;
-        Ok(builder)
+    store.load(threads, &cuts, |part, key, value| {
+        parts[part]
+            .lock()
+            .row(key, value, 0)
+            .map_err(|e| e.to_string())
     })?;
     let parts = parts
         .into_iter()
         .map(parking_lot::Mutex::into_inner)
         .collect();
-    Ok(builder.finish(parts)?)
+    Ok(load::build(parts, &recorded, data_limits)?)
 }
 
 /// Loads a checkpoint as a node would, in the new folder `dir`, and answers its digest and how many keys it has. Blocks.
