@@ -10,7 +10,7 @@ use std::sync::mpsc::sync_channel;
 use super::manifest::{Kind, Manifest};
 use super::{Error, Vault, part, plain};
 use crate::log::{Entry, Id};
-use crate::raft::recovery::{found, time_of};
+use crate::raft::recovery::{found, shift_after, time_of};
 use crate::raft::types::{Member, NodeId};
 
 /// How far a restore goes.
@@ -24,6 +24,11 @@ pub enum Target {
     Time(u64),
 }
 
+/// Bytes of parts, as stored, for which one entry shifts the keys' expiry: what one changes is in memory at once.
+const SHIFT_LEN: u64 = 4 * 1024 * 1024;
+/// Such entries, at most.
+const SHIFTS_MAX: u64 = 256;
+
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
@@ -35,15 +40,18 @@ pub struct Restored {
     pub time_ms: u64,
     /// The last entry of the base that it begins with.
     pub base: u64,
+    /// By how much later keys expire than they did, where that was asked for, milliseconds.
+    pub shifted_ms: Option<u64>,
 }
 
-/// Restores the archive to `target` as the disk of node `id`, in the new folder `data_dir`, the only voter of `cluster`.
+/// Restores the archive to `target` as the disk of node `id`, in the new folder `data_dir`, the only voter of `cluster`. Keys expire
+/// when they did, or, where `shift_expiry` is given, with as much time left as they had at the target.
 ///
 /// # Errors
 /// When the archive does not reach the target, a part is not what was written, or the disk fails.
 pub async fn restore(
     vault: &Vault,
-    target: Target,
+    (target, shift_expiry): (Target, bool),
     data_dir: &Path,
     node: (NodeId, Member),
     cluster: &str,
@@ -97,7 +105,9 @@ pub async fn restore(
         term: at.term,
         time_ms: base.part.last_time_ms,
         base: at.index,
+        shifted_ms: None,
     };
+    let mut stored = base.part.len;
     let logs = chain
         .iter()
         .filter(|m| m.part.kind == Kind::Log && m.part.last.index > at.index);
@@ -117,6 +127,7 @@ pub async fn restore(
             // What is in between is in no part.
             break;
         }
+        stored += log.part.len;
         if let Err(error) = vault.fetch(&log.part, &chain, &sealed).await {
             failed = Some(error);
             break;
@@ -190,7 +201,34 @@ pub async fn restore(
         let _ = making.await;
         return Err(error);
     }
-    drop(out);
+    if shift_expiry {
+        let now_ms = std::time::UNIX_EPOCH.elapsed().map_or(0, |d| d.as_millis());
+        let by_ms = u64::try_from(now_ms)
+            .unwrap_or(0)
+            .saturating_sub(last.time_ms);
+        last.shifted_ms = Some(by_ms);
+        let mut end = Id {
+            term: last.term,
+            index: last.index,
+        };
+        let of = (stored / SHIFT_LEN).clamp(1, SHIFTS_MAX);
+        let shifts = (0..of).map(move |slice| {
+            let entry = shift_after(end, by_ms, (slice, of));
+            end = entry.id;
+            entry
+        });
+        // Where nobody takes them the log failed, and says so below.
+        let sent = tokio::task::spawn_blocking(move || {
+            for entry in shifts {
+                if out.send(Ok(entry)).is_err() {
+                    break;
+                }
+            }
+        });
+        sent.await.map_err(|e| Error::Content(e.to_string()))?;
+    } else {
+        drop(out);
+    }
     let made = making.await.map_err(|e| Error::Content(e.to_string()))?;
     made.map_err(|e| Error::Content(format!("{e:#}")))?;
     Ok(last)

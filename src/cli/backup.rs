@@ -139,6 +139,9 @@ enum Action {
         /// Up to that time, for example 2026-11-25T14:03:07Z: what the primary stamped on its writes counts
         #[arg(long, value_name = "TIME")]
         time: Option<String>,
+        /// Keys have as much time left as they had then; otherwise they expire when they did
+        #[arg(long)]
+        shift_expiry: bool,
     },
 }
 
@@ -275,6 +278,7 @@ async fn act(action: Action) -> anyhow::Result<()> {
             memory,
             index,
             time,
+            shift_expiry,
         } => {
             ensure!(
                 plan.nodes() == 1,
@@ -286,6 +290,7 @@ async fn act(action: Action) -> anyhow::Result<()> {
                 (_, Some(time)) => Target::Time(backup::millis(&time).map_err(|e| anyhow!(e))?),
                 _ => Target::Newest,
             };
+            let target = (target, shift_expiry);
             let vault = place.vault(of.service, false).await?;
             vault.chain(of.seen).await?;
             let (done, to) = match (to, in_place, port) {
@@ -300,14 +305,17 @@ async fn act(action: Action) -> anyhow::Result<()> {
             print(
                 place.output,
                 || {
+                    let shifted = done.shifted_ms.map_or(String::new(), |ms| {
+                        format!("; keys expire {} s later than they did", ms / 1000)
+                    });
                     format!(
-                        "restored to log index {} of {at}, from the base at {}; start it with: pontoon dev --dir {}",
+                        "restored to log index {} of {at}, from the base at {}{shifted}; start it with: pontoon dev --dir {}",
                         done.index,
                         done.base,
                         to.display()
                     )
                 },
-                || json!({"index": done.index, "term": done.term, "time_ms": done.time_ms, "base": done.base, "dir": to}),
+                || json!({"index": done.index, "term": done.term, "time_ms": done.time_ms, "base": done.base, "shifted_ms": done.shifted_ms, "dir": to}),
             );
         }
     }
@@ -316,7 +324,7 @@ async fn act(action: Action) -> anyhow::Result<()> {
 
 async fn into_folder(
     vault: &Vault,
-    target: Target,
+    target: (Target, bool),
     to: &Path,
     (plan, port, memory): (Plan, u16, Option<u64>),
 ) -> anyhow::Result<Restored> {
@@ -364,7 +372,11 @@ async fn into_folder(
 }
 
 /// What a stopped cluster holds is replaced; until the last step it is what it was.
-async fn in_the_place(vault: &Vault, target: Target, dir: &Path) -> anyhow::Result<Restored> {
+async fn in_the_place(
+    vault: &Vault,
+    target: (Target, bool),
+    dir: &Path,
+) -> anyhow::Result<Restored> {
     let mut folder = dev::hold(dir)?;
     let node = folder.beside()?;
     let own = Member {

@@ -156,6 +156,9 @@ enum Action {
         /// Up to that time [default: the newest]
         #[arg(long, value_name = "TIME")]
         time: Option<String>,
+        /// Keys have as much time left as they had then; otherwise they expire when they did
+        #[arg(long)]
+        shift_expiry: bool,
         /// That what was written since goes is meant
         #[arg(long)]
         yes: bool,
@@ -205,6 +208,9 @@ enum Action {
         /// Up to that time [default: the newest]
         #[arg(long, value_name = "TIME")]
         time: Option<String>,
+        /// Keys have as much time left as they had then; otherwise they expire when they did
+        #[arg(long)]
+        shift_expiry: bool,
         /// Waits until it serves
         #[arg(long)]
         wait: bool,
@@ -378,6 +384,7 @@ async fn act(action: Action) -> anyhow::Result<Answer> {
             one,
             index,
             time,
+            shift_expiry,
             yes,
             wait,
         } => {
@@ -388,7 +395,7 @@ async fn act(action: Action) -> anyhow::Result<Answer> {
                 );
             }
             let path = format!("services/{}/restore", one.id);
-            let to = json!({ "index": index, "time": time });
+            let to = json!({ "index": index, "time": time, "shift_expiry": shift_expiry });
             let mut seen = one.place.ask(Method::POST, &path, Some(to)).await?;
             if wait {
                 seen = serving(&one.place, &one.id).await?;
@@ -422,10 +429,11 @@ async fn act(action: Action) -> anyhow::Result<Answer> {
             plan,
             index,
             time,
+            shift_expiry,
             wait,
         } => {
             let path = format!("services/{}/fork", one.id);
-            let wish = json!({"name": name, "plan": plan, "index": index, "time": time});
+            let wish = json!({"name": name, "plan": plan, "index": index, "time": time, "shift_expiry": shift_expiry});
             let mut made = one.place.ask(Method::POST, &path, Some(wish)).await?;
             let id = word(&made["service"], "id").to_string();
             if wait {

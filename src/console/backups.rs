@@ -24,6 +24,8 @@ use crate::backup::{self, Vault, stamp};
 const DATABASE_EVERY_MS: i64 = 600_000;
 /// How often the schedule is looked at.
 const LOOK: Duration = Duration::from_secs(10);
+/// How long a node that a backup is taken from may take to answer for the first time.
+const ANSWER: Duration = Duration::from_secs(10);
 /// The log is archived when it was not for this long, milliseconds.
 const LOG_EVERY_MS: i64 = 5 * 60 * 1000;
 /// A base is taken when the newest is this old, milliseconds.
@@ -153,6 +155,41 @@ impl Moment {
     }
 }
 
+/// What a restore or fork is to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aim {
+    /// Up to when.
+    pub moment: Moment,
+    /// Keys have as much time left as they had then; otherwise they expire when they did.
+    pub shift_expiry: bool,
+}
+
+/// How the name of an aim ends that shifts.
+const SHIFTED: &str = " shift-expiry";
+
+impl Aim {
+    /// All that there is, as it was.
+    pub const NEWEST: Aim = Aim {
+        moment: Moment::Newest,
+        shift_expiry: false,
+    };
+
+    /// As it is stored.
+    fn name(&self) -> String {
+        let shifted = if self.shift_expiry { SHIFTED } else { "" };
+        format!("{}{shifted}", self.moment.name())
+    }
+
+    /// The reverse of [`Aim::name`].
+    fn named(name: &str) -> Result<Aim, Error> {
+        let moment = name.strip_suffix(SHIFTED);
+        Ok(Aim {
+            moment: Moment::named(moment.unwrap_or(name))?,
+            shift_expiry: moment.is_some(),
+        })
+    }
+}
+
 /// What is asked for in a fork.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -165,6 +202,9 @@ pub struct Wish {
     pub index: Option<u64>,
     /// Up to that time, such as 2026-11-25T14:03:07Z.
     pub time: Option<String>,
+    /// Keys have as much time left as they had then; otherwise they expire when they did.
+    #[serde(default)]
+    pub shift_expiry: bool,
 }
 
 /// A service that was made from a backup.
@@ -227,15 +267,18 @@ impl Console {
     }
 
     /// What `pontoon backup restore` is told about the archive.
-    fn restore_args(&self, (cluster, seen): &(String, u64), moment: &Moment) -> Vec<String> {
+    fn restore_args(&self, (cluster, seen): &(String, u64), aim: &Aim) -> Vec<String> {
         let mut args = vec![
             format!("--store={}", self.archives.url),
             format!("--master-key={}", self.archives.key_file.display()),
             format!("--service={cluster}"),
             format!("--seen={seen}"),
         ];
-        if *moment != Moment::Newest {
-            args.push(format!("--{}", moment.name()));
+        if aim.moment != Moment::Newest {
+            args.push(format!("--{}", aim.moment.name()));
+        }
+        if aim.shift_expiry {
+            args.push("--shift-expiry".into());
         }
         args
     }
@@ -260,9 +303,9 @@ impl Console {
     ///
     /// # Errors
     /// When no backup reaches the moment, or the plan does not offer it.
-    pub(super) async fn restore(&self, service: &Service, moment: &Moment) -> Result<(), Error> {
+    pub(super) async fn restore(&self, service: &Service, aim: &Aim) -> Result<(), Error> {
         let id = service.id.as_str();
-        self.offered(service, moment)?;
+        self.offered(service, &aim.moment)?;
         if service.wanted != Wanted::On {
             return Err(Error::Conflict(format!(
                 "{} is not powered on",
@@ -274,8 +317,8 @@ impl Console {
             let text = format!("its newest log could not be archived before a restore: {error}");
             self.note(Some(id), "problem", &text);
         }
-        self.timeline(id, moment).await?;
-        self.store.set_restore(id, &moment.name())?;
+        self.timeline(id, &aim.moment).await?;
+        self.store.set_restore(id, &aim.name())?;
         self.board.ring(id);
         Ok(())
     }
@@ -286,9 +329,9 @@ impl Console {
     /// When it cannot be; then it holds what it held.
     pub(super) async fn restore_now(&self, service: &Service) -> anyhow::Result<String> {
         let id = service.id.as_str();
-        let moment = Moment::named(&service.restore)?;
-        let timeline = self.timeline(id, &moment).await?;
-        let args = self.restore_args(&timeline, &moment);
+        let aim = Aim::named(&service.restore)?;
+        let timeline = self.timeline(id, &aim.moment).await?;
+        let args = self.restore_args(&timeline, &aim);
         let done = self.provider.restore_in_place(id, &args).await?;
         // Its new timeline begins with a base of its own.
         for what in ["base", "archived"] {
@@ -417,7 +460,11 @@ impl Console {
         let taken: Vec<u16> = self.store.services()?.iter().map(|s| s.port).collect();
         let port = self.provider.port(&taken)?;
         let timeline = self.timeline(id, &moment).await?;
-        let mut args = self.restore_args(&timeline, &moment);
+        let aim = Aim {
+            moment,
+            shift_expiry: wish.shift_expiry,
+        };
+        let mut args = self.restore_args(&timeline, &aim);
         // It begins with one node; its plan's others join.
         args.push("--plan=startup".into());
         args.push(format!("--memory={}", plan.memory_mib));
@@ -495,7 +542,7 @@ impl Console {
             return Ok(());
         };
         let mut args = vec!["backup".into(), "prove".into(), "--output=json".into()];
-        args.extend(self.restore_args(&timeline, &Moment::Newest));
+        args.extend(self.restore_args(&timeline, &Aim::NEWEST));
         args.push(format!("--scratch={}", self.archives.scratch.display()));
         #[derive(Deserialize)]
         struct Proof {
@@ -514,11 +561,24 @@ impl Console {
 
     /// A node to take a backup from: a standby that answers, else the primary.
     async fn source(&self, id: &str, place: &Place) -> Result<backup::Client, Error> {
-        let overview = self.overview(id)?;
-        let of = |role: &str| overview.nodes.iter().find(|n| n.role == role && n.answers);
-        let node = of("standby").or_else(|| of("primary")).map(|n| n.id);
-        let placed = place.nodes.iter().find(|n| Some(n.id) == node);
-        let placed = placed.ok_or_else(|| Error::Conflict("no node with data answers".into()))?;
+        let mut changes = self.changes();
+        let answers = async {
+            loop {
+                let overview = self.overview(id)?;
+                let of = |role: &str| overview.nodes.iter().find(|n| n.role == role && n.answers);
+                let node = of("standby").or_else(|| of("primary")).map(|n| n.id);
+                if let Some(placed) = place.nodes.iter().find(|n| Some(n.id) == node) {
+                    return Ok(placed);
+                }
+                // A console that was begun a moment ago has not heard of the nodes yet.
+                if changes.changed().await.is_err() {
+                    return Err(Error::Conflict("the console ends".into()));
+                }
+            }
+        };
+        let placed = tokio::time::timeout(ANSWER, answers).await;
+        let none = || Error::Conflict("no node with data answers".into());
+        let placed = placed.unwrap_or_else(|_| Err(none()))?;
         let client = keeper::connect(place, &placed.address.peer, placed.id).await;
         client.map_err(|e| Error::Conflict(format!("{e:#}")))
     }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backups::{Backup, Forked, Moment, Wish};
+use super::backups::{Aim, Backup, Forked, Moment, Wish};
 use super::imports::Import;
 use super::inside::{Keys, Preset, Set, Slow, User};
 use super::model::{
@@ -227,17 +227,11 @@ impl Desk {
     ///
     /// # Errors
     /// When no backup reaches the moment, or the plan does not offer it.
-    pub async fn restore(
-        &self,
-        id: &str,
-        index: Option<u64>,
-        time: Option<&str>,
-    ) -> Result<(), Error> {
+    pub async fn restore(&self, id: &str, aim: &Aim) -> Result<(), Error> {
         let service = self.changing(id)?;
         self.kept_here(id, "is restored there, stopped")?;
-        let moment = Moment::of(index, time)?;
-        self.console.restore(&service, &moment).await?;
-        let to = match &moment {
+        self.console.restore(&service, aim).await?;
+        let to = match &aim.moment {
             Moment::Newest => "its newest backup".to_string(),
             Moment::Index(index) => format!("log index {index}"),
             Moment::Time(text, _) => text.clone(),
@@ -245,7 +239,12 @@ impl Desk {
         self.note(
             Some(id),
             "restore",
-            &format!("a restore to {to} was asked for"),
+            &match aim.shift_expiry {
+                true => format!(
+                    "a restore to {to} was asked for, with as much time left to keys as they had"
+                ),
+                false => format!("a restore to {to} was asked for"),
+            },
         );
         Ok(())
     }

@@ -16,7 +16,7 @@ use super::model::{Connection, Health, Node, Overview, Service, Wanted};
 use super::planner::{self, Action, Observed, Seen, Wish};
 use super::provider::Place;
 use super::samples::{self, Sample};
-use super::{Console, dns, now_ms};
+use super::{Console, diagnosis, dns, now_ms};
 use crate::base::limits;
 use crate::gateway::stand_in::StandIn;
 use crate::gateway::{View, Watch, operator};
@@ -93,6 +93,8 @@ pub fn keep(console: Arc<Console>, service: Service) {
             admitted: None,
             sampler: samples::Sampler::default(),
             stand_in: None,
+            sick: BTreeMap::new(),
+            diagnoses: diagnosis::Record::default(),
         };
         keeper.run().await;
         console.board.bells.write().remove(&id);
@@ -119,6 +121,9 @@ struct Keeper {
     sampler: samples::Sampler,
     /// Answers for it while it is restored.
     stand_in: Option<StandIn>,
+    /// What is wrong with its nodes by what they say now, and what of it was told.
+    sick: BTreeMap<u64, BTreeMap<diagnosis::Kind, String>>,
+    diagnoses: diagnosis::Record,
 }
 
 impl Keeper {
@@ -173,7 +178,11 @@ impl Keeper {
         let program = self.program(place.as_ref());
         let mut observed = observe(&self.service, &program, place.as_ref(), &view);
         observed.archived = !self.console.store.timelines(&id)?.is_empty();
-        self.note_primary(&observed);
+        self.note_primary(&observed, &view);
+        self.sick = sick(&view);
+        for text in self.diagnoses.update(Instant::now(), &self.sick) {
+            self.note("problem", text);
+        }
         let (data, witnesses) = planner::shape_of(&self.service.plan);
         let wish = Wish {
             wanted: self.service.wanted,
@@ -270,10 +279,16 @@ impl Keeper {
         }
     }
 
-    fn note_primary(&mut self, observed: &Observed) {
+    fn note_primary(&mut self, observed: &Observed, view: &View) {
         let Some(now) = observed.primary else { return };
+        let status = view.nodes.get(&now).and_then(|o| o.status.as_ref());
+        // Of note after a restore: they were there at the moment that was restored.
+        let expired = match status.map_or(0, |s| s.expired_before) {
+            0 => String::new(),
+            n => format!("; {n} keys had expired before"),
+        };
         match self.primary {
-            None => self.note("serving", format!("node {now} serves as primary")),
+            None => self.note("serving", format!("node {now} serves as primary{expired}")),
             Some(before) if before != now => self.note(
                 "failover",
                 format!("node {now} serves as primary in the place of node {before}"),
@@ -494,6 +509,7 @@ impl Keeper {
                     &said.unwrap_or_default(),
                     role_of(view, n.id),
                     committed,
+                    self.sick.get(&n.id),
                 )
             };
             p.nodes.iter().map(node).collect()
@@ -577,6 +593,7 @@ fn node_of(
     said: &StatusReply,
     role: String,
     committed: u64,
+    troubles: Option<&BTreeMap<diagnosis::Kind, String>>,
 ) -> Node {
     Node {
         id: placed.id,
@@ -591,7 +608,31 @@ fn node_of(
         memory_mib: placed.memory_mib,
         version: said.version.clone(),
         client_addr: placed.address.client.clone(),
+        // That it does not answer is said already.
+        troubles: troubles.map_or_else(Vec::new, |all| {
+            let others = all.iter().filter(|(k, _)| **k != diagnosis::Kind::Silent);
+            others.map(|(_, text)| text.clone()).collect()
+        }),
     }
+}
+
+/// What is wrong with the nodes.
+fn sick(view: &View) -> BTreeMap<u64, BTreeMap<diagnosis::Kind, String>> {
+    let (now, now_ms) = (Instant::now(), now_ms());
+    let primary = view
+        .primary
+        .and_then(|(id, _)| view.nodes.get(&id)?.status.as_ref());
+    let committed = primary.map_or(0, |s| s.committed);
+    let of = |(id, seen): (&u64, &crate::gateway::Observed)| {
+        if !seen.answers(now) {
+            return Some((*id, diagnosis::silent()));
+        }
+        let (said, heard) = (seen.status.as_ref()?, seen.heard?);
+        let age = i64::try_from(now.saturating_duration_since(heard).as_millis()).ok()?;
+        let lag = lag_of(committed, said);
+        Some((*id, diagnosis::troubles(said, now_ms - age, lag)))
+    };
+    view.nodes.iter().filter_map(of).collect()
 }
 
 /// Entries that were committed and that a node has not; a witness applies none.

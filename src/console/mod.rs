@@ -10,6 +10,7 @@ pub mod auth;
 pub mod backups;
 pub mod catalog;
 pub mod desk;
+pub mod diagnosis;
 pub mod dns;
 pub mod hooks;
 pub mod imports;

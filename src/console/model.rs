@@ -199,6 +199,8 @@ pub struct Node {
     pub version: String,
     /// Where clients reach it.
     pub client_addr: String,
+    /// What is wrong with its disk, its syncs, its clock, or how far it is behind.
+    pub troubles: Vec<String>,
 }
 
 /// How a service is.

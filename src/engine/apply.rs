@@ -60,6 +60,7 @@ impl Core {
                 self.nothing()
             }
             Entry::Batch(header, mutations) => self.apply_batch(&header, payload, mutations)?,
+            Entry::Shift { by_ms, slice, of } => self.apply_shift(by_ms, slice, of)?,
         };
         self.remember_digest();
         Ok(applied)
@@ -70,6 +71,24 @@ impl Core {
         self.applied = (index, term);
         self.remember_digest();
         self.nothing()
+    }
+
+    /// Keys expire later, after a restore. What a leader has executed cannot follow it.
+    fn apply_shift(&mut self, by_ms: u64, slice: u64, of: u64) -> Result<Applied, ApplyError> {
+        if self.leading_role() {
+            self.end_epoch();
+        }
+        self.parts.clear();
+        let mut fx = Effects::default();
+        self.ks.shift_expiry(by_ms, (slice, of), &mut fx)?;
+        self.settle_tracking(true);
+        self.committed_digest = self.ks.digest();
+        Ok(Applied {
+            rows: fx.rows,
+            complete: true,
+            digest: self.committed_digest,
+            garbage: fx.garbage,
+        })
     }
 
     /// An entry that changed nothing.

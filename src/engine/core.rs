@@ -113,6 +113,8 @@ pub struct Core {
     gather: Gather,
     /// The turn waits for more changes, and the proposer was not told yet.
     tell_of_wait: bool,
+    /// Keys that had expired already when this node began to lead.
+    pub expired_before: u64,
     /// Batches that were executed here, did not commit in their epoch, and were taken back.
     pub undone: u64,
     /// Batches after which this node held something else than their leader: with a planted bug it goes on.
@@ -165,6 +167,7 @@ impl Core {
             mark_wanted: false,
             gather: Gather::default(),
             tell_of_wait: false,
+            expired_before: 0,
             undone: 0,
             differed: 0,
             changes: 0,
@@ -676,6 +679,8 @@ impl Core {
         let (wall_us, boot_us) = (self.time.wall_us(), self.time.boottime_us());
         self.clock = ServiceClock::start(self.sequence.time_ms, wall_us, boot_us);
         self.now_ms = self.sequence.time_ms;
+        let now_ms = self.tick();
+        self.expired_before = self.ks.expired(now_ms);
     }
 
     /// A batch of this era is committed: its gate opens.

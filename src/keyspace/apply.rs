@@ -306,6 +306,29 @@ impl Keyspace {
         }
     }
 
+    /// Every key of one slice that expires does so later.
+    ///
+    /// # Errors
+    /// When a mutation does not fit.
+    pub fn shift_expiry(
+        &mut self,
+        by_ms: u64,
+        (slice, of): (u64, u64),
+        fx: &mut Effects,
+    ) -> Result<(), Diverged> {
+        let seed = self.seed;
+        let mine = |key: &Small| of <= 1 || seed.hash(key.as_bytes()) % of == slice;
+        for db in 0..self.databases() {
+            let expires = self.dbs[db as usize].expires.iter();
+            let keys: Vec<(u64, Small)> = expires.filter(|(_, k)| mine(k)).cloned().collect();
+            for (at, key) in keys {
+                let (key, at) = (key.as_bytes(), at.saturating_add(by_ms));
+                self.apply(&Mutation::Expire { db, key, at }, fx)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A key that was to expire at one time expires at another; 0: never.
     fn move_expiry(&mut self, db: u32, key: &[u8], was: u64, at: u64) {
         if was == at {

@@ -219,6 +219,17 @@ impl Keyspace {
         self.sample(db, false, rng)
     }
 
+    /// How many keys are there whose time has come.
+    pub fn expired(&self, now_ms: u64) -> u64 {
+        let of = |db: &super::Db| {
+            db.expires
+                .iter()
+                .take_while(|(at, _)| *at <= now_ms)
+                .count()
+        };
+        self.dbs.iter().map(of).sum::<usize>() as u64
+    }
+
     /// Keys that have expired at a service time, soonest first, at most `max`.
     pub fn due(&self, now_ms: u64, max: usize) -> Vec<(u32, Vec<u8>)> {
         let mut due = Vec::new();

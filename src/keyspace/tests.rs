@@ -300,3 +300,31 @@ fn a_load_notices_a_lost_row() {
         Err(load::Error::Digest { .. })
     ));
 }
+
+#[test]
+fn expiry_is_shifted_by_slices() {
+    let (mut ks, mut fx, mut rows) = (empty(), Effects::default(), Rows::default());
+    for n in 0..200u32 {
+        let key = format!("key:{n}").into_bytes();
+        let expire_at = if n % 4 == 0 { 0 } else { 1000 + u64::from(n) };
+        let (db, key, value) = (n % 2, &key[..], &b"v"[..]);
+        let set = Mutation::StrSet {
+            db,
+            key,
+            value,
+            expire_at,
+        };
+        ks.apply(&set, &mut fx).expect("fits");
+    }
+    for slice in 0..3 {
+        ks.shift_expiry(5000, (slice, 3), &mut fx).expect("fits");
+    }
+    rows.write(fx.rows);
+    for n in 0..200u32 {
+        let key = format!("key:{n}").into_bytes();
+        let expected = if n % 4 == 0 { 0 } else { 6000 + u64::from(n) };
+        assert_eq!(ks.entry(n % 2, &key).map(|e| e.expire_at), Some(expected));
+    }
+    assert_eq!((ks.expired(6000), ks.expired(6099)), (0, 75));
+    assert_eq!(rows.load(&ks).digest(), ks.digest());
+}

@@ -4,7 +4,7 @@ use super::{Id, Shared};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Counted since the log was opened.
 pub(super) struct Counters {
@@ -13,6 +13,7 @@ pub(super) struct Counters {
     pub stalls: AtomicU64,
     pub free: AtomicU64,
     sync_us: Mutex<Histogram<u64>>,
+    worst: Mutex<Worst>,
 }
 
 impl Default for Counters {
@@ -25,6 +26,7 @@ impl Default for Counters {
             stalls: AtomicU64::new(0),
             free: AtomicU64::new(0),
             sync_us: Mutex::new(sync_us),
+            worst: Mutex::default(),
         }
     }
 }
@@ -32,9 +34,45 @@ impl Default for Counters {
 impl Counters {
     pub fn synced(&self, took: Duration) {
         self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.worst
+            .lock()
+            .record(Instant::now(), took.as_micros() as u64);
         self.sync_us
             .lock()
             .saturating_record(took.as_micros() as u64);
+    }
+}
+
+/// How long [`Worst`] gathers before it begins anew.
+const WORST_OF: Duration = Duration::from_secs(30);
+
+/// The longest sync of this half minute, and of the one before.
+#[derive(Debug, Default)]
+struct Worst {
+    since: Option<Instant>,
+    this: u64,
+    before: u64,
+}
+
+impl Worst {
+    fn turn(&mut self, now: Instant) {
+        let since = *self.since.get_or_insert(now);
+        let age = now.saturating_duration_since(since);
+        if age >= WORST_OF {
+            let this = std::mem::take(&mut self.this);
+            self.before = if age < WORST_OF * 2 { this } else { 0 };
+            self.since = Some(now);
+        }
+    }
+
+    fn record(&mut self, now: Instant, us: u64) {
+        self.turn(now);
+        self.this = self.this.max(us);
+    }
+
+    fn now(&mut self, now: Instant) -> u64 {
+        self.turn(now);
+        self.this.max(self.before)
     }
 }
 
@@ -65,6 +103,8 @@ pub struct Stats {
     pub stalls: u64,
     /// How long the syncs took, microseconds.
     pub sync_us: Histogram<u64>,
+    /// The longest in the last half minute or more, at most a minute, microseconds.
+    pub sync_worst_us: u64,
 }
 
 impl Stats {
@@ -84,6 +124,7 @@ impl Stats {
             bytes_written: c.bytes_written.load(Ordering::Relaxed),
             stalls: c.stalls.load(Ordering::Relaxed),
             sync_us: c.sync_us.lock().clone(),
+            sync_worst_us: c.worst.lock().now(Instant::now()),
         }
     }
 }

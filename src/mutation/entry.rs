@@ -1,4 +1,5 @@
-//! What one log entry of ours says: an epoch begins, or a batch of mutations happened in it.
+//! What one log entry of ours says: an epoch begins, a batch of mutations happened in it, or, in the log of a restored service,
+//! keys expire later.
 //!
 //! The first byte is the version of this encoding. Every node decides from the header alone
 //! whether an entry takes effect (`keyspace::Sequence`), so all decide alike.
@@ -8,6 +9,7 @@ use super::codec::{Error as CodecError, get_u64, put_u64};
 const VERSION: u8 = 1;
 const KIND_OPEN: u8 = 1;
 const KIND_BATCH: u8 = 2;
+const KIND_SHIFT: u8 = 3;
 const FLAG_MORE: u8 = 1;
 
 /// Bytes that are not an entry of ours.
@@ -47,12 +49,24 @@ pub enum Entry<'a> {
     },
     /// Mutations (see `codec::Reader`) executed in an epoch. Without mutations: a mark of time.
     Batch(Header, &'a [u8]),
+    /// A restore that shifts expiry: each key that expires does so `by_ms` later. It is of no epoch, and stands after all
+    /// that was restored. Keys are divided by their hashes into `of` slices, of which this is number `slice`.
+    Shift { by_ms: u64, slice: u64, of: u64 },
 }
 
 /// Encodes the entry that opens an epoch.
 pub fn encode_open(epoch: u64, time_ms: u64, seed: [u64; 2]) -> Vec<u8> {
     let mut buf = vec![VERSION, KIND_OPEN];
     for n in [epoch, time_ms, seed[0], seed[1]] {
+        put_u64(&mut buf, n);
+    }
+    buf
+}
+
+/// Encodes the entry that shifts the expiry of one slice of the keys.
+pub fn encode_shift(by_ms: u64, slice: u64, of: u64) -> Vec<u8> {
+    let mut buf = vec![VERSION, KIND_SHIFT];
+    for n in [by_ms, slice, of] {
         put_u64(&mut buf, n);
     }
     buf
@@ -99,6 +113,11 @@ pub fn decode(bytes: &[u8]) -> Result<Entry<'_>, Error> {
                 mutations,
             ))
         }
+        (VERSION, KIND_SHIFT) => Ok(Entry::Shift {
+            by_ms: get_u64(&mut rest)?,
+            slice: get_u64(&mut rest)?,
+            of: get_u64(&mut rest)?,
+        }),
         _ => Err(Error::Unknown(version, kind)),
     }
 }
@@ -130,6 +149,12 @@ mod tests {
             decode(&encode_batch(&header, b"abc")).unwrap(),
             Entry::Batch(header, b"abc")
         );
+        let shift = Entry::Shift {
+            by_ms: 86_400_000,
+            slice: 3,
+            of: 4,
+        };
+        assert_eq!(decode(&encode_shift(86_400_000, 3, 4)).unwrap(), shift);
         assert!(matches!(decode(&[2, 1]), Err(Error::Unknown(2, 1))));
         assert!(matches!(
             decode(&[1]),

@@ -11,6 +11,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use crate::engine::Role;
+use crate::keyspace::evict::Policy;
 use crate::log::Space;
 use crate::proto::admin_server::Admin;
 use crate::proto::{
@@ -51,6 +52,11 @@ impl Service {
             epoch: core.sequence.epoch,
             keys: core.ks.len() as u64,
             bytes: core.ks.bytes(),
+            expired_before: core.expired_before,
+            refuses_at: match core.settings.eviction.policy {
+                Policy::NoEviction => core.settings.maxmemory,
+                _ => 0,
+            },
         });
         // While a script has the engine, the node lives and is what it was.
         let mut last = g.seen.lock();
@@ -60,6 +66,8 @@ impl Service {
             epoch,
             keys,
             bytes,
+            expired_before,
+            refuses_at,
         } = *last;
         drop(last);
         let loading = role == Role::Loading && !g.is_witness();
@@ -116,6 +124,7 @@ impl Service {
             Ok(()) => "running".to_string(),
             Err(e) => format!("stopped: {e}"),
         };
+        let stats = g.log.stats();
         StatusReply {
             id: g.id,
             cluster_id: g.cluster_id.clone(),
@@ -135,11 +144,15 @@ impl Service {
             members,
             serving: matches!(role, Role::Leading { .. }),
             epoch,
-            log_bytes: g.log.stats().bytes,
+            log_bytes: stats.bytes,
             keys,
             used_memory: bytes,
             uptime_s: g.started.elapsed().as_secs(),
             version: env!("CARGO_PKG_VERSION").into(),
+            expired_before,
+            wall_ms: g.clock.wall_ms(),
+            sync_worst_us: stats.sync_worst_us,
+            refuses_at,
             state,
         }
     }

@@ -67,7 +67,7 @@ pub struct Group {
     /// The engine as the operator was last told of it.
     pub(super) seen: parking_lot::Mutex<Seen>,
     last_proposal_ms: AtomicU64,
-    clock: Clock,
+    pub(super) clock: Clock,
     pub(super) options: Options,
 }
 
@@ -78,6 +78,8 @@ pub(super) struct Seen {
     pub epoch: u64,
     pub keys: u64,
     pub bytes: u64,
+    pub expired_before: u64,
+    pub refuses_at: u64,
 }
 
 impl Default for Seen {
@@ -87,6 +89,8 @@ impl Default for Seen {
             epoch: 0,
             keys: 0,
             bytes: 0,
+            expired_before: 0,
+            refuses_at: 0,
         }
     }
 }

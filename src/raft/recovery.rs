@@ -20,7 +20,7 @@ use crate::mutation;
 use crate::store::{self, Store};
 
 use super::codec;
-use super::types::{Entry, LogId, Member, Membership, NodeId, StoredMembership, Vote};
+use super::types::{Entry, LogId, Member, Membership, NodeId, Payload, StoredMembership, Vote};
 
 /// The file in the data folder that names the cluster.
 const CLUSTER: &str = "cluster";
@@ -204,10 +204,26 @@ pub fn time_of(entry: &log::Entry) -> anyhow::Result<Option<u64>> {
     else {
         return Ok(None);
     };
-    Ok(Some(match mutation::entry::decode(&ours.0)? {
-        mutation::Entry::Open { time_ms, .. } => time_ms,
-        mutation::Entry::Batch(header, _) => header.time_ms,
-    }))
+    Ok(match mutation::entry::decode(&ours.0)? {
+        mutation::Entry::Open { time_ms, .. } => Some(time_ms),
+        mutation::Entry::Batch(header, _) => Some(header.time_ms),
+        mutation::Entry::Shift { .. } => None,
+    })
+}
+
+/// The entry after `last` that shifts the expiry of one slice of the keys (`mutation::Entry::Shift`).
+pub fn shift_after(last: log::Id, by_ms: u64, (slice, of): (u64, u64)) -> log::Entry {
+    let payload = Payload(mutation::entry::encode_shift(by_ms, slice, of).into());
+    let log_id = LogId::new_term_index(last.term, last.index + 1);
+    let (kind, body) = codec::entry_parts(&Entry {
+        log_id,
+        payload: EntryPayload::Normal(payload),
+    });
+    let id = log::Id {
+        term: last.term,
+        index: last.index + 1,
+    };
+    log::Entry { id, kind, body }
 }
 
 /// Makes the disk of a node from a backup: the checkpoint `base`, whose last entry is `at`, and the `entries` that follow. The

@@ -27,6 +27,8 @@ pub struct Strike {
     pub what: String,
     /// Whether it hit what it was meant to hit.
     pub struck: bool,
+    /// Nodes that it hit, where their number varies.
+    pub victims: usize,
     /// Writes in flight when it came.
     pub in_flight: usize,
     /// Whether another node led afterwards.
@@ -36,6 +38,15 @@ pub struct Strike {
     pub gap: Option<u64>,
     /// The longest time without an acknowledged write around it, nanoseconds.
     pub silence: u64,
+}
+
+/// Whose disks lose their power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Victims {
+    Leader,
+    All,
+    /// One, two or all, whichever.
+    Any,
 }
 
 /// What faults act on.
@@ -80,6 +91,7 @@ impl Stage<'_> {
         Ok(Strike {
             what: format!("kill of the leader, node {}", leader.id),
             struck: in_flight > 0,
+            victims: 1,
             in_flight,
             other_leads: next.id != leader.id,
             gap: Some(acked - time),
@@ -108,6 +120,7 @@ impl Stage<'_> {
         Ok(Strike {
             what: format!("kill of a standby, node {}", victim.id),
             struck: restarted,
+            victims: 1,
             in_flight,
             other_leads: after.id != leader.id,
             gap: Some(acked - time),
@@ -131,6 +144,7 @@ impl Stage<'_> {
         Ok(Strike {
             what: "kill of all nodes".into(),
             struck: in_flight > 0 && now.iter().all(|n| !old.contains(&n.pid)),
+            victims: 1,
             in_flight,
             other_leads: next.id != leader.id,
             gap: Some(acked - time),
@@ -176,6 +190,7 @@ impl Stage<'_> {
                 length.as_millis()
             ),
             struck: !long || overtaken,
+            victims: 1,
             in_flight,
             other_leads: next.is_some_and(|n| n.id != leader.id),
             gap: self.load.first_ack_sent_after(time).map(|t| t - time),
@@ -294,6 +309,7 @@ impl Stage<'_> {
             ),
             // A killed leader may come back first: it has the longest log.
             struck: sent && in_flight > 0 && (kill || next.id != leader.id),
+            victims: 1,
             in_flight,
             other_leads: next.id != leader.id,
             gap: self.load.first_ack_sent_after(time).map(|t| t - time),
@@ -314,6 +330,7 @@ impl Stage<'_> {
         Ok(Strike {
             what: format!("transfer from node {} to node {id}", leader.id),
             struck: next.id == to.id,
+            victims: 1,
             in_flight,
             other_leads: next.id != leader.id,
             gap: None,
@@ -321,14 +338,20 @@ impl Stage<'_> {
         })
     }
 
-    /// The power of the leader's disk, or of every node's, goes: what was not synced is lost, and the node dies.
-    pub fn cut_power(&mut self, all: bool) -> anyhow::Result<Strike> {
+    /// The power of some nodes' disks goes: what was not synced is lost, and the node dies.
+    pub fn cut_power(&mut self, which: Victims) -> anyhow::Result<Strike> {
+        use rand::seq::SliceRandom;
         let disks = self.disks.context("disks")?;
         let (leader, standbys) = self.whole()?;
         let mut victims = vec![leader.clone()];
-        if all {
+        if which != Victims::Leader {
             victims.extend(standbys);
         }
+        if which == Victims::Any {
+            victims.shuffle(&mut self.rng);
+            victims.truncate(self.rng.random_range(1..=3));
+        }
+        let leader_dies = victims.iter().any(|n| n.id == leader.id);
         let ids: Vec<u64> = victims.iter().map(|n| n.id).collect();
         let pids = victims
             .iter()
@@ -351,14 +374,19 @@ impl Stage<'_> {
         signal(self.cluster.supervisor(), Signal::CONT);
         cut?;
         back?;
-        let next = self.cluster.wait_other_primary(&leader, PATIENCE)?;
+        let mut other_leads = false;
+        if leader_dies {
+            let next = self.cluster.wait_other_primary(&leader, PATIENCE)?;
+            ensure!(next.pid != leader.pid, "a node lives whose disk is gone");
+            other_leads = next.id != leader.id;
+        }
         self.load.wait_ack_after(dead, PATIENCE)?;
-        ensure!(next.pid != leader.pid, "a node lives whose disk is gone");
         Ok(Strike {
             what: format!("power cut at nodes {ids:?} (flag {flag})"),
             struck: in_flight > 0,
+            victims: ids.len(),
             in_flight,
-            other_leads: next.id != leader.id,
+            other_leads,
             gap: None,
             silence: self.load.silence(time),
         })

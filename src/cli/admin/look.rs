@@ -75,7 +75,8 @@ fn status_json(s: &StatusReply, addr: &str) -> Value {
         "id": s.id, "addr": addr, "cluster_id": s.cluster_id, "role": s.role, "state": s.state, "term": s.term,
         "leader": s.leader, "serving": s.serving, "epoch": s.epoch, "last_log": s.last_log, "committed": s.committed,
         "applied": s.applied, "durable": s.durable, "snapshot": s.snapshot, "purged": s.purged,
-        "log_bytes": s.log_bytes, "keys": s.keys, "used_memory": s.used_memory, "uptime_s": s.uptime_s,
+        "log_bytes": s.log_bytes, "keys": s.keys, "used_memory": s.used_memory, "uptime_s": s.uptime_s, "expired_before": s.expired_before,
+        "wall_ms": s.wall_ms, "sync_worst_us": s.sync_worst_us, "refuses_at": s.refuses_at,
         "version": s.version, "members": s.members.iter().map(member_json).collect::<Vec<_>>(),
     })
 }

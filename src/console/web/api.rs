@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::problem::{Body, Path, Problem, Query, Wrong};
 use super::user::Program;
 use crate::console::Console;
-use crate::console::backups::{Backup, Forked, Wish};
+use crate::console::backups::{Aim, Backup, Forked, Moment, Wish};
 use crate::console::catalog::Catalog;
 use crate::console::model::{Create, Event, Overview, Service, Wanted, Who, Window};
 
@@ -296,6 +296,9 @@ struct RestoreTo {
     index: Option<u64>,
     /// Up to that time, such as 2026-11-25T14:03:07Z.
     time: Option<String>,
+    /// Keys have as much time left as they had then; otherwise they expire when they did.
+    #[serde(default)]
+    shift_expiry: bool,
 }
 
 /// Replaces what a service holds by what it held at a moment. Its URI stays; it does not serve meanwhile.
@@ -306,7 +309,11 @@ async fn restore(
     Path(id): Path<String>,
     Body(to): Body<RestoreTo>,
 ) -> Result<(StatusCode, Json<Overview>), Problem> {
-    desk.restore(&id, to.index, to.time.as_deref()).await?;
+    let aim = Aim {
+        moment: Moment::of(to.index, to.time.as_deref())?,
+        shift_expiry: to.shift_expiry,
+    };
+    desk.restore(&id, &aim).await?;
     Ok((StatusCode::ACCEPTED, Json(desk.overview(&id)?)))
 }
 

@@ -19,7 +19,7 @@ use super::pictures;
 use super::snippets;
 use super::user::Person;
 use crate::base::limits;
-use crate::console::backups::{Backup, Wish};
+use crate::console::backups::{Aim, Backup, Moment, Wish};
 use crate::console::model::{Connection, Day, Node, Overview, Role, Service, Wanted, Window};
 use crate::console::{Console, Error, now_ms};
 
@@ -187,6 +187,7 @@ fn node_card(node: &Node, form: Option<(&Person, &String)>) -> Markup {
                 dt { "Memory" } dd { (format!("{:.1}", node.used_memory as f64 / 1_048_576.0)) " MiB" }
                 dt { "Address" } dd { (node.client_addr) }
             }
+            @for trouble in &node.troubles { p.error { (trouble) } }
             @if let (Some((person, path)), true) = (form, node.answers) {
                 form.actions method="post" action=(path) {
                     (token(person))
@@ -265,6 +266,7 @@ pub async fn act(person: Person, Path(id): Path<String>, Form(fields): Form<Fiel
                 plan: field(&fields, "plan").into(),
                 index: None,
                 time: (!time.is_empty()).then(|| time.into()),
+                shift_expiry: field(&fields, "shift-expiry") == "yes",
             };
             let made = desk.fork(&id, wish).await.map_err(fail)?;
             return Ok(Redirect::to(&format!("/services/{}", made.service.id)).into_response());
@@ -298,10 +300,17 @@ pub async fn act(person: Person, Path(id): Path<String>, Form(fields): Form<Fiel
             let called = desk.overview(&id).map_err(fail)?.service.name;
             let time = field(&fields, "time").trim();
             match called == name.trim() {
-                true => {
-                    desk.restore(&id, None, (!time.is_empty()).then_some(time))
-                        .await
-                }
+                true => match Moment::of(None, (!time.is_empty()).then_some(time)) {
+                    Ok(moment) => {
+                        let shift_expiry = field(&fields, "shift-expiry") == "yes";
+                        let aim = Aim {
+                            moment,
+                            shift_expiry,
+                        };
+                        desk.restore(&id, &aim).await
+                    }
+                    Err(error) => Err(error),
+                },
                 false => Err(Error::Invalid(format!(
                     "the service is called {called:?}, and {name:?} was typed: nothing was restored"
                 ))),
@@ -430,8 +439,16 @@ fn fork_form(person: &Person, console: &Console, path: &str, all: &[Backup]) -> 
             label for="fork-plan" { "Plan" }
             (plan_choice(console, "fork-plan", "startup"))
             (moment_field("fork-time", all))
+            (shift_field())
             p { button name="action" value="fork" { "Fork" } }
         }
+    }
+}
+
+/// Whether keys that expire get the time back that has passed.
+fn shift_field() -> Markup {
+    html! {
+        label { input type="checkbox" name="shift-expiry" value="yes"; " Keys that expire have as much time left as they had then" }
     }
 }
 
@@ -440,6 +457,7 @@ fn restore_form(person: &Person, path: &str, name: &str, all: &[Backup]) -> Mark
         form method="post" action=(path) {
             (token(person))
             (moment_field("restore-time", all))
+            (shift_field())
             label for="restore-name" { "What it holds now goes, and it does not serve meanwhile. Type its name (" (name) ") to restore it:" }
             input #restore-name name="name" required autocomplete="off";
             p { button.danger name="action" value="restore" { "Restore" } }
