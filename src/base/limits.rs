@@ -242,8 +242,11 @@ pub const LIBRARIES_MAX: usize = 1000;
 pub const LIBRARIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Functions of one library. Beyond: refused.
 pub const LIBRARY_FUNCTIONS_MAX: usize = 10_000;
-/// How long the code of a library may run when it is loaded. Beyond: "FUNCTION LOAD timeout".
-pub const LIBRARY_LOAD_MAX: std::time::Duration = std::time::Duration::from_millis(500);
+/// How long the code of libraries may run in one FUNCTION LOAD or RESTORE (Redis: half a second). The engine is held meanwhile: with
+/// a heartbeat it is less than any node's election timeout. Beyond: "FUNCTION LOAD timeout".
+pub const LIBRARY_LOAD_MAX: std::time::Duration = std::time::Duration::from_millis(150);
+/// As long for a library that was accepted once and is loaded again, perhaps by a slower node. Beyond: its functions are not there.
+pub const LIBRARY_AGAIN_MAX: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Services of one console. Beyond: creating one is refused with how many there are.
 pub const SERVICES_MAX: usize = 500;

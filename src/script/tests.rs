@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::{Ended, Host, Registered, Run, Vm};
+use crate::base::limits::LIBRARY_LOAD_MAX;
 use crate::resp::{Out, Proto};
 
 /// Answers every command with its own arguments; `fail` with an error.
@@ -497,7 +498,7 @@ fn libraries_register_functions() {
     let code = "local function two() return 2 end
         redis.register_function('f1', function(keys, args) return {keys[1], args[1], two(), #redis.call('x')} end)
         redis.register_function{function_name='f2', callback=function() return KEYS end, flags={'no-writes'}, description='d'}";
-    let functions = vm.load_library(code.as_bytes()).unwrap();
+    let functions = vm.load_library(code.as_bytes(), LIBRARY_LOAD_MAX).unwrap();
     assert_eq!(call(&vm, &functions[0]), "*4|$1|k|$1|a|:2|:1|");
     assert!(
         call(&vm, &functions[1])
@@ -529,7 +530,10 @@ fn libraries_register_functions() {
             "unknown flag given",
         ),
     ] {
-        let got = vm.load_library(code.as_bytes()).err().unwrap_or_default();
+        let got = vm
+            .load_library(code.as_bytes(), LIBRARY_LOAD_MAX)
+            .err()
+            .unwrap_or_default();
         assert!(
             got.starts_with("Error registering functions: ") && got.contains(error),
             "{code}: {got}"
@@ -540,7 +544,7 @@ fn libraries_register_functions() {
         lib.register_function('f1', function() lib.math = math end)
         lib.register_function('f2', function() lib.register_function('f3', function() end) end)
         lib.register_function('f4', function() redis.register_function('f3', function() end) end)";
-    let functions = vm.load_library(code.as_bytes()).unwrap();
+    let functions = vm.load_library(code.as_bytes(), LIBRARY_LOAD_MAX).unwrap();
     assert!(call(&vm, &functions[0]).contains("Attempt to modify a readonly table"));
     assert!(call(&vm, &functions[1]).contains("can only be called on FUNCTION LOAD command"));
     assert!(

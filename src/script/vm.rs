@@ -9,9 +9,7 @@ use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmStat
 use parking_lot::Mutex;
 use sha1::{Digest, Sha1};
 
-use crate::base::limits::{
-    LIBRARY_LOAD_MAX, SCRIPT_CODE_MAX, SCRIPT_MEMORY_KEPT, SCRIPT_MEMORY_MAX,
-};
+use crate::base::limits::{SCRIPT_CODE_MAX, SCRIPT_MEMORY_KEPT, SCRIPT_MEMORY_MAX};
 use crate::resp::Out;
 
 use super::api::{self, Exchange, Request};
@@ -189,23 +187,23 @@ impl Vm {
             })
     }
 
-    /// Compiles a library and runs its code, which registers its functions.
+    /// Compiles a library and runs its code, which registers its functions, for `time` at most.
     ///
     /// # Errors
     /// Lua's message, or that of `redis.register_function`.
-    pub fn load_library(&self, code: &[u8]) -> Result<Vec<Registered>, String> {
+    pub fn load_library(&self, code: &[u8], time: Duration) -> Result<Vec<Registered>, String> {
         let main = self
             .compile_in(code, LIBRARY_CHUNK, &self.function_env)
             .map_err(|e| format!("Error compiling function: {e}"))?;
-        self.register(&main)
+        self.register(&main, time)
             .map_err(|e| format!("Error registering functions: {e}"))
     }
 
-    fn register(&self, main: &Script) -> Result<Vec<Registered>, String> {
+    fn register(&self, main: &Script, time: Duration) -> Result<Vec<Registered>, String> {
         let text = |e: mlua::Error| e.to_string();
         self.exchange.lock().loading = Some(Vec::new());
         self.watch
-            .begin(Instant::now() + LIBRARY_LOAD_MAX, "FUNCTION LOAD timeout");
+            .begin(Instant::now() + time, "FUNCTION LOAD timeout");
         let result = self.load_library.call::<(bool, Value)>(main.0.clone());
         let registered = self.exchange.lock().loading.take();
         self.finish().map_err(text)?;

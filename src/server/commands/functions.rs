@@ -3,11 +3,12 @@
 //! Libraries are kept in their table, which is replicated; what is loaded of them is derived from it.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use smallvec::SmallVec;
 
 use crate::base::glob;
-use crate::base::limits::{LIBRARIES_BYTES_MAX, LIBRARIES_MAX};
+use crate::base::limits::{LIBRARIES_BYTES_MAX, LIBRARIES_MAX, LIBRARY_LOAD_MAX};
 use crate::base::number::parse_i64;
 use crate::command::args::is;
 use crate::command::{Args, Fail};
@@ -118,7 +119,7 @@ fn load(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     }
     let replace = !options.is_empty();
     let (name, library) = machine(x, |m| {
-        let (name, library) = m.load(code, |name| {
+        let (name, library) = m.load(code, LIBRARY_LOAD_MAX, |name| {
             match !replace && m.libraries().contains_key(name) {
                 true => Err(Fail::text(format!("ERR Library {}", exists(name)))),
                 false => Ok(()),
@@ -303,6 +304,7 @@ fn libraries_of(machine: &Machine, parts: &[u8]) -> Result<Vec<(Vec<u8>, Library
     let fail = |text: &'static str| Err(Fail::new(text));
     let mut input = rdb::input::Input::new(parts);
     let mut libraries: Vec<(Vec<u8>, Library)> = Vec::new();
+    let until = Instant::now() + LIBRARY_LOAD_MAX;
     while input.taken() < parts.len() as u64 {
         match input.byte() {
             Ok(rdb::kind::FUNCTION) => {}
@@ -316,8 +318,9 @@ fn libraries_of(machine: &Machine, parts: &[u8]) -> Result<Vec<(Vec<u8>, Library
         if libraries.len() >= LIBRARIES_MAX {
             return fail("ERR too many libraries, or too large");
         }
+        let left = until.saturating_duration_since(Instant::now());
         let known = |name: &[u8]| libraries.iter().any(|(n, _)| n == name);
-        let (name, library) = machine.load(&code, |name| match known(name) {
+        let (name, library) = machine.load(&code, left, |name| match known(name) {
             true => Err(Fail::text(format!("ERR Library {}", exists(name)))),
             false => Ok(()),
         })?;

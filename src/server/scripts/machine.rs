@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::limits::SCRIPTS_MAX;
+use crate::base::limits::{LIBRARY_AGAIN_MAX, SCRIPTS_MAX};
 use crate::command::Fail;
 use crate::keyspace::System;
 use crate::keyspace::system::Table;
@@ -111,13 +112,14 @@ impl Machine {
         self.libraries.get(library)?.functions.get(*at)
     }
 
-    /// Loads a library, without making it known. `check` sees its name before its code runs.
+    /// Loads a library, without making it known. `check` sees its name before its code runs, for `time` at most.
     ///
     /// # Errors
     /// What is wrong with its first line or its code, or what `check` says.
     pub fn load(
         &self,
         code: &[u8],
+        time: Duration,
         check: impl FnOnce(&[u8]) -> Result<(), Fail>,
     ) -> Result<(Vec<u8>, Library), Fail> {
         let (name, skipped) = metadata(code)?;
@@ -125,7 +127,7 @@ impl Machine {
         let fail = |text: &str| Fail::text(format!("ERR {text}"));
         let functions = self
             .vm
-            .load_library(&code[skipped..])
+            .load_library(&code[skipped..], time)
             .map_err(|e| fail(&e))?;
         if functions.is_empty() {
             return Err(fail("No functions registered"));
@@ -158,7 +160,7 @@ impl Machine {
             let same = |l: &Library| l.code.as_ptr() == code.as_ptr() && l.code.len() == code.len();
             let library = match known.remove(name).filter(same) {
                 Some(library) => library,
-                None => match self.load(code, |_| Ok(())) {
+                None => match self.load(code, LIBRARY_AGAIN_MAX, |_| Ok(())) {
                     Ok((_, library)) => Library {
                         code: code.clone(),
                         ..library
