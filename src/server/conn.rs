@@ -23,7 +23,7 @@ use crate::resp::{Parser, Proto};
 use super::dispatch::{self, Blocked, Step};
 use super::held::Held;
 use super::scripts::{busy, long};
-use super::session::ReplyMode;
+use super::session::{Multi, ReplyMode};
 use super::{Server, Session, caches, relay};
 
 /// Rounds of reading and running before other connections of the thread get their turn.
@@ -287,14 +287,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         Ok(())
     }
 
-    /// What the next request needs was not had in time: it is refused, so that the client learns of it.
+    /// What the next request needs was not had in time: it is refused, so that the client learns of it. MULTI never is, as in
+    /// Redis: what a client has sent behind it must not run without it. Its EXEC is.
     fn refuse_next(&mut self, error: &str) {
-        if let Ok(Some(request)) = self.parser.next(&self.input, self.session.authenticated) {
-            let consumed = request.consumed;
-            self.input.advance(consumed);
-            self.held.out.error(error);
-            self.held.mark(0, 0);
+        let Ok(Some(request)) = self.parser.next(&self.input, self.session.authenticated) else {
+            return;
+        };
+        let consumed = request.consumed;
+        let bytes = request.unquoted.unwrap_or(&self.input[..]);
+        let is = |name: &[u8]| {
+            let first = request.args.first().map(|a| &bytes[a.range()]);
+            first.is_some_and(|a| a.eq_ignore_ascii_case(name))
+        };
+        let (begins, ends) = (is(b"multi"), is(b"exec") || is(b"discard"));
+        match &mut self.session.multi {
+            None if begins => {
+                self.session.multi = Some(Multi {
+                    aborted: true,
+                    ..Multi::default()
+                });
+                self.held.out.ok();
+            }
+            Some(_) if ends => {
+                self.session.multi = None;
+                self.session.unwatch();
+                self.held.out.error(error);
+            }
+            Some(multi) => {
+                multi.aborted = true;
+                self.held.out.error(error);
+            }
+            None => self.held.out.error(error),
         }
+        self.input.advance(consumed);
+        self.held.mark(0, 0);
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
