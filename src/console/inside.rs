@@ -199,7 +199,8 @@ impl Console {
     pub(super) async fn talk(&self, id: &str) -> Result<Talk, Error> {
         let (place, node) = self.primary(id)?;
         let credentials = Credentials::open(&place.cluster, place.operator.clone())
-            .map_err(|e| Error::Failed(e.into()))?;
+            // While it is restored its certificates and its cluster's name are not yet of one another.
+            .map_err(|e| Error::Conflict(e.to_string()))?;
         let talk = Talk::open(&credentials, &node.address.peer, node.id, CONNECT).await;
         talk.map_err(|e| Error::Conflict(e.to_string()))
     }
