@@ -495,10 +495,7 @@ impl Keeper {
             (Wanted::On, None) if self.served => Health::Down,
             (Wanted::On, None) => Health::Starting,
         };
-        let committed = observed
-            .primary
-            .and_then(|p| view.nodes.get(&p)?.status.as_ref())
-            .map_or(0, |s| s.committed);
+        let committed = committed(view);
         let nodes = place.map_or_else(Vec::new, |p| {
             let node = |n: &super::provider::Placed| {
                 let seen = observed.nodes.iter().find(|s| s.id == n.id);
@@ -616,13 +613,17 @@ fn node_of(
     }
 }
 
+/// What the primary has committed, as far as it is known.
+fn committed(view: &View) -> u64 {
+    let primary = view.primary.and_then(|(id, _)| view.nodes.get(&id));
+    let said = primary.and_then(|o| o.status.as_ref());
+    said.map_or(0, |s| s.committed)
+}
+
 /// What is wrong with the nodes.
 fn sick(view: &View) -> BTreeMap<u64, BTreeMap<diagnosis::Kind, String>> {
     let (now, now_ms) = (Instant::now(), now_ms());
-    let primary = view
-        .primary
-        .and_then(|(id, _)| view.nodes.get(&id)?.status.as_ref());
-    let committed = primary.map_or(0, |s| s.committed);
+    let committed = committed(view);
     let of = |(id, seen): (&u64, &crate::gateway::Observed)| {
         if !seen.answers(now) {
             return Some((*id, diagnosis::silent()));

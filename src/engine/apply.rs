@@ -163,8 +163,6 @@ impl Core {
         self.sequence.advance(header);
         if mine && let Some(batch) = self.in_flight.pop_front() {
             self.parts.clear();
-            let took = batch.at.elapsed().as_micros() as u64;
-            self.commits.saturating_record(took.max(1));
             self.committed_digest = header.digest;
             self.committed_gen = self
                 .in_flight

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
-use std::time::Instant;
 
 use bytes::Bytes;
 use hdrhistogram::Histogram;
@@ -47,8 +46,7 @@ pub(super) struct InFlight {
     pub next_gen_before: u64,
     /// Changes in it.
     pub count: u64,
-    /// When it was proposed.
-    pub at: Instant,
+    /// When it was proposed, by the boot clock, microseconds.
     pub at_us: u64,
 }
 
@@ -617,7 +615,6 @@ impl Core {
             events: turn.events,
             next_gen_before,
             count,
-            at: Instant::now(),
             at_us,
         });
         Some(Proposal {
@@ -687,6 +684,7 @@ impl Core {
     pub(super) fn commit(&mut self, batch: u64, count: u64, at_us: u64) {
         let now_us = self.time.boottime_us();
         let took_us = now_us.saturating_sub(at_us);
+        self.commits.saturating_record(took_us.max(1));
         self.tell_of_wait |= self
             .gather
             .committed(now_us, took_us, count, self.turn.count);
