@@ -154,8 +154,15 @@ fn all(log: &Log) -> Vec<Entry> {
     log.read(0..u64::MAX, usize::MAX).unwrap()
 }
 
+/// The numbers of the segments that are there. Not by `segment::list`, which takes away the one that is being made.
 fn segments(dir: &Path) -> Vec<u32> {
-    segment::list(dir).unwrap()
+    let names = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+    let logs = names.filter(|p| p.extension().is_some_and(|e| e == "log"));
+    let mut seqs: Vec<u32> = logs
+        .filter_map(|p| p.file_stem()?.to_str()?.parse().ok())
+        .collect();
+    seqs.sort_unstable();
+    seqs
 }
 
 /// Waits until `f` holds. For what the keeper does on its own thread, which reports to nobody.
