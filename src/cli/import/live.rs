@@ -70,20 +70,18 @@ pub fn run(args: &Args, uri: &Uri, mut service: Conn) -> anyhow::Result<Report> 
         batch_len: 0,
         known: vec![0],
         asked,
+        pause: Duration::ZERO,
+        paused: None,
     };
     follower.keep_place()?;
     if args.follow {
         follower.follow(&mut control)?;
-        if args.pause > 0 {
-            let ms = (u64::from(args.pause) * 1000).to_string();
-            control
-                .ask(&[b"CLIENT", b"PAUSE", ms.as_bytes(), b"WRITE"])
-                .context("the source's writers could not be paused (--pause 0 goes without)")?;
-        }
+        follower.pause = Duration::from_secs(args.pause.into());
     }
     let compared = follower
         .catch_up(&mut control)
-        .and_then(|()| follower.compare(&mut control, args.samples));
+        .and_then(|()| follower.compare(&mut control, args.samples))
+        .and_then(|compared| follower.settle(&mut control).map(|()| compared));
     let report = compared.and_then(|compared| {
         follower.report.compared = Some(compared);
         follower.forget_place()?;
@@ -353,6 +351,10 @@ struct Follower {
     /// Databases that the service is known to have.
     known: Vec<u32>,
     asked: Asked,
+    /// How long the source's writers are paused at a time; zero: they never are.
+    pause: Duration,
+    /// When they were, the last time: a pause ends by itself.
+    paused: Option<Instant>,
 }
 
 impl Follower {
@@ -537,14 +539,44 @@ impl Follower {
 
     /// Follows until all is applied that has happened at the source by now.
     fn catch_up(&mut self, control: &mut Conn) -> anyhow::Result<()> {
+        self.hold(control)?;
         let goal = history_end(control)?;
         let began = Instant::now();
         while self.source.place.offset < goal {
+            self.hold(control)?;
             ensure!(
                 began.elapsed() < CATCH_UP_MAX,
                 "the last changes did not arrive from the source"
             );
             self.step()?;
+        }
+        Ok(())
+    }
+
+    /// Pauses the source's writers, again once half of the pause is over.
+    fn hold(&mut self, control: &mut Conn) -> anyhow::Result<()> {
+        let is_fresh = |paused: Instant| paused.elapsed() < self.pause / 2;
+        if self.pause.is_zero() || self.paused.is_some_and(is_fresh) {
+            return Ok(());
+        }
+        self.paused = Some(Instant::now());
+        let ms = self.pause.as_millis().to_string();
+        control
+            .ask(&[b"CLIENT", b"PAUSE", ms.as_bytes(), b"WRITE"])
+            .context("the source's writers could not be paused (--pause 0 goes without)")?;
+        Ok(())
+    }
+
+    /// Leaves nothing behind at the source while its writers are paused, with all of the pause to come for whoever
+    /// switches the clients over. A pause that ended meanwhile, in spite of being renewed, does no harm.
+    fn settle(&mut self, control: &mut Conn) -> anyhow::Result<()> {
+        while !self.pause.is_zero() {
+            self.paused = None;
+            self.hold(control)?;
+            if history_end(control)? <= self.source.place.offset {
+                break;
+            }
+            self.catch_up(control)?;
         }
         Ok(())
     }
@@ -595,6 +627,7 @@ impl Follower {
             compared.databases.push((db, expected, found, right));
             let share = (samples as u64 * expected).div_ceil(total.max(1));
             for _ in 0..share.min(expected) {
+                self.hold(control)?;
                 control.ask(&[b"SELECT", db.to_string().as_bytes()])?;
                 let key = control.ask(&[b"RANDOMKEY"])?;
                 let Some(key) = key.as_bytes() else { break };
