@@ -122,7 +122,7 @@ enum Action {
         #[arg(long, value_name = "DIR", requires = "port")]
         to: Option<PathBuf>,
         /// The folder of a cluster that is stopped: what it holds is replaced; its URI, password and CA stay, its nodes go
-        #[arg(long, value_name = "DIR", conflicts_with_all = ["to", "port", "plan", "memory"], required_unless_present = "to")]
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["to", "port", "plan", "memory", "engines"], required_unless_present = "to")]
         in_place: Option<PathBuf>,
         /// The port of its stable address
         #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -133,6 +133,9 @@ enum Action {
         /// The memory of its node's plan, MiB
         #[arg(long, value_name = "MB")]
         memory: Option<u64>,
+        /// The file of Docker engines on which its nodes run as containers [default: none, they are processes of this machine]
+        #[arg(long, value_name = "FILE")]
+        engines: Option<PathBuf>,
         /// Up to that log index
         #[arg(long, value_name = "N", conflicts_with = "time")]
         index: Option<u64>,
@@ -276,6 +279,7 @@ async fn act(action: Action) -> anyhow::Result<()> {
             port,
             plan,
             memory,
+            engines,
             index,
             time,
             shift_expiry,
@@ -294,10 +298,16 @@ async fn act(action: Action) -> anyhow::Result<()> {
             let vault = place.vault(of.service, false).await?;
             vault.chain(of.seen).await?;
             let (done, to) = match (to, in_place, port) {
-                (Some(to), None, Some(port)) => (
-                    into_folder(&vault, target, &to, (plan, port, memory)).await?,
-                    to,
-                ),
+                (Some(to), None, Some(port)) => {
+                    let wanted = dev::Wanted {
+                        plan: Some(plan),
+                        port: Some(port),
+                        memory_mib: memory,
+                        engines,
+                        ..dev::Wanted::default()
+                    };
+                    (into_folder(&vault, target, &to, &wanted).await?, to)
+                }
                 (None, Some(dir), None) => (in_the_place(&vault, target, &dir).await?, dir),
                 _ => bail!("give --to DIR and --port PORT, or --in-place DIR"),
             };
@@ -326,20 +336,14 @@ async fn into_folder(
     vault: &Vault,
     target: (Target, bool),
     to: &Path,
-    (plan, port, memory): (Plan, u16, Option<u64>),
+    wanted: &dev::Wanted,
 ) -> anyhow::Result<Restored> {
     ensure!(
         !to.exists() || std::fs::read_dir(to)?.next().is_none(),
         "{} is not empty: give a new folder",
         to.display()
     );
-    let wanted = dev::Wanted {
-        plan: Some(plan),
-        port: Some(port),
-        memory_mib: memory,
-        ..dev::Wanted::default()
-    };
-    let mut folder = dev::Folder::open(to, &wanted)?;
+    let mut folder = dev::Folder::open(to, wanted)?;
     let node = folder
         .spec
         .nodes

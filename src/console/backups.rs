@@ -468,6 +468,11 @@ impl Console {
         // It begins with one node; its plan's others join.
         args.push("--plan=startup".into());
         args.push(format!("--memory={}", plan.memory_mib));
+        if let Some((_, region)) = self.catalog.region(&source.cloud, &source.region)
+            && let Some(engines) = &region.engines
+        {
+            args.push(format!("--engines={}", engines.display()));
+        }
         let made = self.provider.restore(&new, port, &args).await;
         let Fork { index, time_ms } = made.map_err(|e| Error::Conflict(format!("{e:#}")))?;
         let create = Create {

@@ -1,8 +1,8 @@
 //! The catalog: plans, clouds and regions that a service can be created with. A file that an operator edits.
 //!
-//! On the provider of local processes a cloud and a region are labels.
+//! A region can have Docker engines, on which its services run as containers. Elsewhere a cloud and a region are labels.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,9 @@ pub struct Release {
     /// The absolute path of its program on the host.
     #[serde(skip_serializing)]
     pub program: String,
+    /// Its image on the Docker engines, for regions that have them; empty where there is none.
+    #[serde(skip_serializing, default)]
+    pub image: String,
 }
 
 /// The id of the console's own program as a release.
@@ -56,6 +59,9 @@ pub struct Plan {
     pub nodes: String,
     /// The memory of one data node, MiB.
     pub memory_mib: u32,
+    /// The processor time of one data node, % of one processor; 0 is no bound. Held to where nodes are containers.
+    #[serde(default)]
+    pub cpu_percent: u64,
     /// How far back its backups reach, for people.
     pub history: String,
     /// The same in days; 0 is the newest state alone.
@@ -86,6 +92,25 @@ pub struct Region {
     pub id: String,
     /// For people.
     pub name: String,
+    /// The file of the Docker engines on which its services run; none, they are processes of the console's machine.
+    #[serde(skip_serializing, default)]
+    #[schema(ignore)]
+    pub engines: Option<PathBuf>,
+}
+
+impl Region {
+    /// What a service's nodes here are begun with: a program or an image.
+    pub fn program(&self, release: &Release) -> String {
+        match self.engines {
+            Some(_) => release.image.clone(),
+            None => release.program.clone(),
+        }
+    }
+
+    /// Whether it has that release.
+    pub fn has(&self, release: &Release) -> bool {
+        self.engines.is_none() || release.id == OWN || !release.image.is_empty()
+    }
 }
 
 impl Catalog {
@@ -137,7 +162,18 @@ impl Catalog {
             id: OWN.into(),
             name: format!("the console's own ({})", env!("CARGO_PKG_VERSION")),
             program: String::new(),
+            image: String::new(),
         });
+        for region in catalog.clouds.iter().flat_map(|c| &c.regions) {
+            if let Some(engines) = &region.engines {
+                ensure!(
+                    engines.is_absolute() && engines.is_file(),
+                    "{}: region {} has engines = {engines:?}; it is the absolute path of a file of Docker engines",
+                    path.display(),
+                    region.id
+                );
+            }
+        }
         ensure!(
             !catalog.plans.is_empty() && catalog.clouds.iter().any(|c| !c.regions.is_empty()),
             "{}: at least one plan and one region are needed",

@@ -12,9 +12,10 @@ use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
 use super::backups::GRACE_MS;
+use super::catalog::Release;
 use super::model::{Connection, Health, Node, Overview, Service, Wanted};
 use super::planner::{self, Action, Observed, Seen, Wish};
-use super::provider::Place;
+use super::provider::{Birth, Place};
 use super::samples::{self, Sample};
 use super::{Console, diagnosis, dns, now_ms};
 use crate::base::limits;
@@ -25,6 +26,8 @@ use crate::tls::peer::Credentials;
 
 /// How often a service is looked at, besides each change that its nodes report.
 const LOOK: Duration = Duration::from_secs(1);
+/// A host that does not answer for so long is given up, with those of its nodes that do not either, milliseconds.
+const HOST_SILENCE_MS: u64 = 30_000;
 /// How long a node that was added has to catch up.
 const CATCH_UP: Duration = Duration::from_secs(1800);
 /// The pause after a step that failed.
@@ -223,7 +226,24 @@ impl Keeper {
         let release = self.console.catalog.release(&self.service.release);
         // One that the operator took out of the catalog: nothing is begun anew for that.
         let kept = || place.map_or(String::new(), |p| p.program.clone());
-        release.map_or_else(kept, |r| r.program.clone())
+        let region = self
+            .console
+            .catalog
+            .region(&self.service.cloud, &self.service.region);
+        let of = |r: &Release| region.map_or(r.program.clone(), |(_, region)| region.program(r));
+        release.map_or_else(kept, of)
+    }
+
+    /// How its nodes are begun.
+    fn birth(&self, place: Option<&Place>) -> Birth {
+        let (catalog, service) = (&self.console.catalog, &self.service);
+        let region = catalog.region(&service.cloud, &service.region);
+        Birth {
+            program: self.program(place),
+            name: self.name(),
+            engines: region.and_then(|(_, r)| r.engines.clone()),
+            cpu_percent: catalog.plan(&service.plan).map_or(0, |p| p.cpu_percent),
+        }
     }
 
     /// In its maintenance window the release that waits is the service's.
@@ -309,9 +329,7 @@ impl Keeper {
         match action {
             Action::Start => {
                 self.stand_in = None;
-                provider
-                    .start(&self.service, &self.program(place), &self.name())
-                    .await?;
+                provider.start(&self.service, &self.birth(place)).await?;
                 self.note("start", "its processes were started".into());
             }
             Action::Stop => {
@@ -353,8 +371,7 @@ impl Keeper {
                 self.note("restore", restored?);
             }
             Action::SetPlan => {
-                let program = self.program(place);
-                provider.set_plan(&self.service, &program).await?;
+                provider.set_plan(&self.service, &self.birth(place)).await?;
                 let (plan, memory) = (&self.service.plan, self.service.memory_mib);
                 let release = &self.service.release;
                 let text =
@@ -364,12 +381,10 @@ impl Keeper {
             Action::AddNode { witness, lost } => {
                 let what = if witness { "a witness" } else { "a node" };
                 match lost {
-                    Some(old) => self.note(
-                        "replacement",
-                        format!(
-                            "the disk of node {old} is gone or damaged: {what} takes its place"
-                        ),
-                    ),
+                    Some(old) => {
+                        let why = why_replaced(old, place);
+                        self.note("replacement", format!("{why}: {what} takes its place"));
+                    }
                     None => self.note("plan", format!("{what} is added")),
                 }
                 provider.add_node(&id, witness).await?;
@@ -519,7 +534,7 @@ impl Keeper {
                 .and_then(|p| p.connection.clone())
                 .map(|c| connection_of(c, &nodes, &self.name())),
             nodes,
-            limits: self.console.limits(),
+            limits: limits_of(&self.console, place),
         };
         let changed = {
             let mut board = self.console.board.overviews.write();
@@ -569,6 +584,27 @@ fn planned_work(action: Option<&Action>) -> bool {
     )
 }
 
+/// What of its plan is not held to where it runs, for people.
+fn limits_of(console: &Console, place: Option<&Place>) -> Vec<String> {
+    let nodes = place.map_or(&[][..], |p| &p.nodes);
+    let mut limits = console.limits(nodes.iter().any(|n| !n.host.is_empty()));
+    let mut hosts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for node in nodes.iter().filter(|n| !n.host.is_empty()) {
+        hosts
+            .entry(&node.host)
+            .or_default()
+            .push(node.id.to_string());
+    }
+    let shared = hosts.into_iter().filter(|(_, ids)| ids.len() > 1);
+    limits.extend(shared.map(|(host, ids)| {
+        format!(
+            "Nodes {} share the host {host}: with it they are gone together.",
+            ids.join(" and ")
+        )
+    }));
+    limits
+}
+
 fn refused(status: tonic::Status) -> anyhow::Error {
     anyhow::anyhow!("the primary refused: {}", status.message())
 }
@@ -605,6 +641,7 @@ fn node_of(
         memory_mib: placed.memory_mib,
         version: said.version.clone(),
         client_addr: placed.address.client.clone(),
+        host: placed.host.clone(),
         // That it does not answer is said already.
         troubles: troubles.map_or_else(Vec::new, |all| {
             let others = all.iter().filter(|(k, _)| **k != diagnosis::Kind::Silent);
@@ -641,6 +678,48 @@ fn lag_of(committed: u64, said: &StatusReply) -> u64 {
     committed.saturating_sub(said.applied.max(said.committed))
 }
 
+/// Why another node takes the place of that one, for people.
+fn why_replaced(old: u64, place: Option<&Place>) -> String {
+    let node = place.and_then(|p| p.nodes.iter().find(|n| n.id == old));
+    match node {
+        Some(n) if !n.lost && !n.damaged && n.away_since_ms.is_some() => {
+            format!("the host {} of node {old} does not answer", n.host)
+        }
+        Some(n) if !n.lost && !n.damaged => {
+            format!(
+                "node {old} shares the host {} while another is free",
+                n.host
+            )
+        }
+        _ => format!("the disk of node {old} is gone or damaged"),
+    }
+}
+
+/// Of the hosts that answer one has two voters fewer than another: a voter of that one, a standby if there is one.
+fn crowded(nodes: &[Seen], place: &Place, primary: Option<u64>) -> Option<u64> {
+    let host = |id: u64| {
+        place
+            .nodes
+            .iter()
+            .find(|n| n.id == id)
+            .map_or("", |n| &n.host)
+    };
+    let voters = |at: &str| {
+        let there = nodes.iter().filter(|n| n.voter && host(n.id) == at);
+        there.map(|n| n.id).collect::<Vec<_>>()
+    };
+    let all: Vec<Vec<u64>> = place.hosts.iter().map(|h| voters(h)).collect();
+    let (most, least) = (
+        all.iter().max_by_key(|v| v.len())?,
+        all.iter().map(Vec::len).min()?,
+    );
+    if most.len() < least + 2 {
+        return None;
+    }
+    let standby = most.iter().find(|id| Some(**id) != primary);
+    standby.or(most.first()).copied()
+}
+
 /// What the planner is told.
 fn observe(service: &Service, program: &str, place: Option<&Place>, view: &View) -> Observed {
     let Some(place) = place else {
@@ -663,11 +742,20 @@ fn observe(service: &Service, program: &str, place: Option<&Place>, view: &View)
             answers: view.nodes.get(&n.id).is_some_and(|o| o.answers(now)),
             lost: n.lost || n.damaged,
             damaged: n.damaged,
+            crowded: false,
+            away: n.away_since_ms.is_some_and(|since| {
+                let silent = view.nodes.get(&n.id).is_none_or(|o| !o.answers(now));
+                silent && u64::try_from(now_ms()).is_ok_and(|now| now >= since + HOST_SILENCE_MS)
+            }),
             outdated: n.program != program
                 || !n.witness && n.memory_mib != u64::from(service.memory_mib),
             lag: status(n.id).map_or(0, |s| lag_of(committed, s)),
         }
     });
+    let mut nodes: Vec<Seen> = nodes.collect();
+    if let Some(id) = crowded(&nodes, place, primary) {
+        nodes.iter_mut().for_each(|n| n.crowded = n.id == id);
+    }
     Observed {
         exists: true,
         supervised: place.supervised,
@@ -676,7 +764,7 @@ fn observe(service: &Service, program: &str, place: Option<&Place>, view: &View)
             && place.program == program,
         archived: false,
         primary: primary.filter(|_| !members.is_empty()),
-        nodes: nodes.collect(),
+        nodes,
     }
 }
 
@@ -690,9 +778,7 @@ fn doing(action: &Action) -> String {
         Action::Restore => "it is being restored from a backup".into(),
         Action::SetPlan => "its plan is being changed".into(),
         Action::AddNode { lost, .. } => match lost {
-            Some(old) => {
-                format!("a node is being added for node {old}, whose disk is gone or damaged")
-            }
+            Some(old) => format!("a node is being added for the place of node {old}"),
             None => "a node is being added".into(),
         },
         Action::Join(new) => format!("node {new} catches up"),

@@ -150,8 +150,8 @@ impl Console {
     }
 
     /// What of a plan is not held to where services run.
-    fn limits(&self) -> Vec<String> {
-        let limits = self.provider.limits().iter();
+    fn limits(&self, containers: bool) -> Vec<String> {
+        let limits = self.provider.limits(containers).iter();
         limits.map(ToString::to_string).collect()
     }
 
@@ -200,7 +200,7 @@ impl Console {
                 doing: String::new(),
                 connection: None,
                 nodes: Vec::new(),
-                limits: self.limits(),
+                limits: Vec::new(),
             },
         }
     }

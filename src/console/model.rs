@@ -199,6 +199,8 @@ pub struct Node {
     pub version: String,
     /// Where clients reach it.
     pub client_addr: String,
+    /// The Docker engine that it is a container of, with its zone; empty where it is a process of the console's machine.
+    pub host: String,
     /// What is wrong with its disk, its syncs, its clock, or how far it is behind.
     pub troubles: Vec<String>,
 }

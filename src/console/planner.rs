@@ -1,8 +1,8 @@
 //! What to do next: a pure function of what is wanted and what is observed.
 //!
 //! Always: one action at a time, each can be done again; "unknown" is an observation, and nothing is concluded from
-//! silence alone. A node is replaced only where its disk is seen to be gone and a primary serves, and a standby is begun
-//! anew or taken out only while all voters answer, so that no step ever takes a majority apart.
+//! a node's silence alone. A node is replaced only where a primary serves and its disk is seen to be gone, or its whole host has
+//! been silent for long; a standby is begun anew or taken out only while all voters answer, so that no step ever takes a majority apart.
 
 use super::model::Wanted;
 
@@ -68,13 +68,28 @@ pub struct Seen {
     pub lost: bool,
     /// It is there, and damaged: something of it may be saved.
     pub damaged: bool,
+    /// It is silent, and so is its host, for so long that both are given up.
+    pub away: bool,
+    /// It votes on a host with others, while another host is free.
+    pub crowded: bool,
     /// It runs with another memory than the plan has, or another release.
     pub outdated: bool,
     /// Entries that the primary committed and it has not.
     pub lag: u64,
 }
 
+impl Observed {
+    fn voters_are_up(&self) -> bool {
+        self.nodes.iter().filter(|n| n.voter).all(Seen::up)
+    }
+}
+
 impl Seen {
+    /// Another node is to take its place.
+    fn is_gone(&self) -> bool {
+        self.lost || self.away
+    }
+
     /// It answers and has all.
     fn up(&self) -> bool {
         self.answers && !self.lost && self.lag <= LAG_MAX
@@ -100,14 +115,14 @@ pub enum Action {
     AddNode {
         /// One that keeps the log alone.
         witness: bool,
-        /// For the place of that one, whose disk is gone.
+        /// For the place of that one.
         lost: Option<u64>,
     },
     /// Make that node a member, and a voter once it has caught up.
     Join(u64),
     /// Put the node `new` in the place of `old`, once it has caught up.
     Replace {
-        /// Whose disk is gone.
+        /// Whose disk or host is gone, or which shares its host.
         old: u64,
         /// Which takes its place.
         new: u64,
@@ -131,8 +146,11 @@ pub fn next(wish: &Wish, seen: &Observed) -> Option<Action> {
         Wanted::On if wish.restore => Some(Action::Restore),
         Wanted::On if !seen.supervised => Some(Action::Start),
         Wanted::On => match seen.primary {
-            Some(primary) if seen.nodes.iter().any(|n| n.lost && n.member) => {
-                replace(primary, seen)
+            Some(primary) if seen.nodes.iter().any(|n| n.is_gone() && n.member) => {
+                replace(primary, seen, |n| n.is_gone() && n.member)
+            }
+            Some(primary) if seen.nodes.iter().any(|n| n.crowded) && seen.voters_are_up() => {
+                replace(primary, seen, |n| n.crowded)
             }
             Some(primary) => shape(wish, primary, seen),
             None => leaderless(seen),
@@ -177,20 +195,20 @@ fn leaderless(seen: &Observed) -> Option<Action> {
     )))
 }
 
-/// What to do about a member whose disk is gone.
-fn replace(primary: u64, seen: &Observed) -> Option<Action> {
-    let old = seen.nodes.iter().find(|n| n.lost && n.member)?;
+/// What to do about a member that is to give its place to another node.
+fn replace(primary: u64, seen: &Observed, which: impl Fn(&Seen) -> bool) -> Option<Action> {
+    let old = seen.nodes.iter().find(|n| which(n))?;
     if old.id == primary {
         let heir = seen
             .nodes
             .iter()
-            .find(|n| n.voter && n.answers && !n.lost && !n.witness);
+            .find(|n| n.voter && n.answers && !n.is_gone() && !n.witness && n.id != primary);
         return heir.map(|n| Action::HandOver(n.id));
     }
     let spare = seen
         .nodes
         .iter()
-        .find(|n| !n.lost && !n.voter && n.witness == old.witness);
+        .find(|n| !n.is_gone() && !n.voter && n.witness == old.witness);
     Some(match spare {
         Some(new) => Action::Replace {
             old: old.id,
@@ -317,6 +335,44 @@ mod tests {
 
     fn premium(seen: &Observed) -> Option<Action> {
         next(&wish("premium"), seen)
+    }
+
+    #[test]
+    fn a_node_whose_host_is_given_up_or_shared_gives_its_place() {
+        for mark in [
+            |n: &mut Seen| (n.away, n.answers) = (true, false),
+            |n: &mut Seen| n.crowded = true,
+        ] {
+            let mut seen = three();
+            mark(&mut seen.nodes[1]);
+            let (witness, lost) = (false, Some(2));
+            assert_eq!(premium(&seen), Some(Action::AddNode { witness, lost }));
+            seen.nodes.push(Seen {
+                id: 4,
+                ..Seen::default()
+            });
+            assert_eq!(premium(&seen), Some(Action::Replace { old: 2, new: 4 }));
+            seen.primary = None;
+            assert_eq!(
+                premium(&seen),
+                None,
+                "the others elect one, or nobody decides"
+            );
+        }
+        let mut seen = three();
+        seen.nodes[0].crowded = true;
+        assert_eq!(premium(&seen), Some(Action::HandOver(2)));
+        seen.nodes[2].answers = false;
+        assert_eq!(
+            premium(&seen),
+            None,
+            "a voter that does not answer is waited for"
+        );
+        // One node alone that is only cut off from here: it may serve, and is not doubled.
+        seen = three();
+        seen.nodes.truncate(1);
+        (seen.primary, seen.nodes[0].away, seen.nodes[0].answers) = (None, true, false);
+        assert_eq!(next(&wish("startup"), &seen), None);
     }
 
     #[test]

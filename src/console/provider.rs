@@ -20,13 +20,11 @@ pub use local::Local;
 
 /// A place where services run.
 pub trait Provider: Send + Sync {
-    /// Begins all processes of a service, or takes over those that run. One that was never begun begins with this program,
-    /// as in the catalog, and with this domain name, if it is not empty.
+    /// Begins all processes of a service, or takes over those that run. One that was never begun begins as `birth` has it.
     fn start<'a>(
         &'a self,
         service: &'a Service,
-        program: &'a str,
-        name: &'a str,
+        birth: &'a Birth,
     ) -> BoxFuture<'a, anyhow::Result<()>>;
     /// Ends all of them; its data stays.
     fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;
@@ -38,7 +36,7 @@ pub trait Provider: Send + Sync {
     fn set_plan<'a>(
         &'a self,
         service: &'a Service,
-        program: &'a str,
+        birth: &'a Birth,
     ) -> BoxFuture<'a, anyhow::Result<()>>;
     /// Begins a node anew, as the plan has it.
     fn restart_node<'a>(&'a self, id: &'a str, node: u64) -> BoxFuture<'a, anyhow::Result<()>>;
@@ -74,10 +72,23 @@ pub trait Provider: Send + Sync {
     fn kept_elsewhere(&self, id: &str) -> bool;
     /// The end of what a node wrote to its log.
     fn log(&self, id: &str, node: u64) -> anyhow::Result<String>;
-    /// What of a plan it does not hold to, for people.
-    fn limits(&self) -> &'static [&'static str];
+    /// What of a plan it does not hold to, for people: where nodes are containers, or processes.
+    fn limits(&self, containers: bool) -> &'static [&'static str];
     /// A port for a new service's stable address, beside those `taken`.
     fn port(&self, taken: &[u16]) -> anyhow::Result<u16>;
+}
+
+/// How a service's nodes are begun.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Birth {
+    /// Their program, or their image where they are containers, as in the catalog.
+    pub program: String,
+    /// The service's domain name; empty is none.
+    pub name: String,
+    /// The file of the engines that they are containers of; none, they are processes.
+    pub engines: Option<PathBuf>,
+    /// The processor time of one, % of one processor; 0 is no bound.
+    pub cpu_percent: u64,
 }
 
 /// A service that is there.
@@ -123,6 +134,8 @@ pub struct Place {
     pub program: String,
     /// Its nodes there.
     pub nodes: Vec<Placed>,
+    /// The hosts that its nodes can be containers of and that answer; none where they are processes of this machine.
+    pub hosts: Vec<String>,
     /// How clients connect, once that is known.
     pub connection: Option<Connection>,
 }
@@ -146,6 +159,10 @@ pub struct Placed {
     pub memory_mib: u64,
     /// The program that it runs, as in the catalog.
     pub program: String,
+    /// The host that it is a container of; empty where it is a process of this machine.
+    pub host: String,
+    /// Since when that host does not answer, Unix milliseconds, if it does not.
+    pub away_since_ms: Option<u64>,
 }
 
 /// The provider of this machine's processes, in `dir`.

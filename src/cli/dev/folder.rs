@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 
-use super::service::node_name;
+use super::container;
+use super::service::{node_dir, node_name};
 use super::spec::{self, Node, Spec, Wanted, change, edit, read_spec, replace};
 use crate::base::{lock, secret};
 use crate::cli::certs;
@@ -90,6 +91,7 @@ impl Folder {
             // What is before it, too: `replica.`.
             names.extend([self.spec.name.clone(), format!("*.{}", self.spec.name)]);
         }
+        names.extend(self.spec.hosts());
         certs::complete(&self.dir, &self.spec.cluster_id, &ids, &names)?;
         let key = self.dir.join(PROXY_KEY);
         if !key.exists() {
@@ -113,7 +115,8 @@ impl Folder {
             let dir = self.node_dir(node.id);
             std::fs::create_dir_all(dir.join("log"))?;
             let path = self.config_path(node.id);
-            replace(&path, self.config_text(node)?.as_bytes(), false)?;
+            let text = config_text(&self.spec, node, &self.dir, &dir.join("data"))?;
+            replace(&path, text.as_bytes(), false)?;
             // What a node would refuse is refused here, where someone sees it.
             config::Node::load(Some(&path), &[], &self.settings)?;
         }
@@ -178,7 +181,7 @@ impl Folder {
         let dir = self.dir.clone();
         self.rename(cluster)?;
         for node in old {
-            let dir = dir.join(format!("node-{}", node.id));
+            let dir = node_dir(&dir, node.id);
             if let Err(error) = std::fs::remove_dir_all(&dir)
                 && error.kind() != std::io::ErrorKind::NotFound
             {
@@ -207,31 +210,35 @@ impl Folder {
         change(&self.dir, |_| Ok((spec, ())))
     }
 
-    /// The file that a node's disk holds from its first start on.
-    pub fn mark(&self, id: u64) -> PathBuf {
-        self.node_dir(id).join("data/cluster")
+    /// Whether what a node had is gone: of a container, what stands for it found that.
+    pub fn is_gone(&self, node: &Node) -> bool {
+        is_gone(&self.dir, node)
     }
 
-    /// The file in which a node says that its disk was found damaged.
-    pub fn damage(&self, id: u64) -> PathBuf {
-        self.node_dir(id)
-            .join("data")
-            .join(crate::node::damage::MARK)
+    /// The file in which a node, or what stands for its container, says that its disk was found damaged.
+    pub fn damage(&self, node: &Node) -> PathBuf {
+        let dir = self.node_dir(node.id);
+        let holder = if node.home.is_some() {
+            dir
+        } else {
+            dir.join("data")
+        };
+        holder.join(crate::node::damage::MARK)
     }
 
     /// Why the process of that name must not be begun, if it must not: a node that was a member, whose disk is gone, or lost
     /// something.
     pub fn lost(&self, name: &str) -> impl Fn() -> Option<&'static str> + use<> {
         let node = self.spec.nodes.iter().find(|n| node_name(n.id) == name);
-        let files = |n: &Node| (n.id, self.mark(n.id), self.damage(n.id));
+        let files = |n: &Node| (n.id, self.damage(n));
         let (dir, node) = (self.dir.clone(), node.map(files));
         move || {
-            let (id, mark, damage) = node.as_ref()?;
+            let (id, damage) = node.as_ref()?;
             if damage.exists() {
                 return Some("its disk was found damaged");
             }
-            let began = |spec: Spec| spec.nodes.iter().any(|n| n.id == *id && n.began);
-            let gone = !mark.exists() && read_spec(&dir).is_ok_and(|spec| spec.is_some_and(began));
+            let gone = |spec: Spec| spec.nodes.iter().any(|n| n.id == *id && is_gone(&dir, n));
+            let gone = read_spec(&dir).is_ok_and(|spec| spec.is_some_and(gone));
             gone.then_some("its disk is gone")
         }
     }
@@ -258,7 +265,7 @@ impl Folder {
 
     /// A node's own folder.
     pub fn node_dir(&self, id: u64) -> PathBuf {
-        self.dir.join(format!("node-{id}"))
+        node_dir(&self.dir, id)
     }
 
     /// The file of a node's configuration.
@@ -266,73 +273,75 @@ impl Folder {
         self.node_dir(id).join("node.toml")
     }
 
-    /// The configuration of `node`, TOML.
-    fn config_text(&self, node: &Node) -> anyhow::Result<String> {
-        let path = |name: &str| self.dir.join(name).display().to_string();
-        let members: Vec<config::Member> = self
-            .spec
-            .nodes
-            .iter()
-            .map(|n| config::Member {
-                id: n.id,
-                peer_addr: self.spec.peer_addr(n),
-                client_addr: self.spec.client_addr(n),
-                announced: String::new(),
-                data: !self.spec.is_witness(n),
-            })
-            .collect();
-        let mut t = toml::Table::new();
-        let number = |n: u64| i64::try_from(n).map(toml::Value::Integer);
-        t.insert("node_id".into(), number(node.id)?);
-        if self.spec.is_witness(node) {
-            t.insert("role".into(), "witness".into());
-        }
-        t.insert("cluster_id".into(), self.spec.cluster_id.clone().into());
-        t.insert(
-            "data_dir".into(),
-            self.node_dir(node.id)
-                .join("data")
-                .display()
-                .to_string()
-                .into(),
-        );
-        t.insert(
-            "client_addr".into(),
-            self.spec.client_bind(node).to_string().into(),
-        );
-        t.insert("announced".into(), self.spec.client_addr(node).into());
-        t.insert("tls_cert".into(), path("server.pem").into());
-        t.insert("tls_key".into(), path("server.key").into());
-        t.insert("peer_addr".into(), self.spec.peer_addr(node).into());
-        t.insert(
-            "peer_cert".into(),
-            path(&format!("node-{}.pem", node.id)).into(),
-        );
-        t.insert(
-            "peer_key".into(),
-            path(&format!("node-{}.key", node.id)).into(),
-        );
-        t.insert("peer_ca".into(), path("ca.pem").into());
-        t.insert("password_file".into(), path(certs::PASSWORD).into());
-        t.insert("metrics_addr".into(), self.spec.metrics_addr(node).into());
-        t.insert("proxy_key_file".into(), path(PROXY_KEY).into());
-        t.insert("memory_mib".into(), number(self.spec.memory_of(node))?);
-        let first = self.spec.nodes.first().map(|n| n.id);
-        t.insert(
-            "bootstrap".into(),
-            (!self.spec.formed && first == Some(node.id)).into(),
-        );
-        t.insert("members".into(), toml::Value::try_from(members)?);
-        Ok(format!(
-            "# Written by `pontoon dev` at each start: changes are lost.\n{}",
-            toml::to_string(&t)?
-        ))
-    }
-
     /// The operator's certificate of this cluster.
     pub fn credentials(&self) -> Files {
         credentials(&self.dir)
     }
+}
+
+/// The configuration of `node`, TOML: what it reads is in `base`, what it keeps in `data`.
+pub fn config_text(spec: &Spec, node: &Node, base: &Path, data: &Path) -> anyhow::Result<String> {
+    let path = |name: &str| base.join(name).display().to_string();
+    let members: Vec<config::Member> = spec
+        .nodes
+        .iter()
+        .map(|n| config::Member {
+            id: n.id,
+            peer_addr: spec.peer_addr(n),
+            client_addr: spec.client_addr(n),
+            announced: String::new(),
+            data: !spec.is_witness(n),
+        })
+        .collect();
+    let mut t = toml::Table::new();
+    let number = |n: u64| i64::try_from(n).map(toml::Value::Integer);
+    t.insert("node_id".into(), number(node.id)?);
+    if spec.is_witness(node) {
+        t.insert("role".into(), "witness".into());
+    }
+    t.insert("cluster_id".into(), spec.cluster_id.clone().into());
+    t.insert("data_dir".into(), data.display().to_string().into());
+    t.insert(
+        "client_addr".into(),
+        spec.client_bind(node).to_string().into(),
+    );
+    t.insert("announced".into(), spec.client_addr(node).into());
+    t.insert("tls_cert".into(), path("server.pem").into());
+    t.insert("tls_key".into(), path("server.key").into());
+    t.insert("peer_addr".into(), spec.peer_bind(node).to_string().into());
+    t.insert(
+        "peer_cert".into(),
+        path(&format!("node-{}.pem", node.id)).into(),
+    );
+    t.insert(
+        "peer_key".into(),
+        path(&format!("node-{}.key", node.id)).into(),
+    );
+    t.insert("peer_ca".into(), path("ca.pem").into());
+    t.insert("password_file".into(), path(certs::PASSWORD).into());
+    t.insert("metrics_addr".into(), spec.metrics_addr(node).into());
+    t.insert("proxy_key_file".into(), path(PROXY_KEY).into());
+    t.insert("memory_mib".into(), number(spec.memory_of(node))?);
+    let first = spec.nodes.first().map(|n| n.id);
+    t.insert(
+        "bootstrap".into(),
+        (!spec.formed && first == Some(node.id)).into(),
+    );
+    t.insert("members".into(), toml::Value::try_from(members)?);
+    Ok(format!(
+        "# Written by `pontoon dev` at each start: changes are lost.\n{}",
+        toml::to_string(&t)?
+    ))
+}
+
+/// A node that was a member, and what it had is gone: the file that its disk holds from its first start on is not there.
+fn is_gone(dir: &Path, node: &Node) -> bool {
+    let dir = node_dir(dir, node.id);
+    node.began
+        && match node.home {
+            Some(_) => dir.join(container::GONE).exists(),
+            None => !dir.join("data/cluster").exists(),
+        }
 }
 
 /// The folder of a cluster that does not run, held so that it does not start meanwhile.
@@ -406,7 +415,7 @@ mod tests {
     /// A port for each test, which has a thread of its own: tests that run at once do not meet.
     fn wanted() -> Wanted {
         thread_local!(static PORT: u16 =
-            free_port(Ipv4Addr::LOCALHOST.into(), &mut Vec::new()).unwrap());
+            free_port(Ipv4Addr::LOCALHOST.into(), true, &mut Vec::new()).unwrap());
         Wanted {
             plan: Some(Plan::Premium),
             port: Some(PORT.with(|p| *p)),
@@ -542,7 +551,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut folder = Folder::open(dir.path(), &wanted()).unwrap();
         folder.set_formed(&[1, 2, 3]).unwrap();
-        set_plan(dir.path(), Plan::Business, 2048, None).unwrap();
+        set_plan(dir.path(), Plan::Business, (2048, None), None).unwrap();
         folder.reload().unwrap();
         let memory = |folder: &Folder| -> Vec<u64> {
             let spec = &folder.spec;
@@ -558,7 +567,7 @@ mod tests {
         assert_eq!(witnesses(&folder), 1);
         let loaded = config::Node::load(Some(&folder.config_path(4)), &[], &[]).unwrap();
         assert!(loaded.role == config::Role::Witness);
-        set_plan(dir.path(), Plan::Business, 1024, None).unwrap();
+        set_plan(dir.path(), Plan::Business, (1024, None), None).unwrap();
         folder.reload().unwrap();
         assert_eq!(memory(&folder), [1024, 2048, 1024, 2048]);
     }
@@ -578,7 +587,7 @@ mod tests {
     fn ports_differ_and_are_not_those_of_outgoing_connections() {
         let mut taken = vec![10_000];
         for _ in 0..20 {
-            free_port(Ipv4Addr::LOCALHOST.into(), &mut taken).unwrap();
+            free_port(Ipv4Addr::LOCALHOST.into(), true, &mut taken).unwrap();
         }
         taken.sort_unstable();
         taken.dedup();

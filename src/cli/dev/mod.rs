@@ -6,8 +6,10 @@
 //!   it stops them all; killed, it leaves them running and serving, and the next start takes them over.
 //!
 //! `folder` is what is on disk, `spec` what the cluster is, `process` one process, `supervise` keeps one running, `service` is
-//! `service.json`, `run` puts them together.
+//! `service.json`, `run` puts them together; `engine` is where nodes can run as containers, `container` stands for one.
 
+mod container;
+mod engine;
 mod folder;
 mod process;
 mod run;
@@ -42,6 +44,7 @@ Examples:
   pontoon dev --dir ./cluster                               the same again
   pontoon dev --dir ./cluster --console 8443                with pages at https://localhost:8443
   pontoon dev --plan hobbyist --dir ./one --port 6400 --set maxmemory-policy=allkeys-lru
+  pontoon dev --engines ./engines.toml --dir ./cluster      nodes as containers of Docker engines
   pontoon dev status --dir ./cluster
   pontoon dev stop --dir ./cluster"
 )]
@@ -66,6 +69,9 @@ struct Start {
     /// The memory of a node's plan, MiB [default: 1024, or what the folder has]
     #[arg(long, value_name = "MB")]
     memory: Option<u64>,
+    /// The processor time of a node that is a container, % of one processor; 0 is no bound [default: 0, or what the folder has]
+    #[arg(long, value_name = "PERCENT")]
+    cpu_percent: Option<u64>,
     /// The address that clients reach this machine at [default: 127.0.0.1, or what the folder has]
     #[arg(long, value_name = "ADDR")]
     bind: Option<IpAddr>,
@@ -89,6 +95,9 @@ struct Start {
         hide_default_value = true
     )]
     name: String,
+    /// The file of Docker engines on which the nodes of a new cluster run as containers, spread over zones and hosts [default: none, they are processes of this machine]
+    #[arg(long, value_name = "FILE")]
+    engines: Option<PathBuf>,
     /// How to print what was started; JSON is the content of service.json in one line
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -127,6 +136,9 @@ enum Action {
         /// The memory of a node, MiB
         #[arg(long, value_name = "MB")]
         memory: u64,
+        /// The processor time of a node that is a container, % of one processor; 0 is no bound [default: what it has]
+        #[arg(long, value_name = "PERCENT")]
+        cpu_percent: Option<u64>,
         /// The program that nodes are begun with [default: the one that keeps them running]
         #[arg(long, value_name = "PATH")]
         program: Option<PathBuf>,
@@ -140,6 +152,22 @@ enum Action {
         #[arg(long, value_name = "ID")]
         node: u64,
     },
+    /// Stands for a node that is a container; a cluster's supervisor begins this
+    #[command(hide = true)]
+    Hold {
+        /// The cluster's folder
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// The node's id
+        #[arg(long, value_name = "ID")]
+        node: u64,
+        /// A key of its configuration
+        #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
+        settings: Vec<(String, String)>,
+    },
+    /// Removes the containers and volumes of a cluster that does not run: its data
+    #[command(after_help = "Example:\n  pontoon dev purge --dir ./cluster")]
+    Purge(Where),
     /// Ends a node that is no member any more, and removes its folder
     #[command(after_help = "Example:\n  pontoon dev remove-node --dir ./cluster --node 2")]
     RemoveNode {
@@ -229,10 +257,11 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
             place,
             plan,
             memory,
+            cpu_percent,
             program,
         }) => {
             let dir = dir(place.dir)?;
-            spec::set_plan(&dir, plan, memory, program.as_deref())?;
+            spec::set_plan(&dir, plan, (memory, cpu_percent), program.as_deref())?;
             let runs = program.unwrap_or_default();
             run::settled(&dir, |s| {
                 s.plan == plan.name() && s.memory_mib == memory && Path::new(&s.program) == runs
@@ -276,6 +305,27 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
             );
             Ok(Answer::Yes)
         }
+        Some(Action::Hold {
+            dir,
+            node,
+            settings,
+        }) => {
+            telemetry::start(LogFormat::default().into(), "info", None).map_err(|e| anyhow!(e))?;
+            super::runtime(1)?.block_on(container::hold(&dir, node, &settings))?;
+            Ok(Answer::Yes)
+        }
+        Some(Action::Purge(place)) => {
+            let dir = dir(place.dir)?;
+            let _held = folder::hold(&dir)?;
+            let swept = super::runtime(1)?.block_on(container::sweep(&dir, true))?;
+            swept.1.map_or(Ok(()), Err)?;
+            super::print(
+                place.output,
+                || "its containers and volumes are removed".to_string(),
+                || serde_json::json!({"purged": true}),
+            );
+            Ok(Answer::Yes)
+        }
         Some(Action::Status(place)) => service::status(&dir(place.dir)?, place.output),
         None => {
             let start = args.start;
@@ -284,12 +334,14 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
                 plan: start.plan,
                 port: start.port,
                 memory_mib: start.memory,
+                cpu_percent: start.cpu_percent,
                 bind: start.bind,
                 unrestricted: start.unrestricted,
                 settings: start.settings,
                 console: start.console,
                 program: start.program,
                 name: start.name,
+                engines: start.engines,
             };
             let folder = Folder::open(&dir(start.dir)?, &wanted)?;
             super::runtime(2)?.block_on(run::run(folder, start.output))?;

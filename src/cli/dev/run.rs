@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::folder::{self, Folder};
 use super::process::{Identity, Plan, Running};
 use super::service::{self, Service, gateway_name, node_name};
-use super::spec::{self, Spec, replace};
+use super::spec::{self, Node, Spec, replace};
 use super::supervise::{Event, Order, Shared, supervise};
 use crate::base::limits;
 use crate::cli::{Answer, Output, gateway, print, told_to_stop};
@@ -29,6 +29,8 @@ const PROCESSES: &str = "processes.json";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the folder is looked at for what has changed.
 const LOOK: Duration = Duration::from_millis(200);
+/// How often engines are looked at for containers that are no part of the cluster any more.
+const SWEEP: Duration = Duration::from_secs(30);
 /// After this long without a primary, someone is told.
 const SLOW_START: Duration = Duration::from_secs(30);
 
@@ -80,6 +82,7 @@ pub async fn run(folder: Folder, output: Output) -> anyhow::Result<()> {
         gateways,
         view: watch.view(),
         inbox,
+        engines: watch::channel(Vec::new()).1,
         pids: BTreeMap::new(),
         written: None,
         announced: false,
@@ -171,8 +174,21 @@ fn restarts(folder: &Folder, name: &str) -> u64 {
     node.map_or(0, |n| n.restarts)
 }
 
-fn node_plan(folder: &Folder, id: u64) -> Plan {
-    let dir = folder.node_dir(id);
+fn node_plan(folder: &Folder, node: &Node) -> Plan {
+    let (id, dir) = (node.id, folder.node_dir(node.id));
+    if node.home.is_some() {
+        let mut args = vec!["dev".to_string(), "hold".into()];
+        args.push(format!("--dir={}", folder.dir.display()));
+        args.push(format!("--node={id}"));
+        let set = |(key, value): &(String, String)| format!("--set={key}={value}");
+        args.extend(folder.settings.iter().map(set));
+        return Plan {
+            name: node_name(id),
+            program: None,
+            args,
+            printed: dir.join("log/printed.log"),
+        };
+    }
     let mut args = vec![
         "node".to_string(),
         "--config".into(),
@@ -183,8 +199,7 @@ fn node_plan(folder: &Folder, id: u64) -> Plan {
     for (key, value) in &folder.settings {
         args.push(format!("--{}={value}", key.replace('_', "-")));
     }
-    let node = folder.spec.nodes.iter().find(|n| n.id == id);
-    let program = node.map_or("", |n| folder.spec.program_of(n));
+    let program = folder.spec.program_of(node);
     Plan {
         name: node_name(id),
         program: (!program.is_empty()).then(|| program.into()),
@@ -195,8 +210,8 @@ fn node_plan(folder: &Folder, id: u64) -> Plan {
 
 /// Everything that this cluster consists of.
 fn plans(folder: &Folder) -> anyhow::Result<Vec<Plan>> {
-    let ids = folder.spec.nodes.iter().map(|n| n.id);
-    let mut plans: Vec<Plan> = ids.map(|id| node_plan(folder, id)).collect();
+    let nodes = folder.spec.nodes.iter();
+    let mut plans: Vec<Plan> = nodes.map(|n| node_plan(folder, n)).collect();
     let count = gateway_count(&folder.spec)?;
     for number in 1..=count {
         let dir = folder.dir.join("gateway");
@@ -313,6 +328,7 @@ struct Keeper {
     gateways: usize,
     view: watch::Receiver<View>,
     inbox: mpsc::Receiver<Event>,
+    engines: watch::Receiver<Vec<service::Engine>>,
     pids: BTreeMap<String, Identity>,
     written: Option<Service>,
     announced: bool,
@@ -324,6 +340,29 @@ impl Keeper {
     async fn keep(&mut self, crew: &mut Crew) -> anyhow::Result<()> {
         let began = Instant::now();
         let mut warned = false;
+        // Ends with this.
+        let (answers, engines) = watch::channel(Vec::new());
+        self.engines = engines;
+        let mut sweeper = JoinSet::new();
+        if self.folder.spec.engines.is_some() {
+            let dir = self.folder.dir.clone();
+            sweeper.spawn(async move {
+                loop {
+                    match super::container::sweep(&dir, false).await {
+                        Ok((answered, failed)) => {
+                            if let Some(error) = failed {
+                                tracing::debug!(
+                                    "what engines have left over stays for now: {error:#}"
+                                );
+                            }
+                            let _ = answers.send(answered);
+                        }
+                        Err(error) => tracing::warn!("the engines are not looked at: {error:#}"),
+                    }
+                    tokio::time::sleep(SWEEP).await;
+                }
+            });
+        }
         loop {
             match service::password(&self.folder) {
                 Ok(password) => self.password = password,
@@ -387,14 +426,18 @@ impl Keeper {
     }
 
     fn service(&self, running: bool) -> Service {
-        Service::of(
+        let service = Service::of(
             &self.folder,
             &self.password,
             &self.pids,
             &self.view.borrow(),
             self.gateways,
             running,
-        )
+        );
+        Service {
+            engines: self.engines.borrow().clone(),
+            ..service
+        }
     }
 
     /// Replaces `service.json` where anything changed.

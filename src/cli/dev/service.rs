@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::container::away_since;
 use super::folder::{Folder, lock_holder};
 use super::process::Identity;
 use super::spec::{read_spec, replace};
@@ -44,9 +45,19 @@ pub struct Service {
     pub cluster_id: String,
     /// The gateway's processes.
     pub gateways: Vec<Gateway>,
+    /// The engines that its nodes can be containers of and that answered lately. Left out where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub engines: Vec<Engine>,
     /// Its console. Left out where none comes with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console: Option<Console>,
+}
+
+/// A Docker engine that nodes can be containers of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Engine {
+    pub name: String,
+    pub zone: String,
 }
 
 /// The console that comes with a cluster.
@@ -91,6 +102,15 @@ pub struct Node {
     /// Its disk was found damaged: likewise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub damaged: bool,
+    /// The Docker engine that it is a container of. Left out where it is a process of this machine.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub engine: String,
+    /// And what fails with that.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zone: String,
+    /// Since when that engine does not answer, Unix milliseconds. Left out where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away_since_ms: Option<u64>,
 }
 
 /// One process of the gateway.
@@ -98,6 +118,11 @@ pub struct Node {
 pub struct Gateway {
     /// `null` where it does not run.
     pub pid: Option<u32>,
+}
+
+/// A node's own folder in that of its cluster.
+pub fn node_dir(dir: &Path, id: u64) -> PathBuf {
+    dir.join(format!("node-{id}"))
 }
 
 /// What a node's process is called.
@@ -157,8 +182,14 @@ impl Service {
                         memory_mib: spec.memory_of(n),
                         program: spec.program_of(n).into(),
                         witness: spec.is_witness(n),
-                        lost: n.began && !folder.mark(n.id).exists(),
-                        damaged: folder.damage(n.id).exists(),
+                        lost: folder.is_gone(n),
+                        damaged: folder.damage(n).exists(),
+                        engine: n.home.as_ref().map_or(String::new(), |h| h.engine.clone()),
+                        zone: n.home.as_ref().map_or(String::new(), |h| h.zone.clone()),
+                        away_since_ms: n
+                            .home
+                            .as_ref()
+                            .and_then(|_| away_since(&folder.node_dir(n.id))),
                     }
                 })
                 .collect(),
@@ -169,6 +200,7 @@ impl Service {
                     pid: pid(gateway_name(n)),
                 })
                 .collect(),
+            engines: Vec::new(),
             console: (spec.console_port != 0).then(|| {
                 let dir = folder.console_dir();
                 Console {

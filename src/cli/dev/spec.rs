@@ -7,15 +7,18 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
+use super::container::Ground;
+use super::engine::{Engines, Home};
 use crate::base::lock;
 
 /// What the command line asks for; `None` is what the folder has, or the default of a new one.
@@ -33,6 +36,10 @@ pub struct Wanted {
     pub program: Option<PathBuf>,
     /// The domain name of a new cluster; empty is none.
     pub name: String,
+    /// The processor time of a node, % of one processor; 0 is no bound.
+    pub cpu_percent: Option<u64>,
+    /// The file of the Docker engines on which the nodes of a new cluster run; `None` is this machine.
+    pub engines: Option<PathBuf>,
 }
 
 /// What the cluster is. Kept in `cluster.json`.
@@ -66,6 +73,12 @@ pub struct Spec {
     /// own in 127/8 and at the cluster's port, so that the name can lead to any of them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
+    /// The processor time of a node that is a container, % of one processor; 0 is no bound.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cpu_percent: u64,
+    /// Where its nodes run as containers, if they do. The gateway is a process of this machine all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engines: Option<Ground>,
 }
 
 /// One node's ports.
@@ -95,12 +108,17 @@ pub struct Node {
     /// How often it was told to begin anew.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub restarts: u64,
+    /// The engine that it is a container of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Home>,
 }
 
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
+/// How long a listener at another host may take to answer.
+const KNOCK: Duration = Duration::from_millis(300);
 /// The version of `cluster.json`.
 const VERSION: u32 = 1;
 const SPEC: &str = "cluster.json";
@@ -144,34 +162,47 @@ impl Spec {
     pub(super) fn new_node(&mut self, witness: bool) -> anyhow::Result<Node> {
         let highest = self.nodes.iter().map(|n| n.id).max().unwrap_or(0);
         let id = self.next_id.max(highest + 1);
+        let home = match &self.engines {
+            Some(ground) => {
+                let homes = self.nodes.iter().filter_map(|n| n.home.as_ref());
+                Some(Engines::read(&ground.file)?.pick(homes)?)
+            }
+            None => None,
+        };
         let ports = |n: &Node| [n.client_port, n.peer_port, n.metrics_port];
         let mut taken: Vec<u16> = self.nodes.iter().flat_map(ports).collect();
-        let node = Node {
-            id,
-            client_port: free_port(self.bind, &mut taken)?,
-            peer_port: free_port(self.bind, &mut taken)?,
-            metrics_port: free_port(Ipv4Addr::LOCALHOST.into(), &mut taken)?,
-            began: false,
-            witness: Some(witness),
-            memory_mib: None,
-            program: None,
-            restarts: 0,
-        };
+        let node = Node::new(id, self.bind, &mut taken, home)?;
         self.next_id = id + 1;
-        Ok(node)
+        Ok(Node {
+            witness: Some(witness),
+            ..node
+        })
+    }
+
+    /// The server's certificate names these hosts besides this machine.
+    pub fn hosts(&self) -> Vec<String> {
+        let engines = self.engines.as_ref().map(|g| Engines::read(&g.file));
+        let known = engines.and_then(Result::ok).map_or(Vec::new(), |e| e.all);
+        known.iter().map(|e| e.address.to_string()).collect()
     }
 
     /// `host:port` of a node's listener for clients.
     pub fn client_addr(&self, node: &Node) -> String {
         let own = self.own_addr(node);
-        own.unwrap_or_else(|| SocketAddr::new(self.local(), node.client_port))
+        let host = node.home.as_ref().map_or(self.local(), |h| h.address);
+        own.unwrap_or_else(|| SocketAddr::new(host, node.client_port))
             .to_string()
     }
 
     /// Where a node's listener for clients is bound.
     pub fn client_bind(&self, node: &Node) -> SocketAddr {
         let own = self.own_addr(node);
-        own.unwrap_or_else(|| SocketAddr::new(self.bind, node.client_port))
+        // In its container; the engine decides at which of its host's addresses that is reached.
+        let bind = match node.home {
+            Some(_) => Ipv4Addr::UNSPECIFIED.into(),
+            None => self.bind,
+        };
+        own.unwrap_or_else(|| SocketAddr::new(bind, node.client_port))
     }
 
     /// A node's own address in 127/8, where the cluster has a name.
@@ -180,20 +211,61 @@ impl Spec {
         // No two clusters of a machine have the same port, and not more than a few nodes at a time.
         let last = u8::try_from(node.id % 254).unwrap_or(0) + 1;
         let ip = Ipv4Addr::new(127, high, low, last);
-        (!self.name.is_empty()).then(|| SocketAddr::new(ip.into(), self.port))
+        let has_own = !self.name.is_empty() && node.home.is_none();
+        has_own.then(|| SocketAddr::new(ip.into(), self.port))
     }
 
     /// `host:port` of a node's metrics; empty where it has none.
     pub fn metrics_addr(&self, node: &Node) -> String {
         match node.metrics_port {
+            _ if node.home.is_some() => String::new(),
             0 => String::new(),
             port => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port).to_string(),
         }
     }
 
-    /// `host:port` of a node's listener for peers: this machine alone.
+    /// `host:port` of a node's listener for peers: this machine alone, or its engine's host.
     pub fn peer_addr(&self, node: &Node) -> String {
-        SocketAddr::new(Ipv4Addr::LOCALHOST.into(), node.peer_port).to_string()
+        let host = node.home.as_ref().map(|h| h.address);
+        SocketAddr::new(host.unwrap_or(Ipv4Addr::LOCALHOST.into()), node.peer_port).to_string()
+    }
+
+    /// Where a node's listener for peers is bound.
+    pub fn peer_bind(&self, node: &Node) -> SocketAddr {
+        let bind = match node.home {
+            Some(_) => Ipv4Addr::UNSPECIFIED,
+            None => Ipv4Addr::LOCALHOST,
+        };
+        SocketAddr::new(bind.into(), node.peer_port)
+    }
+}
+
+impl Node {
+    /// A node that begins, with ports beside those that are `taken`.
+    fn new(
+        id: u64,
+        bind: IpAddr,
+        taken: &mut Vec<u16>,
+        home: Option<Home>,
+    ) -> anyhow::Result<Node> {
+        let at = |address: IpAddr| home.as_ref().map_or(address, |h| h.address);
+        let is_local = home.is_none();
+        let mut free = |address| free_port(at(address), is_local, taken);
+        Ok(Node {
+            id,
+            client_port: free(bind)?,
+            peer_port: free(bind)?,
+            metrics_port: match is_local {
+                true => free(Ipv4Addr::LOCALHOST.into())?,
+                false => 0,
+            },
+            began: false,
+            witness: None,
+            memory_mib: None,
+            program: None,
+            restarts: 0,
+            home,
+        })
     }
 }
 /// Changes `cluster.json` under its lock: `f` gets what is there.
@@ -249,11 +321,11 @@ pub fn add_node(dir: &Path, witness: bool) -> anyhow::Result<(Spec, Node)> {
 pub fn set_plan(
     dir: &Path,
     plan: Plan,
-    memory_mib: u64,
+    (memory_mib, cpu_percent): (u64, Option<u64>),
     program: Option<&Path>,
 ) -> anyhow::Result<()> {
-    let program = text_of(program)?;
     edit(dir, |spec| {
+        let program = text_of(program, spec.engines.is_some())?;
         for i in 0..spec.nodes.len() {
             let (memory, witness) = (
                 spec.memory_of(&spec.nodes[i]),
@@ -266,16 +338,21 @@ pub fn set_plan(
             node.witness = Some(witness);
         }
         (spec.plan, spec.memory_mib) = (plan, memory_mib);
+        spec.cpu_percent = cpu_percent.unwrap_or(spec.cpu_percent);
         spec.program = program;
         Ok(())
     })
 }
 
 /// A program as it is kept.
-fn text_of(program: Option<&Path>) -> anyhow::Result<String> {
+fn text_of(program: Option<&Path>, is_image: bool) -> anyhow::Result<String> {
     let Some(path) = program else {
         return Ok(String::new());
     };
+    if is_image {
+        let name = path.to_str().context("the image's name is not UTF-8")?;
+        return Ok(name.to_string());
+    }
     let executable = rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
     ensure!(
         path.is_absolute() && path.is_file() && executable,
@@ -358,9 +435,10 @@ pub(super) fn resume(mut spec: Spec, wanted: &Wanted, dir: &Path) -> anyhow::Res
         return Err(other("bind", spec.bind.to_string(), bind.to_string()));
     }
     spec.memory_mib = wanted.memory_mib.unwrap_or(spec.memory_mib);
+    spec.cpu_percent = wanted.cpu_percent.unwrap_or(spec.cpu_percent);
     spec.console_port = wanted.console.unwrap_or(spec.console_port);
     if wanted.program.is_some() {
-        spec.program = text_of(wanted.program.as_deref())?;
+        spec.program = text_of(wanted.program.as_deref(), spec.engines.is_some())?;
         spec.nodes.iter_mut().for_each(|n| n.program = None);
     }
     Ok(spec)
@@ -386,33 +464,33 @@ pub(super) fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
         )
     })?;
     let mut taken = vec![port];
-    let mut free = || free_port(bind, &mut taken);
-    let nodes = (1..=plan.nodes())
-        .map(|id| {
-            Ok(Node {
-                id,
-                client_port: free()?,
-                peer_port: free()?,
-                metrics_port: free()?,
-                began: false,
-                witness: None,
-                memory_mib: None,
-                program: None,
-                restarts: 0,
-            })
+    let engines = wanted.engines.as_deref().map(Engines::read).transpose()?;
+    let mut nodes: Vec<Node> = Vec::new();
+    for id in 1..=plan.nodes() {
+        let homes = nodes.iter().filter_map(|n| n.home.as_ref());
+        let home = engines.as_ref().map(|e| e.pick(homes)).transpose()?;
+        nodes.push(Node::new(id, bind, &mut taken, home)?);
+    }
+    let cluster_id = new_cluster_id();
+    let ground = |file: &PathBuf| {
+        anyhow::Ok(Ground {
+            file: std::path::absolute(file)?,
+            label: cluster_id.clone(),
         })
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    };
     Ok(Spec {
         version: VERSION,
-        cluster_id: new_cluster_id(),
+        engines: wanted.engines.as_ref().map(ground).transpose()?,
+        cluster_id,
         plan,
         bind,
         port,
         memory_mib: wanted.memory_mib.unwrap_or(1024),
+        cpu_percent: wanted.cpu_percent.unwrap_or(0),
         formed: false,
         next_id: plan.nodes() + 1,
         console_port: wanted.console.unwrap_or(0),
-        program: text_of(wanted.program.as_deref())?,
+        program: text_of(wanted.program.as_deref(), engines.is_some())?,
         name: wanted.name.clone(),
         nodes,
     })
@@ -425,13 +503,14 @@ pub(super) fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
 pub fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
     let mut taken = Vec::new();
     for _ in 0..count {
-        free_port(Ipv4Addr::LOCALHOST.into(), &mut taken)?;
+        free_port(Ipv4Addr::LOCALHOST.into(), true, &mut taken)?;
     }
     Ok(taken)
 }
 
-/// A port that nobody listens on now, and that the kernel gives to no outgoing connection later.
-pub(super) fn free_port(bind: IpAddr, taken: &mut Vec<u16>) -> anyhow::Result<u16> {
+/// A port that nobody listens on now, at an address of this machine or of another, and that the kernel gives to no outgoing
+/// connection later.
+pub(super) fn free_port(bind: IpAddr, is_local: bool, taken: &mut Vec<u16>) -> anyhow::Result<u16> {
     let range =
         std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let mut ends = range
@@ -444,8 +523,12 @@ pub(super) fn free_port(bind: IpAddr, taken: &mut Vec<u16>) -> anyhow::Result<u1
         if (low..=high).contains(&port) || taken.contains(&port) {
             continue;
         }
-        let free = |ip: IpAddr| TcpListener::bind((ip, port)).is_ok();
-        if free(bind) && free(Ipv4Addr::LOCALHOST.into()) {
+        let free = |ip: IpAddr| match is_local || ip.is_loopback() {
+            true => TcpListener::bind((ip, port)).is_ok(),
+            // Only a listener says that it is there; a container that does not run keeps no port.
+            false => TcpStream::connect_timeout(&(ip, port).into(), KNOCK).is_err(),
+        };
+        if free(bind) && (!is_local || free(Ipv4Addr::LOCALHOST.into())) {
             taken.push(port);
             return Ok(port);
         }

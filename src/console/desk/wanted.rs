@@ -5,6 +5,7 @@
 use super::{Desk, no_plan};
 use crate::config;
 use crate::console::Error;
+use crate::console::catalog::Release;
 use crate::console::model::{Wanted, Window};
 
 impl Desk {
@@ -53,8 +54,11 @@ impl Desk {
     /// Where there is no such release.
     pub fn upgrade(&self, id: &str, release: &str, now: bool) -> Result<(), Error> {
         let service = self.changing(id)?;
-        if self.console.catalog.release(release).is_none() {
-            let all = self.console.catalog.releases.iter();
+        let region = self.console.catalog.region(&service.cloud, &service.region);
+        let has = |r: &&Release| region.is_none_or(|(_, region)| region.has(r));
+        let found = self.console.catalog.release(release);
+        if found.filter(has).is_none() {
+            let all = self.console.catalog.releases.iter().filter(has);
             let all: Vec<_> = all.map(|r| r.id.as_str()).collect();
             return Err(Error::Invalid(format!(
                 "there is no release {release:?}; it is one of {}",

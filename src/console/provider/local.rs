@@ -1,4 +1,5 @@
-//! Services as processes of this machine: each is a `pontoon dev` in a folder of its own.
+//! Services as processes of this machine, or as containers of Docker engines: each is a `pontoon dev` in a folder of its own,
+//! whose nodes are either (`cli/dev/container.rs`).
 //!
 //! That process keeps nodes and gateway running and is not a part of the console: it is in a process group of its own, goes
 //! on when the console ends, and is found again by its folder.
@@ -14,7 +15,7 @@ use anyhow::{Context, bail, ensure};
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-use super::{Fork, Found, Place, Placed, Provider};
+use super::{Birth, Fork, Found, Place, Placed, Provider};
 use crate::base::limits::LOG_SHOWN_LEN;
 use crate::base::{lock, secret};
 use crate::console::model::{Connection, Service};
@@ -56,6 +57,15 @@ struct Told {
     #[serde(default)]
     program: String,
     nodes: Vec<ToldNode>,
+    #[serde(default)]
+    engines: Vec<ToldEngine>,
+}
+
+/// An engine that answers.
+#[derive(Deserialize)]
+struct ToldEngine {
+    name: String,
+    zone: String,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +84,20 @@ struct ToldNode {
     memory_mib: u64,
     #[serde(default)]
     program: String,
+    #[serde(default)]
+    engine: String,
+    #[serde(default)]
+    zone: String,
+    #[serde(default)]
+    away_since_ms: Option<u64>,
+}
+
+/// An engine, for people.
+fn host(name: &str, zone: &str) -> String {
+    match name == zone {
+        true => name.to_string(),
+        false => format!("{name} in {zone}"),
+    }
 }
 
 impl Local {
@@ -108,23 +132,27 @@ impl Local {
         ours(&args, PATIENCE).await.map(drop)
     }
 
-    async fn begin(&self, service: &Service, program: &str, name: &str) -> anyhow::Result<()> {
+    async fn begin(&self, service: &Service, birth: &Birth) -> anyhow::Result<()> {
         let dir = self.folder(&service.id);
         std::fs::create_dir_all(&dir)?;
         let path = dir.join("supervisor.log");
         let log = File::options().create(true).append(true).open(&path)?;
         let mut command = tokio::process::Command::new(std::env::current_exe()?);
         command.args(["dev", "--dir"]).arg(&dir);
+        command.arg(format!("--cpu-percent={}", birth.cpu_percent));
         if !dir.join("cluster.json").exists() {
             command
                 .args(["--plan", &service.plan, "--port"])
                 .arg(service.port.to_string())
                 .args(["--memory", &service.memory_mib.to_string()]);
-            if !program.is_empty() {
-                command.args(["--program", program]);
+            if !birth.program.is_empty() {
+                command.args(["--program", &birth.program]);
             }
-            if !name.is_empty() {
-                command.args(["--name", name]);
+            match &birth.engines {
+                Some(engines) => drop(command.arg("--engines").arg(engines)),
+                // Containers have their hosts' addresses, and ports of their own.
+                None if birth.name.is_empty() => {}
+                None => drop(command.args(["--name", &birth.name])),
             }
         }
         let mut child = command
@@ -162,10 +190,9 @@ impl Provider for Local {
     fn start<'a>(
         &'a self,
         service: &'a Service,
-        program: &'a str,
-        name: &'a str,
+        birth: &'a Birth,
     ) -> BoxFuture<'a, anyhow::Result<()>> {
-        Box::pin(self.begin(service, program, name))
+        Box::pin(self.begin(service, birth))
     }
 
     fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
@@ -176,6 +203,10 @@ impl Provider for Local {
         Box::pin(async move {
             let dir = self.folder(id);
             ensure!(!lock::held(&dir.join("lock")), "it still runs");
+            if dir.join("cluster.json").exists() {
+                // What of it is on engines; of processes there is nothing beside the folder.
+                self.dev("purge", id, &[]).await?;
+            }
             match tokio::fs::remove_dir_all(&dir).await {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                     Err(e).with_context(|| dir.display().to_string())
@@ -195,15 +226,16 @@ impl Provider for Local {
     fn set_plan<'a>(
         &'a self,
         service: &'a Service,
-        program: &'a str,
+        birth: &'a Birth,
     ) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(async move {
             let mut more = vec![
+                format!("--cpu-percent={}", birth.cpu_percent),
                 format!("--plan={}", service.plan),
                 format!("--memory={}", service.memory_mib),
             ];
-            if !program.is_empty() {
-                more.push(format!("--program={program}"));
+            if !birth.program.is_empty() {
+                more.push(format!("--program={}", birth.program));
             }
             self.dev("set-plan", &service.id, &more).await
         })
@@ -402,10 +434,17 @@ impl Provider for Local {
             plan: told.plan,
             memory_mib: told.memory_mib,
             program: told.program,
+            hosts: told
+                .engines
+                .iter()
+                .map(|e| host(&e.name, &e.zone))
+                .collect(),
             nodes: told
                 .nodes
                 .into_iter()
                 .map(|n| Placed {
+                    host: host(&n.engine, &n.zone),
+                    away_since_ms: n.away_since_ms,
                     id: n.id,
                     address: Address {
                         client: n.client_addr,
@@ -423,11 +462,17 @@ impl Provider for Local {
         }))
     }
 
-    fn limits(&self) -> &'static [&'static str] {
-        &[
-            "All nodes are processes of this machine: with it the service is gone until it is back.",
-            "The plan's memory is enforced; its share of processors and disk is not.",
-        ]
+    fn limits(&self, containers: bool) -> &'static [&'static str] {
+        match containers {
+            false => &[
+                "All nodes are processes of this machine: with it the service is gone until it is back.",
+                "The plan's memory is enforced; its share of processors and disk is not.",
+            ],
+            true => &[
+                "The service's address is a gateway on the console's machine: without it clients reach the nodes' own addresses alone.",
+                "The plan's memory and share of processors are enforced; its disk is not.",
+            ],
+        }
     }
 
     fn port(&self, taken: &[u16]) -> anyhow::Result<u16> {
@@ -452,6 +497,7 @@ impl Told {
             memory_mib: 0,
             program: String::new(),
             nodes: Vec::new(),
+            engines: Vec::new(),
         }
     }
 }

@@ -120,7 +120,9 @@ async fn new(person: Person, State(console): Shared) -> Html<String> {
                         }
                     }
                 }
-                p.hint { "Services run as processes of this machine; cloud and region are labels here." }
+                @if catalog.clouds.iter().flat_map(|c| &c.regions).all(|r| r.engines.is_none()) {
+                    p.hint { "Services run as processes of this machine; cloud and region are labels here." }
+                }
             }
             fieldset {
                 legend { "Plan" }

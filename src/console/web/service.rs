@@ -186,6 +186,7 @@ fn node_card(node: &Node, form: Option<(&Person, &String)>) -> Markup {
                 dt { "Keys" } dd { (node.keys) }
                 dt { "Memory" } dd { (format!("{:.1}", node.used_memory as f64 / 1_048_576.0)) " MiB" }
                 dt { "Address" } dd { (node.client_addr) }
+                @if !node.host.is_empty() { dt { "Host" } dd { (node.host) } }
             }
             @for trouble in &node.troubles { p.error { (trouble) } }
             @if let (Some((person, path)), true) = (form, node.answers) {
