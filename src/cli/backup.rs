@@ -1,5 +1,6 @@
 //! `pontoon backup`: a cluster's data and log into an archive, and a new cluster from it.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -122,7 +123,7 @@ enum Action {
         #[arg(long, value_name = "DIR", requires = "port")]
         to: Option<PathBuf>,
         /// The folder of a cluster that is stopped: what it holds is replaced; its URI, password and CA stay, its nodes go
-        #[arg(long, value_name = "DIR", conflicts_with_all = ["to", "port", "plan", "memory", "engines"], required_unless_present = "to")]
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["to", "port", "plan", "memory", "bind", "engines"], required_unless_present = "to")]
         in_place: Option<PathBuf>,
         /// The port of its stable address
         #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -133,6 +134,9 @@ enum Action {
         /// The memory of its node's plan, MiB
         #[arg(long, value_name = "MB")]
         memory: Option<u64>,
+        /// The address that clients reach its gateway at [default: 127.0.0.1]
+        #[arg(long, value_name = "ADDR")]
+        bind: Option<IpAddr>,
         /// The file of Docker engines on which its nodes run as containers [default: none, they are processes of this machine]
         #[arg(long, value_name = "FILE")]
         engines: Option<PathBuf>,
@@ -279,6 +283,7 @@ async fn act(action: Action) -> anyhow::Result<()> {
             port,
             plan,
             memory,
+            bind,
             engines,
             index,
             time,
@@ -303,6 +308,7 @@ async fn act(action: Action) -> anyhow::Result<()> {
                         plan: Some(plan),
                         port: Some(port),
                         memory_mib: memory,
+                        bind,
                         engines,
                         ..dev::Wanted::default()
                     };

@@ -1,6 +1,6 @@
 //! `pontoon console`: the control plane.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::base::{lock, secret};
 use crate::console::backups::{Archives, MASTER_KEY};
 use crate::console::dns::{self, Dns};
 use crate::console::hooks::Hooks;
-use crate::console::{Console, auth, web};
+use crate::console::{Console, Ground, auth, web};
 use crate::telemetry;
 use crate::tls::ca::{Authority, CA_CERT};
 use crate::tls::client::Certificate;
@@ -26,6 +26,7 @@ use crate::tls::files::{self, Pair};
 Examples:
   pontoon console --dir ./console
   pontoon console --dir ./console --listen 0.0.0.0:8443 --name console.example.com
+  pontoon console --dir ./console --bind 0.0.0.0 --engines ./engines.toml
   pontoon console --dir ./console --dns 0.0.0.0:53 --zone cache.example.com
   curl --cacert console/ca.pem -H \"Authorization: Bearer $(cat console/token)\" https://localhost:8443/api/v1/services")]
 pub struct Args {
@@ -63,6 +64,17 @@ pub struct Args {
     /// The zone of those names: ID.ZONE leads to a service's primary, replica.ID.ZONE to its standbys
     #[arg(long, value_name = "ZONE", requires = "dns", value_parser = dns::zone, env = "PONTOON_ZONE")]
     zone: Option<String>,
+    /// The address that the gateways of new services listen at; clients of other machines need another than the default
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1",
+        env = "PONTOON_SERVICE_BIND"
+    )]
+    bind: IpAddr,
+    /// The file of Docker engines on which the services of regions without engines of their own run as containers [default: none, they are processes of this machine]
+    #[arg(long, value_name = "FILE", env = "PONTOON_ENGINES")]
+    engines: Option<PathBuf>,
     /// How log lines are written
     #[arg(long, value_enum, default_value_t, env = "PONTOON_LOG_FORMAT")]
     log_format: LogFormat,
@@ -126,7 +138,11 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
         let names = args.dns.zip(args.zone);
         let names = names.map(|(listen, zone)| dns::Options { listen, zone });
         let hooks = Hooks::begin(&args.webhooks)?;
-        let console = Console::open(&dir, archives, hooks, names.clone())?;
+        let ground = Ground {
+            bind: args.bind,
+            engines: args.engines.map(std::path::absolute).transpose()?,
+        };
+        let console = Console::open(&dir, archives, hooks, names.clone(), &ground)?;
         let dns = match &names {
             Some(options) => Some(Dns::start(options, &console).await?),
             None => None,

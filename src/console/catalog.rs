@@ -114,11 +114,11 @@ impl Region {
 }
 
 impl Catalog {
-    /// The operator's file, or the default where there is none.
+    /// The operator's file, or the default where there is none. Regions without engines of their own have `engines`.
     ///
     /// # Errors
     /// When it cannot be read, or names a plan that no node knows.
-    pub fn open(path: &Path) -> anyhow::Result<Catalog> {
+    pub fn open(path: &Path, engines: Option<&Path>) -> anyhow::Result<Catalog> {
         let text = match std::fs::read_to_string(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => DEFAULT.to_string(),
             read => read.with_context(|| path.display().to_string())?,
@@ -164,7 +164,10 @@ impl Catalog {
             program: String::new(),
             image: String::new(),
         });
-        for region in catalog.clouds.iter().flat_map(|c| &c.regions) {
+        for region in catalog.clouds.iter_mut().flat_map(|c| &mut c.regions) {
+            if region.engines.is_none() {
+                region.engines = engines.map(Path::to_path_buf);
+            }
             if let Some(engines) = &region.engines {
                 ensure!(
                     engines.is_absolute() && engines.is_file(),
@@ -206,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_default_has_four_plans_and_four_clouds_with_us_and_eu() {
-        let catalog = Catalog::open(Path::new("no such file")).unwrap();
+        let catalog = Catalog::open(Path::new("no such file"), None).unwrap();
         assert_eq!(catalog.plans.len(), 4);
         assert_eq!(catalog.clouds.len(), 4);
         assert!(catalog.clouds.iter().all(|c| c.regions.len() == 2));
@@ -221,7 +224,7 @@ mod tests {
         let path = dir.path().join("catalog.toml");
         let with = |from: &str, to: &str| {
             std::fs::write(&path, DEFAULT.replacen(from, to, 1)).unwrap();
-            format!("{:#}", Catalog::open(&path).unwrap_err())
+            format!("{:#}", Catalog::open(&path, None).unwrap_err())
         };
         let plan = with("\"startup\"", "\"tiny\"");
         assert!(

@@ -25,7 +25,8 @@ pub mod store;
 pub mod web;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -62,6 +63,15 @@ pub enum Error {
     Failed(#[from] anyhow::Error),
 }
 
+/// Where services run that the catalog says nothing of.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// The address that their gateways listen at.
+    pub bind: IpAddr,
+    /// The absolute path of a file of Docker engines, if they are containers.
+    pub engines: Option<PathBuf>,
+}
+
 /// The console: what pages and API call.
 pub struct Console {
     store: Store,
@@ -91,13 +101,14 @@ impl Console {
         archives: Archives,
         hooks: hooks::Hooks,
         dns: Option<dns::Options>,
+        ground: &Ground,
     ) -> anyhow::Result<Arc<Console>> {
         let store = Store::open(&dir.join("console.db"))?;
         auth::prepare(&store, dir)?;
         let console = Arc::new(Console {
             store,
-            catalog: Catalog::open(&dir.join("catalog.toml"))?,
-            provider: provider::local(dir.join("services"))?,
+            catalog: Catalog::open(&dir.join("catalog.toml"), ground.engines.as_deref())?,
+            provider: provider::local(dir.join("services"), ground.bind)?,
             board: keeper::Board::default(),
             changed: watch::Sender::new(0),
             guard: auth::Guard::new()?,

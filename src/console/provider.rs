@@ -5,6 +5,7 @@
 
 mod local;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -165,7 +166,8 @@ pub struct Placed {
     pub away_since_ms: Option<u64>,
 }
 
-/// The provider of this machine's processes, in `dir`.
-pub fn local(dir: PathBuf) -> anyhow::Result<Arc<dyn Provider>> {
-    Ok(Arc::new(Local::open(dir)?))
+/// The provider of this machine's processes, and of containers that processes of this machine stand for, in `dir`; gateways
+/// listen at `bind`.
+pub fn local(dir: PathBuf, bind: IpAddr) -> anyhow::Result<Arc<dyn Provider>> {
+    Ok(Arc::new(Local::open(dir, bind)?))
 }

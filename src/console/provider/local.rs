@@ -39,6 +39,7 @@ const START: Duration = Duration::from_secs(30);
 /// The provider.
 pub struct Local {
     dir: PathBuf,
+    bind: IpAddr,
 }
 
 /// What this needs of `service.json`.
@@ -101,11 +102,11 @@ fn host(name: &str, zone: &str) -> String {
 }
 
 impl Local {
-    /// Services live in folders of `dir`.
+    /// Services live in folders of `dir`, and their gateways listen at `bind`.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn open(dir: PathBuf) -> anyhow::Result<Local> {
+    pub fn open(dir: PathBuf, bind: IpAddr) -> anyhow::Result<Local> {
         std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
         // What a console that was killed had half made.
         for entry in std::fs::read_dir(&dir)? {
@@ -117,7 +118,7 @@ impl Local {
                 std::fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
             }
         }
-        Ok(Local { dir })
+        Ok(Local { dir, bind })
     }
 
     fn folder(&self, id: &str) -> PathBuf {
@@ -142,6 +143,7 @@ impl Local {
         command.arg(format!("--cpu-percent={}", birth.cpu_percent));
         if !dir.join("cluster.json").exists() {
             command
+                .arg(format!("--bind={}", self.bind))
                 .args(["--plan", &service.plan, "--port"])
                 .arg(service.port.to_string())
                 .args(["--memory", &service.memory_mib.to_string()]);
@@ -150,8 +152,8 @@ impl Local {
             }
             match &birth.engines {
                 Some(engines) => drop(command.arg("--engines").arg(engines)),
-                // Containers have their hosts' addresses, and ports of their own.
-                None if birth.name.is_empty() => {}
+                // Names lead to nodes at addresses of this machine alone; containers have their hosts', and ports of their own.
+                None if birth.name.is_empty() || !self.bind.is_loopback() => {}
                 None => drop(command.args(["--name", &birth.name])),
             }
         }
@@ -269,6 +271,7 @@ impl Provider for Local {
                 "--output=json".into(),
                 format!("--to={}", half.display()),
                 format!("--port={port}"),
+                format!("--bind={}", self.bind),
             ];
             all.extend_from_slice(args);
             let said = ours(&all, RESTORE).await?;
@@ -477,7 +480,7 @@ impl Provider for Local {
 
     fn port(&self, taken: &[u16]) -> anyhow::Result<u16> {
         let mut free =
-            PORTS.filter(|p| !taken.contains(p) && TcpListener::bind(("127.0.0.1", *p)).is_ok());
+            PORTS.filter(|p| !taken.contains(p) && TcpListener::bind((self.bind, *p)).is_ok());
         free.next()
             .with_context(|| format!("no port is free from {} to {}", PORTS.start, PORTS.end - 1))
     }
