@@ -33,6 +33,38 @@ def free_port():
         return s.getsockname()[1]
 
 
+class Authority:
+    """An operator's own CA, and the certificate for clients that it gives."""
+
+    def __init__(self, top):
+        self.top = top
+        os.makedirs(top)
+        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "ca.key",
+                     "-out", "ca.pem", "-days", "2", "-subj", "/CN=an operator's own")
+        self.give()
+
+    def openssl(self, *words):
+        subprocess.run(["openssl", *words], cwd=self.top, check=True, capture_output=True)
+
+    def give(self):
+        """A new certificate in the place of the one before."""
+        self.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "new.key", "-out", "new.csr",
+                     "-subj", "/CN=service", "-addext", "subjectAltName=DNS:localhost")
+        self.openssl("x509", "-req", "-in", "new.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2", "-copy_extensions", "copy", "-out", "new.pem")
+        for end in ("key", "pem"):
+            os.rename(f"{self.top}/new.{end}", f"{self.top}/service.{end}")
+
+    def flags(self):
+        return [f"--service-cert={self.top}/service.pem", f"--service-key={self.top}/service.key", f"--service-ca={self.top}/ca.pem",
+                "--service-host=localhost"]
+
+    def shown(self, port):
+        """Whether clients at a port are shown the newest."""
+        context = ssl.create_default_context(cafile=f"{self.top}/ca.pem")
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 5), server_hostname="localhost") as s:
+            return s.getpeercert(True) == ssl.PEM_cert_to_DER_cert(open(f"{self.top}/service.pem").read())
+
+
 class Cluster:
     def __init__(self, more=()):
         self.port, self.process, self.more = free_port(), None, more

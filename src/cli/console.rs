@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
 
+use super::dev::GivenArgs;
 use super::{Answer, LogFormat, told_to_stop};
 use crate::base::{lock, secret};
 use crate::console::backups::{Archives, MASTER_KEY};
@@ -72,6 +73,8 @@ pub struct Args {
         env = "PONTOON_SERVICE_BIND"
     )]
     bind: IpAddr,
+    #[command(flatten)]
+    given: GivenArgs,
     /// The file of Docker engines on which the services of regions without engines of their own run as containers [default: none, they are processes of this machine]
     #[arg(long, value_name = "FILE", env = "PONTOON_ENGINES")]
     engines: Option<PathBuf>,
@@ -140,6 +143,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
         let hooks = Hooks::begin(&args.webhooks)?;
         let ground = Ground {
             bind: args.bind,
+            certificate: args.given.again()?,
             engines: args.engines.map(std::path::absolute).transpose()?,
         };
         let console = Console::open(&dir, archives, hooks, names.clone(), &ground)?;

@@ -68,6 +68,8 @@ pub enum Error {
 pub struct Ground {
     /// The address that their gateways listen at.
     pub bind: IpAddr,
+    /// What `pontoon dev` is told of a certificate for clients that the operator has; none, services have their own.
+    pub certificate: Vec<String>,
     /// The absolute path of a file of Docker engines, if they are containers.
     pub engines: Option<PathBuf>,
 }
@@ -108,7 +110,7 @@ impl Console {
         let console = Arc::new(Console {
             store,
             catalog: Catalog::open(&dir.join("catalog.toml"), ground.engines.as_deref())?,
-            provider: provider::local(dir.join("services"), ground.bind)?,
+            provider: provider::local(dir.join("services"), ground)?,
             board: keeper::Board::default(),
             changed: watch::Sender::new(0),
             guard: auth::Guard::new()?,

@@ -5,13 +5,13 @@
 
 mod local;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
+use super::Ground;
 use super::model::{Connection, Service};
 use crate::gateway::Address;
 use crate::gateway::stand_in::StandIn;
@@ -166,8 +166,7 @@ pub struct Placed {
     pub away_since_ms: Option<u64>,
 }
 
-/// The provider of this machine's processes, and of containers that processes of this machine stand for, in `dir`; gateways
-/// listen at `bind`.
-pub fn local(dir: PathBuf, bind: IpAddr) -> anyhow::Result<Arc<dyn Provider>> {
-    Ok(Arc::new(Local::open(dir, bind)?))
+/// The provider of this machine's processes, and of containers that processes of this machine stand for, in `dir`.
+pub fn local(dir: PathBuf, ground: &Ground) -> anyhow::Result<Arc<dyn Provider>> {
+    Ok(Arc::new(Local::open(dir, ground)?))
 }

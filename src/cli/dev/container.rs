@@ -15,8 +15,8 @@ use anyhow::{Context, bail};
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding,
-    ResourcesUlimits, VolumeCreateRequest,
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
+    PortBinding, ResourcesUlimits, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     ContainerArchiveInfoOptions, CreateContainerOptions, ListContainersOptions, ListVolumesOptions,
@@ -266,15 +266,14 @@ impl Container {
         put(&mut archive, "node.toml", text.as_bytes())?;
         let id = self.node.id;
         let own = [format!("node-{id}.pem"), format!("node-{id}.key")];
-        let others = [
-            "ca.pem",
-            "server.pem",
-            "server.key",
-            certs::PASSWORD,
-            PROXY_KEY,
-        ];
-        for name in own.iter().map(String::as_str).chain(others) {
-            let path = self.dir.join(name);
+        let (mut cert, mut key) = (self.dir.join("server.pem"), self.dir.join("server.key"));
+        if let Some(given) = &self.spec.given {
+            (cert, key) = (given.cert.clone(), given.key.clone());
+        }
+        let others = ["ca.pem", certs::PASSWORD, PROXY_KEY];
+        let kept = own.iter().map(String::as_str).chain(others);
+        let kept = kept.map(|name| (name, self.dir.join(name)));
+        for (name, path) in kept.chain([("server.pem", cert), ("server.key", key)]) {
             let content = std::fs::read(&path).with_context(|| path.display().to_string())?;
             put(&mut archive, name, &content)?;
         }
@@ -438,6 +437,11 @@ fn body(
             "PONTOON_HEALTH_ADDR=localhost:{}",
             node.client_port
         )]),
+        // What verifies a certificate that was given is not there.
+        healthcheck: spec.given.as_ref().map(|_| HealthConfig {
+            test: Some(vec!["NONE".into()]),
+            ..HealthConfig::default()
+        }),
         exposed_ports: Some(ports.to_vec()),
         labels: Some(labels.map(|(k, v)| (k.to_string(), v)).into()),
         host_config: Some(HostConfig {

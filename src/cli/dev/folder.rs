@@ -306,8 +306,14 @@ pub fn config_text(spec: &Spec, node: &Node, base: &Path, data: &Path) -> anyhow
         spec.client_bind(node).to_string().into(),
     );
     t.insert("announced".into(), spec.client_addr(node).into());
-    t.insert("tls_cert".into(), path("server.pem").into());
-    t.insert("tls_key".into(), path("server.key").into());
+    // In a container both have the same name, whoever made them.
+    let given = spec.given.as_ref().filter(|_| node.home.is_none());
+    let (cert, key) = match given {
+        Some(g) => (g.cert.display().to_string(), g.key.display().to_string()),
+        None => (path("server.pem"), path("server.key")),
+    };
+    t.insert("tls_cert".into(), cert.into());
+    t.insert("tls_key".into(), key.into());
     t.insert("peer_addr".into(), spec.peer_bind(node).to_string().into());
     t.insert(
         "peer_cert".into(),

@@ -29,6 +29,7 @@ use crate::telemetry;
 
 pub use folder::{Folder, credentials, hold};
 pub use service::Service;
+use spec::Given;
 pub use spec::{Wanted, free_ports, new_cluster_id, read_spec, replace};
 
 /// Runs a whole cluster on this machine: one or three nodes, one of them perhaps a witness, and a gateway at the stable address.
@@ -69,6 +70,8 @@ struct Start {
     /// The memory of a node's plan, MiB [default: 1024, or what the folder has]
     #[arg(long, value_name = "MB")]
     memory: Option<u64>,
+    #[command(flatten)]
+    given: GivenArgs,
     /// The processor time of a node that is a container, % of one processor; 0 is no bound [default: 0, or what the folder has]
     #[arg(long, value_name = "PERCENT")]
     cpu_percent: Option<u64>,
@@ -104,6 +107,63 @@ struct Start {
     /// How log lines are written
     #[arg(long, value_enum, default_value_t, env = "PONTOON_LOG_FORMAT")]
     log_format: LogFormat,
+}
+
+/// A certificate of the operator's for clients.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct GivenArgs {
+    /// A certificate for clients with its chain, PEM, instead of one of the cluster's own CA; read again when it is replaced [default: own, or what the folder has]
+    #[arg(long, value_name = "FILE", env = "PONTOON_SERVICE_CERT", requires_all = ["service_key", "service_ca", "service_host"])]
+    service_cert: Option<PathBuf>,
+    /// Its key, PEM
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PONTOON_SERVICE_KEY",
+        requires = "service_cert"
+    )]
+    service_key: Option<PathBuf>,
+    /// What clients verify it with, PEM
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PONTOON_SERVICE_CA",
+        requires = "service_cert"
+    )]
+    service_ca: Option<PathBuf>,
+    /// The host name in it that leads clients to the gateway
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PONTOON_SERVICE_HOST",
+        requires = "service_cert"
+    )]
+    service_host: Option<String>,
+}
+
+impl GivenArgs {
+    fn given(self) -> Option<Given> {
+        Some(Given {
+            cert: self.service_cert?,
+            key: self.service_key?,
+            ca: self.service_ca?,
+            host: self.service_host?,
+        })
+    }
+
+    /// The same again, for another process.
+    pub fn again(&self) -> anyhow::Result<Vec<String>> {
+        let Some(given) = self.clone().given() else {
+            return Ok(Vec::new());
+        };
+        let given = given.checked()?;
+        Ok(vec![
+            format!("--service-cert={}", given.cert.display()),
+            format!("--service-key={}", given.key.display()),
+            format!("--service-ca={}", given.ca.display()),
+            format!("--service-host={}", given.host),
+        ])
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -335,6 +395,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
                 port: start.port,
                 memory_mib: start.memory,
                 cpu_percent: start.cpu_percent,
+                given: start.given.given(),
                 bind: start.bind,
                 unrestricted: start.unrestricted,
                 settings: start.settings,

@@ -162,7 +162,10 @@ impl Service {
             port,
             user: "default".into(),
             password: password.into(),
-            ca: folder.dir.join("ca.pem"),
+            ca: match &spec.given {
+                Some(given) => given.ca.clone(),
+                None => folder.dir.join("ca.pem"),
+            },
             plan: spec.plan.name().into(),
             memory_mib: spec.memory_mib,
             program: spec.program.clone(),

@@ -20,6 +20,8 @@ use super::Plan;
 use super::container::Ground;
 use super::engine::{Engines, Home};
 use crate::base::lock;
+use crate::tls::client::Certificate;
+use crate::tls::files::Pair;
 
 /// What the command line asks for; `None` is what the folder has, or the default of a new one.
 #[derive(Debug, Clone, Default)]
@@ -36,10 +38,47 @@ pub struct Wanted {
     pub program: Option<PathBuf>,
     /// The domain name of a new cluster; empty is none.
     pub name: String,
+    /// What clients are shown instead of a certificate of the cluster's own CA.
+    pub given: Option<Given>,
     /// The processor time of a node, % of one processor; 0 is no bound.
     pub cpu_percent: Option<u64>,
     /// The file of the Docker engines on which the nodes of a new cluster run; `None` is this machine.
     pub engines: Option<PathBuf>,
+}
+
+/// A certificate that an operator has for clients. Its files are read again when they are replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// The certificate with its chain, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// What clients verify it with, PEM.
+    pub ca: PathBuf,
+    /// The host name in it that leads clients to the gateway.
+    pub host: String,
+}
+
+impl Given {
+    /// Absolute paths of files that can be used.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub(super) fn checked(&self) -> anyhow::Result<Given> {
+        let real = |p: &PathBuf| p.canonicalize().with_context(|| p.display().to_string());
+        let given = Given {
+            cert: real(&self.cert)?,
+            key: real(&self.key)?,
+            ca: real(&self.ca)?,
+            host: self.host.clone(),
+        };
+        let pair = Pair {
+            cert: given.cert.clone(),
+            key: given.key.clone(),
+        };
+        Certificate::open(pair)?;
+        Ok(given)
+    }
 }
 
 /// What the cluster is. Kept in `cluster.json`.
@@ -73,6 +112,9 @@ pub struct Spec {
     /// own in 127/8 and at the cluster's port, so that the name can lead to any of them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
+    /// What clients are shown instead of a certificate of its own CA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Given>,
     /// The processor time of a node that is a container, % of one processor; 0 is no bound.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cpu_percent: u64,
@@ -125,8 +167,11 @@ const SPEC: &str = "cluster.json";
 const EDIT: &str = "edit";
 
 impl Spec {
-    /// The host in the URI: `localhost` where only this machine, or any address of it, is meant.
+    /// The host in the URI: the one of a certificate that was given; `localhost` where only this machine, or any address of it, is meant.
     pub fn host(&self) -> String {
+        if let Some(given) = &self.given {
+            return given.host.clone();
+        }
         match self.bind {
             ip if ip.is_loopback() || ip.is_unspecified() => "localhost".to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
@@ -436,6 +481,9 @@ pub(super) fn resume(mut spec: Spec, wanted: &Wanted, dir: &Path) -> anyhow::Res
     }
     spec.memory_mib = wanted.memory_mib.unwrap_or(spec.memory_mib);
     spec.cpu_percent = wanted.cpu_percent.unwrap_or(spec.cpu_percent);
+    if let Some(given) = &wanted.given {
+        spec.given = Some(given.checked()?);
+    }
     spec.console_port = wanted.console.unwrap_or(spec.console_port);
     if wanted.program.is_some() {
         spec.program = text_of(wanted.program.as_deref(), spec.engines.is_some())?;
@@ -487,6 +535,7 @@ pub(super) fn create(wanted: &Wanted) -> anyhow::Result<Spec> {
         port,
         memory_mib: wanted.memory_mib.unwrap_or(1024),
         cpu_percent: wanted.cpu_percent.unwrap_or(0),
+        given: wanted.given.as_ref().map(Given::checked).transpose()?,
         formed: false,
         next_id: plan.nodes() + 1,
         console_port: wanted.console.unwrap_or(0),

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use super::{Birth, Fork, Found, Place, Placed, Provider};
 use crate::base::limits::LOG_SHOWN_LEN;
 use crate::base::{lock, secret};
+use crate::console::Ground;
 use crate::console::model::{Connection, Service};
 use crate::console::program::ours;
 use crate::gateway::Address;
@@ -40,6 +41,7 @@ const START: Duration = Duration::from_secs(30);
 pub struct Local {
     dir: PathBuf,
     bind: IpAddr,
+    certificate: Vec<String>,
 }
 
 /// What this needs of `service.json`.
@@ -102,11 +104,11 @@ fn host(name: &str, zone: &str) -> String {
 }
 
 impl Local {
-    /// Services live in folders of `dir`, and their gateways listen at `bind`.
+    /// Services live in folders of `dir`.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn open(dir: PathBuf, bind: IpAddr) -> anyhow::Result<Local> {
+    pub fn open(dir: PathBuf, ground: &Ground) -> anyhow::Result<Local> {
         std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
         // What a console that was killed had half made.
         for entry in std::fs::read_dir(&dir)? {
@@ -118,7 +120,11 @@ impl Local {
                 std::fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
             }
         }
-        Ok(Local { dir, bind })
+        Ok(Local {
+            dir,
+            bind: ground.bind,
+            certificate: ground.certificate.clone(),
+        })
     }
 
     fn folder(&self, id: &str) -> PathBuf {
@@ -141,6 +147,7 @@ impl Local {
         let mut command = tokio::process::Command::new(std::env::current_exe()?);
         command.args(["dev", "--dir"]).arg(&dir);
         command.arg(format!("--cpu-percent={}", birth.cpu_percent));
+        command.args(&self.certificate);
         if !dir.join("cluster.json").exists() {
             command
                 .arg(format!("--bind={}", self.bind))
@@ -305,13 +312,24 @@ impl Provider for Local {
         struct Spec {
             bind: IpAddr,
             port: u16,
+            #[serde(default)]
+            given: Option<Given>,
+        }
+        /// A certificate that the operator has.
+        #[derive(Deserialize)]
+        struct Given {
+            cert: PathBuf,
+            key: PathBuf,
         }
         Box::pin(async move {
             let dir = self.folder(id);
             let spec: Spec = serde_json::from_slice(&std::fs::read(dir.join("cluster.json"))?)?;
-            let pair = Pair {
-                cert: dir.join("server.pem"),
-                key: dir.join("server.key"),
+            let pair = match spec.given {
+                Some(Given { cert, key }) => Pair { cert, key },
+                None => Pair {
+                    cert: dir.join("server.pem"),
+                    key: dir.join("server.key"),
+                },
             };
             StandIn::start(SocketAddr::new(spec.bind, spec.port), pair).await
         })
