@@ -16,7 +16,7 @@ use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
-    PortBinding, ResourcesUlimits, VolumeCreateRequest,
+    MountVolumeOptions, PortBinding, ResourcesUlimits,
 };
 use bollard::query_parameters::{
     ContainerArchiveInfoOptions, CreateContainerOptions, ListContainersOptions, ListVolumesOptions,
@@ -228,14 +228,8 @@ impl Container {
         Ok(())
     }
 
+    /// Makes the container, and its volume where there is none.
     async fn create(&self) -> anyhow::Result<()> {
-        let labels = self.body.labels.clone();
-        let volume = VolumeCreateRequest {
-            name: Some(self.name.clone()),
-            labels,
-            ..VolumeCreateRequest::default()
-        };
-        self.docker.create_volume(volume).await?;
         let options = CreateContainerOptions {
             name: Some(self.name.clone()),
             ..CreateContainerOptions::default()
@@ -427,6 +421,7 @@ fn body(
             format!("{:016x}", xxhash_rust::xxh3::xxh3_64(made.as_bytes())),
         ),
     ];
+    let labels: HashMap<String, String> = labels.map(|(k, v)| (k.to_string(), v)).into();
     let rotated = [("max-size", "10m"), ("max-file", "3")];
     let text = |(k, v): (&str, &str)| (k.to_string(), v.to_string());
     Ok(ContainerCreateBody {
@@ -443,7 +438,7 @@ fn body(
             ..HealthConfig::default()
         }),
         exposed_ports: Some(ports.to_vec()),
-        labels: Some(labels.map(|(k, v)| (k.to_string(), v)).into()),
+        labels: Some(labels.clone()),
         host_config: Some(HostConfig {
             memory: Some(i64::try_from(memory_mib)? << 20),
             nano_cpus: Some(i64::try_from(spec.cpu_percent)? * 10_000_000),
@@ -453,6 +448,11 @@ fn body(
                 target: Some("/var/lib/pontoon".into()),
                 source: Some(name.to_string()),
                 typ: Some(MountType::VOLUME),
+                // By which it is found, whoever makes it.
+                volume_options: Some(MountVolumeOptions {
+                    labels: Some(labels.clone()),
+                    ..MountVolumeOptions::default()
+                }),
                 ..Mount::default()
             }]),
             port_bindings: Some(ports.iter().map(binding).collect()),
