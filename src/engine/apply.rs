@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::base::rows::Rows;
-use crate::keyspace::{Diverged, Effects};
+use crate::keyspace::{Diverged, Effects, Garbage, Undos};
 use crate::mutation::Mutation;
 use crate::mutation::codec::{Error as CodecError, Reader};
 use crate::mutation::entry::{Entry, Error as EntryError, Header, decode};
@@ -23,7 +23,7 @@ pub struct Applied {
     /// Digest of the committed data after the entry.
     pub digest: u128,
     /// Large values to drop off the apply path.
-    pub garbage: Vec<Box<dyn std::any::Any + Send>>,
+    pub garbage: Garbage,
 }
 
 /// The node must stop: what is committed cannot be applied here.
@@ -173,7 +173,9 @@ impl Core {
                 sink(batch.events);
             }
             // Before-images of large values are freed elsewhere, too.
-            let garbage: Vec<Box<dyn std::any::Any + Send>> = vec![Box::new(batch.effects.undo)];
+            let mut garbage = Garbage::default();
+            let objects = batch.effects.undo.as_ref().map_or(0, Undos::objects);
+            garbage.push(Box::new(batch.effects.undo), objects);
             return Ok(Applied {
                 rows: batch.effects.rows,
                 complete: true,

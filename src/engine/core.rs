@@ -1,6 +1,7 @@
 //! The engine's state: the data, the turn that is forming, the batches in flight, the role.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use crate::command::propagate::Record;
 use crate::command::turn::{Event, Mark};
 use crate::command::{Blocking, Ctx, Gate, Settings, Tracking, Turn};
 use crate::keyspace::system::Table;
-use crate::keyspace::{Effects, Keyspace, Sequence};
+use crate::keyspace::{Effects, Freed, Keyspace, Sequence};
 use crate::mutation::entry::{Header, encode_batch, encode_open};
 
 use super::clock::ServiceClock;
@@ -111,6 +112,8 @@ pub struct Core {
     gather: Gather,
     /// The turn waits for more changes, and the proposer was not told yet.
     tell_of_wait: bool,
+    /// Large values that were removed, and are freed by another thread.
+    pub freed: Arc<Freed>,
     /// Keys that had expired already when this node began to lead.
     pub expired_before: u64,
     /// Batches that were executed here, did not commit in their epoch, and were taken back.
@@ -165,6 +168,7 @@ impl Core {
             mark_wanted: false,
             gather: Gather::default(),
             tell_of_wait: false,
+            freed: Arc::default(),
             expired_before: 0,
             undone: 0,
             differed: 0,

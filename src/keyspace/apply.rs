@@ -9,7 +9,7 @@ use crate::mutation::Mutation;
 use super::rows;
 use super::undo::Undo;
 use super::value::{Coll, Entry, STR_ROW_MAX, Value};
-use super::{Db, Effects, Keyspace, digest};
+use super::{Db, Effects, Keyspace, digest, garbage};
 
 /// Values of more bytes than this are freed in the background.
 const GARBAGE_BYTES: u64 = 64 * 1024;
@@ -386,6 +386,14 @@ impl Keyspace {
         rows::delete_generations(gone.value.generation(), &mut fx.rows);
     }
 
+    /// Frees what nothing will be undone to: here, or elsewhere where it is large.
+    fn discard(was: Box<Entry>, fx: &mut Effects) {
+        if was.bytes() > GARBAGE_BYTES {
+            let objects = garbage::objects_of(&was);
+            fx.garbage.push(was, objects);
+        }
+    }
+
     /// What a key held before, or nothing: kept for the undo, else freed.
     fn replaced(db: u32, key: &[u8], was: Option<Box<Entry>>, fx: &mut Effects) {
         match (&mut fx.undo, was) {
@@ -394,7 +402,7 @@ impl Keyspace {
                 key: Small::new(key),
                 entry,
             }),
-            (None, Some(was)) if was.bytes() > GARBAGE_BYTES => fx.garbage.push(was),
+            (None, Some(was)) => Self::discard(was, fx),
             (None, _) => {}
         }
     }
@@ -616,11 +624,11 @@ impl Keyspace {
                     replaced,
                 });
             }
-            None => fx.garbage.extend(
-                replaced
-                    .filter(|r| r.bytes() > GARBAGE_BYTES)
-                    .map(|r| r as _),
-            ),
+            None => {
+                if let Some(was) = replaced {
+                    Self::discard(was, fx);
+                }
+            }
         }
         Some(())
     }
@@ -660,7 +668,10 @@ impl Keyspace {
                 db,
                 was: Box::new(was),
             }),
-            None => fx.garbage.push(Box::new(was)),
+            None => {
+                let objects = was.table.len() as u64;
+                fx.garbage.push(Box::new(was), objects);
+            }
         }
     }
 }

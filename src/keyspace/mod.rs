@@ -9,6 +9,7 @@ pub mod apply;
 mod collections;
 pub mod digest;
 pub mod evict;
+pub mod garbage;
 mod lists;
 pub mod load;
 pub mod rows;
@@ -26,6 +27,7 @@ use crate::base::rows::Rows;
 use crate::data::{Keyed, Limits, Seed, Small, Table};
 
 pub use apply::Diverged;
+pub use garbage::{Freed, Garbage};
 pub use sequence::Sequence;
 pub use system::System;
 pub use undo::{Undo, Undos};
@@ -41,7 +43,7 @@ pub struct Effects {
     /// What a new key's access clock or counter begins with; see `evict`.
     pub access: u32,
     /// Values that were replaced and are large: to be freed away from requests.
-    pub garbage: Vec<Box<dyn std::any::Any + Send>>,
+    pub garbage: Garbage,
 }
 
 impl Effects {

@@ -3,7 +3,7 @@
 use crate::data::{Small, Str};
 
 use super::value::{Entry, Value};
-use super::{Db, Keyspace, digest, streams};
+use super::{Db, Keyspace, digest, garbage, streams};
 
 /// The inverse of one step. Undone in the reverse order of execution, they restore the data, the
 /// digest and the generation counter exactly (the counter is restored by the batch).
@@ -122,12 +122,31 @@ pub enum Undo {
     },
 }
 
+impl Undo {
+    fn objects(&self) -> u64 {
+        match self {
+            Undo::Entry {
+                entry: Some(was), ..
+            }
+            | Undo::Rename {
+                replaced: Some(was),
+                ..
+            } => garbage::objects_of(was),
+            // Each key counts, as in Redis.
+            Undo::Db { was, .. } => was.table.len() as u64,
+            _ => 0,
+        }
+    }
+}
+
 /// The steps of a batch, in the order of their execution.
 #[derive(Default)]
 pub struct Undos {
     steps: Vec<Undo>,
     /// What [`Undo::StrBytes`] writes back, end to end: no allocation and no release for each of the strings.
     images: Vec<u8>,
+    /// The large values in the steps.
+    objects: u64,
 }
 
 impl Undos {
@@ -140,7 +159,13 @@ impl Undos {
         self.steps.is_empty()
     }
 
+    /// How many large values the steps have, which are freed with them.
+    pub fn objects(&self) -> u64 {
+        self.objects
+    }
+
     pub(super) fn push(&mut self, step: Undo) {
+        self.objects += step.objects();
         self.steps.push(step);
     }
 
@@ -167,6 +192,7 @@ impl Keyspace {
         while undos.steps.len() > len
             && let Some(step) = undos.steps.pop()
         {
+            undos.objects -= step.objects();
             self.undo_one(step, &mut undos.images);
         }
     }

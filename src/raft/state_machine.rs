@@ -16,7 +16,7 @@ use crate::base::rows::Rows;
 use crate::base::{limits, work};
 use crate::engine::{Engine, Role};
 use crate::keyspace::load::{self, Part, Recorded};
-use crate::keyspace::{Keyspace, Sequence};
+use crate::keyspace::{Freed, Garbage, Keyspace, Sequence};
 use crate::log::Log;
 use crate::store::{Position, Store};
 
@@ -45,9 +45,10 @@ pub struct StateMachine {
     witness: bool,
     databases: u32,
     load_threads: usize,
-    garbage: std::sync::mpsc::Sender<Box<dyn std::any::Any + Send>>,
+    garbage: std::sync::mpsc::Sender<Garbage>,
+    freed: Arc<Freed>,
     /// What is to go to that thread with the next batches.
-    dropped: parking_lot::Mutex<Vec<Box<dyn std::any::Any + Send>>>,
+    dropped: parking_lot::Mutex<Garbage>,
 }
 
 /// Batches whose remains are freed together.
@@ -66,10 +67,18 @@ impl StateMachine {
     ) -> anyhow::Result<StateMachine> {
         let snapshots = Snapshots::open(snapshots, store.clone())?;
         // Large values are freed here, so that neither requests nor the apply stream wait for the allocator.
-        let (garbage, heap) = std::sync::mpsc::channel::<Box<dyn std::any::Any + Send>>();
+        let (garbage, heap) = std::sync::mpsc::channel::<Garbage>();
+        let freed = engine.lock().freed.clone();
+        let done = freed.clone();
         std::thread::Builder::new()
             .name("garbage".into())
-            .spawn(move || heap.iter().for_each(drop))?;
+            .spawn(move || {
+                for garbage in heap {
+                    let objects = garbage.objects();
+                    drop(garbage);
+                    done.done(objects);
+                }
+            })?;
         let mut sm = StateMachine {
             engine,
             store,
@@ -81,6 +90,7 @@ impl StateMachine {
             databases,
             load_threads,
             garbage,
+            freed,
             dropped: Default::default(),
         };
         sm.load(position)?;
@@ -278,10 +288,11 @@ impl RaftStateMachine<Config> for StateMachine {
                 (applied.garbage, idle)
             };
             let dropped = self.dropped.get_mut();
-            dropped.extend(garbage);
-            // To wake a thread for each batch costs more than most of what it would free.
-            if idle || dropped.len() >= GARBAGE_BATCHES {
-                let _ = self.garbage.send(Box::new(std::mem::take(dropped)));
+            self.freed.add(garbage.objects());
+            dropped.append(garbage);
+            // To wake a thread for each batch costs more than most of what it would free; a large value does not wait.
+            if idle || dropped.len() >= GARBAGE_BATCHES || dropped.objects() > 0 {
+                let _ = self.garbage.send(std::mem::take(dropped));
             }
             self.applied = Some(entry.log_id);
             if let Some(responder) = responder {

@@ -37,6 +37,9 @@ pub fn run(args: &Recover, dir: Option<&Path>, output: Output) -> anyhow::Result
         (Some(_), None) => bail!("--dir needs --id: which node survives"),
         _ => None,
     };
+    if let Some((folder, id)) = &held {
+        folder.has_data_here(*id)?;
+    }
     let path = match (&held, &args.config) {
         (Some((folder, id)), _) => folder.config_path(*id),
         (None, Some(path)) => path.clone(),

@@ -4,19 +4,17 @@
 //! four hold the same data.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::{Value as Json, json};
 
 use super::fill;
-use super::load::{Load, Measured, Shape};
-use super::mix::Mix;
+use super::half::{self, Half, PATIENCE};
 use super::place::Place;
 use super::pontoon::{self, Pontoon};
 use super::process::Process;
 use super::until;
-use crate::cli::admin::{LAG_MAX, table};
+use crate::cli::admin::LAG_MAX;
 use crate::cli::dev::{self, Plan};
 use crate::cli::{Answer, Output, print};
 use crate::proto::{AddRequest, Empty, PromoteRequest};
@@ -32,12 +30,8 @@ pub struct Args {
     pontoon: pontoon::Wanted,
     #[command(flatten)]
     data: fill::Wanted,
-    /// Connections that write
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    connections: u32,
-    /// How long the peak, and the load before, are measured, seconds
-    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
-    before: u64,
+    #[command(flatten)]
+    load: half::Args,
     #[command(flatten)]
     place: Place,
     /// How to print the result
@@ -45,11 +39,6 @@ pub struct Args {
     output: Output,
 }
 
-/// How long joining may take.
-const PATIENCE: Duration = Duration::from_secs(600);
-const WARM_UP: Duration = Duration::from_secs(3);
-/// Of the peak.
-const SHARE: f64 = 0.5;
 /// How many times as long as before a write may take at the 99th percentile.
 const SLOWER_MAX: f64 = 3.0;
 /// The id of the node that joins.
@@ -63,24 +52,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
     let (leader, target) = pontoon.leader()?;
     fill::fill(&target, "pontoon", args.data).await?;
     pontoon.settled().await?;
-    let shape = Shape {
-        mix: Mix::Set,
-        connections: args.connections as usize,
-        pipeline: 1,
-        value_size: args.data.value_size as usize,
-        keys: args.data.keys,
-        warm_up: WARM_UP,
-        duration: Duration::from_secs(args.before),
-        rate: None,
-    };
-    let peak = Load::begin(target.clone(), shape, 1)?.done().await?;
-    progress!("peak: {:.0} writes/s", peak.rate());
-    let shape = Shape {
-        rate: Some(peak.rate() * SHARE),
-        ..shape
-    };
-    let before = Load::begin(target.clone(), shape, 2)?.done().await?;
-    progress!("before: {}", told(&before));
+    let half = Half::measure(target, args.data, &args.load).await?;
 
     // The log begins behind what the new node needs. By a connection that is there: to begin a process again and again
     // would take cores from what is measured.
@@ -93,30 +65,22 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
         Ok((purged > 0).then_some(purged))
     })
     .await?;
-    let shape = Shape {
-        duration: PATIENCE,
-        ..shape
+    let joins = async {
+        let node = Node::begin(&dir, &pontoon.service()?.cluster_id).await?;
+        let added = operator.clone().add_learner(node.as_member()).await;
+        added.map_err(refused)?;
+        // Refused until it has caught up.
+        until("the promotion", PATIENCE, || async {
+            let request = PromoteRequest {
+                id: NEW,
+                lag_max: LAG_MAX,
+            };
+            Ok(operator.clone().promote(request).await.ok())
+        })
+        .await?;
+        Ok(node)
     };
-    let mut load = Load::begin(target.clone(), shape, 3)?;
-    load.began().await?;
-    tokio::time::sleep(WARM_UP).await;
-    let began = Instant::now();
-    let node = Node::begin(&dir, &pontoon.service()?.cluster_id).await?;
-    let added = operator.clone().add_learner(node.as_member()).await;
-    added.map_err(refused)?;
-    // Refused until it has caught up.
-    until("the promotion", PATIENCE, || async {
-        let request = PromoteRequest {
-            id: NEW,
-            lag_max: LAG_MAX,
-        };
-        Ok(operator.clone().promote(request).await.ok())
-    })
-    .await?;
-    let seconds = began.elapsed().as_secs_f64();
-    load.finish();
-    let during = load.done().await?;
-    progress!("while it joined, {seconds:.1} s: {}", told(&during));
+    let (during, node) = half.during("while it joined", joins).await?;
     ensure!(
         std::fs::read_to_string(&node.log)?.contains("installing a snapshot"),
         "the node did not join by snapshot"
@@ -125,59 +89,30 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
     let same = digest["same"] == json!(true);
     let nodes = digest["nodes"].as_array().map_or(0, Vec::len);
     let leads = pontoon.leader()?.0;
-    let slower = during.percentile(99.0) / before.percentile(99.0);
     print(
         args.output,
         || {
-            let row = |name: &str, m: &Measured| {
-                let ms = |p| format!("{:.2}", m.percentile(p) / 1000.0);
-                vec![
-                    name.to_string(),
-                    format!("{:.0}", m.rate()),
-                    ms(50.0),
-                    ms(99.0),
-                    ms(100.0),
-                ]
-            };
-            let head = ["", "writes/s", "p50 ms", "p99 ms", "most ms"];
-            let rows = vec![
-                head.map(String::from).to_vec(),
-                row("peak", &peak),
-                row("before", &before),
-                row("while it joins", &during),
-            ];
             format!(
-                "A fourth node joins three of {} keys by snapshot, the log purged up to {purged}, under half of their peak\n\n{}\njoined and promoted in {seconds:.1} s, p99 {slower:.2} times as before; {nodes} digests, the same: {same}; the primary was {leader} and is {leads}",
+                "A fourth node joins three of {} keys by snapshot, the log purged up to {purged}, under half of their peak\n\n{}\njoined and promoted in {:.1} s, p99 {:.2} times as before; {nodes} digests, the same: {same}; the primary was {leader} and is {leads}",
                 args.data.keys,
-                table(&rows)
+                half.table("while it joins", &during),
+                during.seconds,
+                during.slower
             )
         },
         || {
-            json!({
-                "keys": args.data.keys, "value_size": args.data.value_size, "peak_rate": peak.rate(), "purged": purged,
-                "before": json_of(&before), "during": json_of(&during), "joined_s": seconds, "p99_ratio": slower,
-                "digests": nodes, "same": same, "primary_before": leader, "primary_after": leads,
-            })
+            let mut all = half.json(&during);
+            all["keys"] = args.data.keys.into();
+            all["purged"] = purged.into();
+            all["digests"] = nodes.into();
+            all["same"] = same.into();
+            all["primary_before"] = leader.into();
+            all["primary_after"] = leads.into();
+            all
         },
     );
-    let good = same && nodes == 4 && slower <= SLOWER_MAX;
+    let good = same && nodes == 4 && during.slower <= SLOWER_MAX;
     Ok(if good { Answer::Yes } else { Answer::No })
-}
-
-fn told(m: &Measured) -> String {
-    format!(
-        "{:.0} writes/s, p50 {:.2} ms, p99 {:.2} ms",
-        m.rate(),
-        m.percentile(50.0) / 1000.0,
-        m.percentile(99.0) / 1000.0
-    )
-}
-
-fn json_of(m: &Measured) -> Json {
-    json!({
-        "rate": m.rate(), "seconds": m.seconds, "p50_ms": m.percentile(50.0) / 1000.0,
-        "p99_ms": m.percentile(99.0) / 1000.0, "max_ms": m.percentile(100.0) / 1000.0,
-    })
 }
 
 /// The node that joins.

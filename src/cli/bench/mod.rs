@@ -6,16 +6,18 @@
 //!
 //! `load` is the generator (`mix` what it sends, `pipe` and `replies` how it reads), `null` measures its own limit;
 //! `pontoon` and `redis` are the sides; `versus` compares their rates, `memory` and `restart` what they are called after;
-//! `failover` and `join` are of Pontoon alone.
+//! `failover`, `join` and `backup` are of Pontoon alone, the last two under `half` of its peak.
 
 /// Tells whoever waits what goes on, on standard error.
 macro_rules! progress {
     ($($text:tt)*) => { eprintln!("bench: {}", format_args!($($text)*)) };
 }
 
+mod backup;
 mod client;
 mod failover;
 mod fill;
+mod half;
 mod join;
 mod load;
 mod memory;
@@ -54,7 +56,8 @@ Examples:
   pontoon bench memory                                   resident memory of a million keys against Redis's
   pontoon bench restart                                  kill -9 until values are right again, against Redis's
   pontoon bench failover --count 20                      the primary killed until writes are acknowledged again
-  pontoon bench join                                     a node joins by snapshot under writes"
+  pontoon bench join                                     a node joins by snapshot under writes
+  pontoon bench backup                                   a full backup under writes"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -70,6 +73,7 @@ enum What {
     Restart(restart::Args),
     Failover(failover::Args),
     Join(join::Args),
+    Backup(backup::Args),
 }
 
 /// Carries it out.
@@ -82,6 +86,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
                 Some(What::Restart(args)) => restart::run(args).await,
                 Some(What::Failover(args)) => failover::run(args).await,
                 Some(What::Join(args)) => join::run(args).await,
+                Some(What::Backup(args)) => backup::run(args).await,
             }
         };
         tokio::select! {

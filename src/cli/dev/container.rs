@@ -51,7 +51,9 @@ const STOP_S: i32 = 15;
 /// How often the engine is asked, and the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// So many times without an answer and the engine is away.
-const MISSES: u32 = 5;
+const MISSES: usize = 5;
+/// How long it has for each answer.
+const ANSWER: Duration = Duration::from_secs(2);
 /// How long carrying over a node's data may take.
 const CARRY: Duration = Duration::from_secs(6 * 3600);
 /// What a node needs beside its data, above its plan's memory: the program, threads, and what the kernel counts for it.
@@ -130,7 +132,7 @@ impl Container {
         let docker = match docker {
             Ok(docker) => docker,
             Err(error) => {
-                note_away(&away);
+                note_away(&away, now_ms());
                 return Err(error);
             }
         };
@@ -164,7 +166,7 @@ impl Container {
             let made = found.config.and_then(|c| c.labels?.get(MADE).cloned());
             let wanted = self.body.labels.as_ref().and_then(|l| l.get(MADE));
             if running && made.as_ref() == wanted {
-                return self.carry_config().await.map(drop);
+                return Ok(());
             }
             self.halt().await?;
             self.remove(false).await?;
@@ -196,7 +198,7 @@ impl Container {
             _ => {}
         }
         self.note_damage().await?;
-        self.carry_config().await?;
+        self.carry_config(&mut Vec::new()).await?;
         self.docker.start_container(&self.name, None).await?;
         Ok(())
     }
@@ -247,11 +249,14 @@ impl Container {
         remove(&self.docker, &self.name, disk).await
     }
 
-    /// Carries configuration and certificates over; what they were.
-    async fn carry_config(&self) -> anyhow::Result<Vec<u8>> {
+    /// Carries configuration and certificates over, unless they are what was `carried`.
+    async fn carry_config(&self, carried: &mut Vec<u8>) -> anyhow::Result<()> {
         let archive = self.config()?;
-        self.upload(ETC, archive.clone()).await?;
-        Ok(archive)
+        if archive != *carried {
+            self.upload(ETC, archive.clone()).await?;
+            *carried = archive;
+        }
+        Ok(())
     }
 
     fn config(&self) -> anyhow::Result<Vec<u8>> {
@@ -293,9 +298,14 @@ impl Container {
         let body = bollard::body_try_stream(stream);
         let sent =
             docker.upload_to_container(&self.name, Some(upload_to("/var/lib/pontoon")), body);
-        let sent = sent.await;
-        packing.await??;
-        sent.with_context(|| format!("the data of {} cannot be carried over", self.name))?;
+        let (sent, packed) = (sent.await, packing.await?);
+        // An engine that stops reading ends the packing too, and a file that cannot be read what is sent: the cause is the first.
+        if let Err(error) = sent {
+            let why = packed.err().map_or(String::new(), |e| format!(" ({e})"));
+            let what = format!("the data of {} cannot be carried over{why}", self.name);
+            return Err(error).context(what);
+        }
+        packed?;
         let mut archive = tar::Builder::new(Vec::new());
         put(
             &mut archive,
@@ -318,7 +328,8 @@ impl Container {
             }),
         );
         let mut printed = Printed::open(self.node_dir().join("log/node.log")).await?;
-        let (mut carried, mut misses, mut is_over) = (self.config()?, 0, false);
+        let (mut carried, mut missed, mut is_over) = (Vec::new(), Vec::new(), false);
+        let asked = self.docker.clone().with_timeout(ANSWER);
         let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
@@ -332,9 +343,9 @@ impl Container {
                 },
                 _ = look.tick() => {}
             }
-            match optional(self.docker.inspect_container(&self.name, None).await) {
+            match optional(asked.inspect_container(&self.name, None).await) {
                 Ok(Some(found)) => {
-                    misses = 0;
+                    missed.clear();
                     let state = found.state.unwrap_or_default();
                     if state.running != Some(true) {
                         self.note_damage().await?;
@@ -350,19 +361,18 @@ impl Container {
                 }
                 Ok(None) => bail!("its container was removed"),
                 Err(error) => {
-                    misses += 1;
-                    if misses >= MISSES {
-                        note_away(&self.node_dir().join(AWAY));
+                    missed.push(now_ms());
+                    if missed.len() == MISSES {
+                        note_away(&self.node_dir().join(AWAY), missed[0]);
                         return Err(error);
                     }
                     tokio::time::sleep(LOOK).await;
                     continue;
                 }
             }
-            let config = self.config()?;
-            if config != carried {
-                self.upload(ETC, config.clone()).await?;
-                carried = config;
+            // Files that are being replaced: the node goes on with what it has, and the next look finds them whole.
+            if let Err(error) = self.carry_config(&mut carried).await {
+                tracing::warn!("its configuration is not carried over yet: {error:#}");
             }
         }
     }
@@ -606,14 +616,14 @@ fn upload_to(path: &str) -> UploadToContainerOptions {
     }
 }
 
-/// Notes that an engine does not answer, if that is new.
-fn note_away(path: &Path) {
+fn now_ms() -> u64 {
+    Clock::system().wall_ms()
+}
+
+/// Notes since when an engine does not answer, if that is new.
+fn note_away(path: &Path, since_ms: u64) {
     if !path.exists()
-        && let Err(error) = replace(
-            path,
-            Clock::system().wall_ms().to_string().as_bytes(),
-            false,
-        )
+        && let Err(error) = replace(path, since_ms.to_string().as_bytes(), false)
     {
         tracing::warn!(%error, "{}", path.display());
     }

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 
 use super::container;
 use super::service::{node_dir, node_name};
@@ -153,13 +153,38 @@ impl Folder {
     }
 
     /// The cluster is node `id` alone from now on, under another name: what was issued for the old one goes, and what
-    /// the new one needs is made. The other nodes' folders stay, and are never used again.
+    /// the new one needs is made. The other nodes' folders, and volumes, stay and are never used again.
     ///
     /// # Errors
     /// When a file cannot be written; then it can be done again.
     pub fn become_one(mut self, id: u64, cluster: &str) -> anyhow::Result<()> {
         self.spec.nodes.retain(|n| n.id == id);
+        if let Some(ground) = &mut self.spec.engines {
+            // What has the old label is no part of this, and so it is not removed.
+            ground.label = cluster.to_string();
+        }
         self.rename(cluster)
+    }
+
+    /// That a node's data is in its folder, where it can be worked on.
+    ///
+    /// # Errors
+    /// When the node is a container, whose data was not carried here; with how to do that.
+    pub fn has_data_here(&self, id: u64) -> anyhow::Result<()> {
+        let node = self.spec.nodes.iter().find(|n| n.id == id);
+        let Some(home) = node.and_then(|n| n.home.as_ref()) else {
+            return Ok(());
+        };
+        let data = self.node_dir(id).join("data");
+        ensure!(
+            data.join("cluster").exists(),
+            "node {id} is a container of the engine {}: copy its data here first, with \
+             `docker cp pontoon-{}-node-{id}:/var/lib/pontoon/data {}`",
+            home.engine,
+            self.spec.cluster_id,
+            data.display()
+        );
+        Ok(())
     }
 
     /// A node beside those that there are, for [`Folder::become_restored`].

@@ -213,7 +213,10 @@ enum Action {
         node: u64,
     },
     /// Stands for a node that is a container; a cluster's supervisor begins this
-    #[command(hide = true)]
+    #[command(
+        hide = true,
+        after_help = "Example:\n  pontoon dev hold --dir ./cluster --node 2"
+    )]
     Hold {
         /// The cluster's folder
         #[arg(long, value_name = "DIR")]

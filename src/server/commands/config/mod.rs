@@ -245,6 +245,7 @@ fn resetstat(x: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     x.server.counters.reset();
     x.server.stats.reset();
     x.core.stats = Default::default();
+    x.core.freed.reset();
     out.ok();
     Ok(())
 }

@@ -138,6 +138,6 @@ pub fn section(x: &Exec<'_>, text: &mut String) {
     field(text, "mem_aof_buffer", 0);
     field(text, "mem_allocator", "jemalloc");
     field(text, "active_defrag_running", 0);
-    field(text, "lazyfree_pending_objects", 0);
-    field(text, "lazyfreed_objects", 0);
+    field(text, "lazyfree_pending_objects", x.core.freed.pending());
+    field(text, "lazyfreed_objects", x.core.freed.freed());
 }
