@@ -98,15 +98,17 @@ pub struct Region {
     pub engines: Option<PathBuf>,
 }
 
-impl Region {
-    /// What a service's nodes here are begun with: a program or an image.
-    pub fn program(&self, release: &Release) -> String {
-        match self.engines {
-            Some(_) => release.image.clone(),
-            None => release.program.clone(),
+impl Release {
+    /// What nodes are begun with: an image where they are containers, else a program.
+    pub fn begins(&self, containers: bool) -> &str {
+        match containers {
+            true => &self.image,
+            false => &self.program,
         }
     }
+}
 
+impl Region {
     /// Whether it has that release.
     pub fn has(&self, release: &Release) -> bool {
         self.engines.is_none() || release.id == OWN || !release.image.is_empty()

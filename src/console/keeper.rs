@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
 use super::backups::GRACE_MS;
-use super::catalog::Release;
+use super::catalog::Region;
 use super::model::{Connection, Health, Node, Overview, Service, Wanted};
 use super::planner::{self, Action, Observed, Seen, Wish};
 use super::provider::{Birth, Place};
@@ -226,22 +226,25 @@ impl Keeper {
         let release = self.console.catalog.release(&self.service.release);
         // One that the operator took out of the catalog: nothing is begun anew for that.
         let kept = || place.map_or(String::new(), |p| p.program.clone());
-        let region = self
-            .console
-            .catalog
-            .region(&self.service.cloud, &self.service.region);
-        let of = |r: &Release| region.map_or(r.program.clone(), |(_, region)| region.program(r));
-        release.map_or_else(kept, of)
+        // What it is counts, once it is: its region may have got engines since, or lost them.
+        let region = self.region().is_some_and(|r| r.engines.is_some());
+        let known = place.filter(|p| !p.nodes.is_empty());
+        let containers = known.map_or(region, Place::is_of_containers);
+        release.map_or_else(kept, |r| r.begins(containers).to_string())
+    }
+
+    fn region(&self) -> Option<&Region> {
+        let (cloud, region) = (&self.service.cloud, &self.service.region);
+        self.console.catalog.region(cloud, region).map(|(_, r)| r)
     }
 
     /// How its nodes are begun.
     fn birth(&self, place: Option<&Place>) -> Birth {
         let (catalog, service) = (&self.console.catalog, &self.service);
-        let region = catalog.region(&service.cloud, &service.region);
         Birth {
             program: self.program(place),
             name: self.name(),
-            engines: region.and_then(|(_, r)| r.engines.clone()),
+            engines: self.region().and_then(|r| r.engines.clone()),
             cpu_percent: catalog.plan(&service.plan).map_or(0, |p| p.cpu_percent),
         }
     }
@@ -587,7 +590,7 @@ fn planned_work(action: Option<&Action>) -> bool {
 /// What of its plan is not held to where it runs, for people.
 fn limits_of(console: &Console, place: Option<&Place>) -> Vec<String> {
     let nodes = place.map_or(&[][..], |p| &p.nodes);
-    let mut limits = console.limits(nodes.iter().any(|n| !n.host.is_empty()));
+    let mut limits = console.limits(place.is_some_and(Place::is_of_containers));
     let mut hosts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for node in nodes.iter().filter(|n| !n.host.is_empty()) {
         hosts

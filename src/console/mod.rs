@@ -146,7 +146,9 @@ impl Console {
             }
             self.store.adopt(&found, auth::MAIN, now_ms())?;
             let releases = self.catalog.releases.iter();
-            let release = releases.rev().find(|r| r.program == found.program);
+            let release = releases
+                .rev()
+                .find(|r| r.begins(found.containers) == found.program);
             // Where it is none of the catalog's it is not known, and stays.
             let release = release.map_or("", |r| &r.id);
             self.store.set_release(&found.id, release, true)?;

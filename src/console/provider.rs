@@ -107,6 +107,8 @@ pub struct Found {
     pub memory_mib: u32,
     /// The program of its nodes, as in the catalog.
     pub program: String,
+    /// Whether they are containers, and that is an image.
+    pub containers: bool,
 }
 
 /// What was made from a backup.
@@ -139,6 +141,13 @@ pub struct Place {
     pub hosts: Vec<String>,
     /// How clients connect, once that is known.
     pub connection: Option<Connection>,
+}
+
+impl Place {
+    /// Whether its nodes are containers.
+    pub fn is_of_containers(&self) -> bool {
+        self.nodes.iter().any(|n| !n.host.is_empty())
+    }
 }
 
 /// A node where it runs.

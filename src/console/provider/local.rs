@@ -370,6 +370,8 @@ impl Provider for Local {
             memory_mib: u32,
             #[serde(default)]
             program: String,
+            #[serde(default)]
+            engines: Option<serde_json::Value>,
         }
         let mut all = Vec::new();
         for entry in std::fs::read_dir(&self.dir)? {
@@ -394,6 +396,7 @@ impl Provider for Local {
                 port: spec.port,
                 memory_mib: spec.memory_mib,
                 program: spec.program,
+                containers: spec.engines.is_some(),
             });
         }
         Ok(all)
