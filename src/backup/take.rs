@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use prost::Message;
+use tokio::sync::oneshot;
 use tonic::transport::Channel;
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -21,6 +22,10 @@ pub type Client = AdminClient<Channel>;
 
 /// Pieces that wait to be sealed, of at most a snapshot chunk each.
 const QUEUE: usize = 8;
+/// How much lower than others' the thread ranks that compresses and encrypts.
+const NICENESS: i32 = 19;
+/// So many bytes of what is sealed are synced at once.
+const SYNC_LEN: usize = 1024 * 1024;
 /// Messages of a node: an entry and what stands around it.
 const MESSAGE_LEN: usize = crate::base::limits::ENTRY_LEN_MAX * 2;
 
@@ -48,14 +53,36 @@ impl Read for Pipe {
     }
 }
 
+/// A file that is synced a little at a time: a large amount at once would hold up the syncs of a node on the same disk.
+struct Gently {
+    to: File,
+    unsynced: usize,
+}
+
+impl Write for Gently {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.to.write(bytes)?;
+        self.unsynced += n;
+        if self.unsynced >= SYNC_LEN {
+            self.unsynced = 0;
+            self.to.sync_data()?;
+        }
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
 /// Seals what is sent into a file.
 struct Sealing {
     out: SyncSender<Vec<u8>>,
-    done: tokio::task::JoinHandle<io::Result<(u64, String)>>,
+    done: oneshot::Receiver<io::Result<(u64, String)>>,
     file: tempfile::NamedTempFile,
 }
 
-/// Counts and hashes what goes through.
+/// Counts and hashes what goes through, on its way to a file.
 struct Counted<W> {
     out: W,
     len: u64,
@@ -82,9 +109,9 @@ impl Sealing {
         let to: File = file.reopen().map_err(failed)?;
         let (out, pieces) = sync_channel(QUEUE);
         let (key, name) = (vault.key.clone(), name.to_string());
-        let done = tokio::task::spawn_blocking(move || {
+        let sealing = move || {
             let mut counted = Counted {
-                out: BufWriter::new(to),
+                out: BufWriter::new(Gently { to, unsynced: 0 }),
                 len: 0,
                 hash: Hasher::new(),
             };
@@ -95,7 +122,16 @@ impl Sealing {
             part::seal(&key, &name, pipe, &mut counted)?;
             counted.flush()?;
             Ok((counted.len, counted.hash.finish()))
+        };
+        let (tell, done) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("seal".into());
+        // A thread of its own, since what yields its core once does so for good.
+        let begun = thread.spawn(move || {
+            // Without it all works, less politely.
+            let _ = rustix::process::nice(NICENESS);
+            let _ = tell.send(sealing());
         });
+        begun.map_err(failed)?;
         Ok(Sealing { out, done, file })
     }
 
