@@ -58,10 +58,10 @@ class Authority:
         return [f"--service-cert={self.top}/service.pem", f"--service-key={self.top}/service.key", f"--service-ca={self.top}/ca.pem",
                 "--service-host=localhost"]
 
-    def shown(self, port):
-        """Whether clients at a port are shown the newest."""
+    def shown(self, port, host="127.0.0.1"):
+        """Whether clients at an address are shown the newest."""
         context = ssl.create_default_context(cafile=f"{self.top}/ca.pem")
-        with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 5), server_hostname="localhost") as s:
+        with context.wrap_socket(socket.create_connection((host, port), 5), server_hostname="localhost") as s:
             return s.getpeercert(True) == ssl.PEM_cert_to_DER_cert(open(f"{self.top}/service.pem").read())
 
 

@@ -1,7 +1,8 @@
 //! Certificates and keys as files, and noticing that they changed.
 //!
-//! A change is seen by time, length and inode, so both a rewrite in place and a rename over are
-//! noticed. Reading never gives half a pair: certificate and key are checked against each other, and
+//! A change is seen by the time of the inode's change, which nobody can set back, by length and by
+//! inode: a rewrite in place, a rename over, and a copy that kept the time of modification (tar,
+//! rsync, `cp -p`) are all noticed. Reading never gives half a pair: certificate and key are checked against each other, and
 //! a mismatch (one of the two not yet replaced) is an error that the next look retries.
 
 use super::Error;
@@ -75,7 +76,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     })
 }
 
-/// What a file looked like: modification time in ns, length, inode. `None`: it was not there.
+/// What a file looked like: time of the inode's change in ns (ctime), length, inode. `None`: it was not there.
 type Stamp = Option<(i128, u64, u64)>;
 
 /// The looks of some files, to be compared later.
@@ -90,8 +91,8 @@ impl Stamps {
                 .iter()
                 .map(|p| {
                     let m = std::fs::metadata(p).ok()?;
-                    let mtime = i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec());
-                    Some((mtime, m.len(), m.ino()))
+                    let ctime = i128::from(m.ctime()) * 1_000_000_000 + i128::from(m.ctime_nsec());
+                    Some((ctime, m.len(), m.ino()))
                 })
                 .collect(),
         )

@@ -192,6 +192,27 @@ async fn what_cannot_be_used_leaves_what_there_was() {
     assert!(echo.certificate.reload().unwrap(), "complete, it is taken");
 }
 
+/// As a copy by tar or rsync leaves it: nothing but the content differs.
+#[test]
+fn a_copy_that_keeps_length_and_time_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::create(dir.path(), "test CA").unwrap();
+    let issue = |name| pair(dir.path(), name, &authority.issue_server(&[]).unwrap());
+    let ours = issue("server");
+    let certificate = Certificate::open(ours.clone()).unwrap();
+    let len = |pair: &Pair| [&pair.cert, &pair.key].map(|f| std::fs::metadata(f).unwrap().len());
+    let new = std::iter::repeat_with(|| issue("new"))
+        .find(|new| len(new) == len(&ours))
+        .unwrap();
+    for (from, to) in [(&new.cert, &ours.cert), (&new.key, &ours.key)] {
+        let time = std::fs::metadata(to).unwrap().modified().unwrap();
+        std::fs::write(to, std::fs::read(from).unwrap()).unwrap();
+        let file = std::fs::File::options().write(true).open(to).unwrap();
+        file.set_modified(time).unwrap();
+    }
+    assert!(certificate.reload().unwrap(), "it is not noticed");
+}
+
 #[tokio::test]
 async fn the_watch_renews_by_itself() {
     let dir = tempfile::tempdir().unwrap();
