@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::manifest::{Hasher, Kind, LogPlace, Manifest, Part};
 use super::{Error, Vault, part, plain};
+use crate::base::gently::Gently;
 use crate::log::{Entry, Id};
 use crate::proto::admin_client::AdminClient;
 use crate::proto::snapshot_chunk::Part as Chunk;
@@ -25,7 +26,7 @@ const QUEUE: usize = 8;
 /// How much lower than others' the thread ranks that compresses and encrypts.
 const NICENESS: i32 = 19;
 /// So many bytes of what is sealed are synced at once.
-const SYNC_LEN: usize = 1024 * 1024;
+const SYNC_LEN: u64 = 1024 * 1024;
 /// Messages of a node: an entry and what stands around it.
 const MESSAGE_LEN: usize = crate::base::limits::ENTRY_LEN_MAX * 2;
 
@@ -50,28 +51,6 @@ impl Read for Pipe {
                 n => return Ok(n),
             }
         }
-    }
-}
-
-/// A file that is synced a little at a time: a large amount at once would hold up the syncs of a node on the same disk.
-struct Gently {
-    to: File,
-    unsynced: usize,
-}
-
-impl Write for Gently {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.to.write(bytes)?;
-        self.unsynced += n;
-        if self.unsynced >= SYNC_LEN {
-            self.unsynced = 0;
-            self.to.sync_data()?;
-        }
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
     }
 }
 
@@ -111,7 +90,7 @@ impl Sealing {
         let (key, name) = (vault.key.clone(), name.to_string());
         let sealing = move || {
             let mut counted = Counted {
-                out: BufWriter::new(Gently { to, unsynced: 0 }),
+                out: BufWriter::new(Gently::new(to, SYNC_LEN)),
                 len: 0,
                 hash: Hasher::new(),
             };

@@ -290,5 +290,3 @@ pub const SAMPLES_MAX: usize = 360;
 pub const HOOKS_QUEUED_MAX: usize = 256;
 /// Chunks of a node's data on their way to a Docker engine; each is what was read at once. Beyond: packing waits.
 pub const CARRIED_CHUNKS_MAX: usize = 64;
-/// What a container printed that is kept on the console's machine, bytes. Beyond: it begins anew; the engine has more.
-pub const PRINTED_LEN_MAX: u64 = 8 * 1024 * 1024;

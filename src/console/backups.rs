@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::model::{Create, Service, Wanted};
-use super::program::ours;
 use super::provider::{Fork, Found, Place};
 use super::{Console, Error, checked_name, keeper, now_ms};
 use crate::backup::key::MasterKey;
 use crate::backup::manifest::{Kind, Manifest};
 use crate::backup::{self, Vault, stamp};
+use crate::base::program::ours;
 
 /// How often the console's own database is put into its archive.
 const DATABASE_EVERY_MS: i64 = 600_000;
@@ -468,9 +468,7 @@ impl Console {
         // It begins with one node; its plan's others join.
         args.push("--plan=startup".into());
         args.push(format!("--memory={}", plan.memory_mib));
-        if let Some((_, region)) = self.catalog.region(&source.cloud, &source.region)
-            && let Some(engines) = &region.engines
-        {
+        if let Some(engines) = self.catalog.engines(source) {
             args.push(format!("--engines={}", engines.display()));
         }
         let made = self.provider.restore(&new, port, &args).await;

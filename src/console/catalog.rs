@@ -8,6 +8,9 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::model::Service;
+use super::provider::Place;
+
 /// The default one.
 const DEFAULT: &str = include_str!("catalog.toml");
 /// The plans that nodes know of.
@@ -106,12 +109,10 @@ impl Release {
             false => &self.program,
         }
     }
-}
 
-impl Region {
-    /// Whether it has that release.
-    pub fn has(&self, release: &Release) -> bool {
-        self.engines.is_none() || release.id == OWN || !release.image.is_empty()
+    /// Whether it can be had there: the console's own is the engines' default image.
+    pub fn is_for(&self, containers: bool) -> bool {
+        !containers || self.id == OWN || !self.image.is_empty()
     }
 }
 
@@ -195,6 +196,19 @@ impl Catalog {
     /// The release of that id.
     pub fn release(&self, id: &str) -> Option<&Release> {
         self.releases.iter().find(|r| r.id == id)
+    }
+
+    /// The engines of a service's region, if it has some.
+    pub fn engines(&self, service: &Service) -> Option<&Path> {
+        let (_, region) = self.region(&service.cloud, &service.region)?;
+        region.engines.as_deref()
+    }
+
+    /// Whether a service's nodes are containers, or will be: what it is counts once it is, since its region may have got
+    /// engines since, or lost them.
+    pub fn has_containers(&self, service: &Service, place: Option<&Place>) -> bool {
+        let known = place.filter(|p| !p.nodes.is_empty());
+        known.map_or(self.engines(service).is_some(), Place::is_of_containers)
     }
 
     /// The cloud and region of those ids.

@@ -12,7 +12,6 @@ use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
 use super::backups::GRACE_MS;
-use super::catalog::Region;
 use super::model::{Connection, Health, Node, Overview, Service, Wanted};
 use super::planner::{self, Action, Observed, Seen, Wish};
 use super::provider::{Birth, Place};
@@ -226,16 +225,8 @@ impl Keeper {
         let release = self.console.catalog.release(&self.service.release);
         // One that the operator took out of the catalog: nothing is begun anew for that.
         let kept = || place.map_or(String::new(), |p| p.program.clone());
-        // What it is counts, once it is: its region may have got engines since, or lost them.
-        let region = self.region().is_some_and(|r| r.engines.is_some());
-        let known = place.filter(|p| !p.nodes.is_empty());
-        let containers = known.map_or(region, Place::is_of_containers);
+        let containers = self.console.catalog.has_containers(&self.service, place);
         release.map_or_else(kept, |r| r.begins(containers).to_string())
-    }
-
-    fn region(&self) -> Option<&Region> {
-        let (cloud, region) = (&self.service.cloud, &self.service.region);
-        self.console.catalog.region(cloud, region).map(|(_, r)| r)
     }
 
     /// How its nodes are begun.
@@ -244,7 +235,7 @@ impl Keeper {
         Birth {
             program: self.program(place),
             name: self.name(),
-            engines: self.region().and_then(|r| r.engines.clone()),
+            engines: catalog.engines(service).map(Into::into),
             cpu_percent: catalog.plan(&service.plan).map_or(0, |p| p.cpu_percent),
         }
     }

@@ -18,7 +18,6 @@ pub mod inside;
 mod keeper;
 pub mod model;
 pub mod planner;
-mod program;
 pub mod provider;
 pub mod samples;
 pub mod store;

@@ -1,4 +1,5 @@
-//! Where services run, behind one interface. A new kind of place is one more file like `local.rs`.
+//! Where services run, behind one interface. `local.rs` begins them from this machine; another way to begin a node, as a
+//! container or elsewhere, is one more file like `cli/dev/container.rs`.
 //!
 //! Always, whoever implements it: each call can be made again after a console was killed in the middle of it, and none
 //! decides anything: what is to be done is the planner's.

@@ -5,6 +5,7 @@
 //! agreed, each file and the directory itself is synced. Anything less is removed again. Names are
 //! plain: nothing is written outside the directory. Nothing is allocated for a declared length.
 
+use crate::base::gently::Gently;
 use crate::base::{limits, remains, work};
 use crate::proto::{FileEnd, FileStart, SnapshotChunk, SnapshotEnd, snapshot_chunk::Part};
 use bytes::Bytes;
@@ -341,7 +342,7 @@ pub async fn send(
 struct Incoming {
     name: String,
     path: PathBuf,
-    file: File,
+    file: Gently,
     length: u64,
     written: u64,
     hasher: Xxh3Default,
@@ -409,7 +410,8 @@ impl Receiver {
         self.current = Some(Incoming {
             name: start.name,
             path,
-            file,
+            // All at the end would hold up whoever else syncs on that disk, a log above all.
+            file: Gently::new(file, limits::SNAPSHOT_SYNC_LEN),
             length: start.length,
             written: 0,
             hasher: Xxh3Default::new(),
@@ -432,10 +434,6 @@ impl Receiver {
         }
         file.file.write_all(data).map_err(at(&file.path))?;
         file.hasher.update(data);
-        // A little at a time: all at the end would hold up whoever else syncs on that disk, a log above all.
-        if found / limits::SNAPSHOT_SYNC_LEN > file.written / limits::SNAPSHOT_SYNC_LEN {
-            file.file.sync_data().map_err(at(&file.path))?;
-        }
         file.written = found;
         self.progress
             .bytes

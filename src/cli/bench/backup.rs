@@ -3,16 +3,14 @@
 //! The latency of writes meanwhile is held against that of the same load before. Afterwards the backup is brought back, and its
 //! digest held against the one that was recorded.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde_json::Value as Json;
 
-use super::fill;
 use super::half::{self, Half};
-use super::place::Place;
-use super::pontoon::{self, Pontoon};
+use crate::base::program::ours;
 use crate::base::secret;
 use crate::cli::dev::Plan;
-use crate::cli::{Answer, Output, print};
+use crate::cli::{Answer, print};
 
 /// Measures how much writes are slowed down while a full backup is taken, and proves that backup
 #[derive(Debug, clap::Args)]
@@ -25,16 +23,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Plan::Premium)]
     plan: Plan,
     #[command(flatten)]
-    pontoon: pontoon::Wanted,
-    #[command(flatten)]
-    data: fill::Wanted,
-    #[command(flatten)]
-    load: half::Args,
-    #[command(flatten)]
-    place: Place,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
+    half: half::Args,
 }
 
 /// How many times as long as before a write may take at the 99th percentile.
@@ -42,39 +31,34 @@ const SLOWER_MAX: f64 = 1.5;
 
 /// Carries it out.
 pub async fn run(args: &Args) -> anyhow::Result<Answer> {
-    let scratch = args.place.scratch()?;
-    let dir = scratch.path.join("pontoon");
-    let pontoon = Pontoon::start(&dir, args.plan, &args.pontoon).await?;
-    let (leader, target) = pontoon.leader()?;
-    fill::fill(&target, "pontoon", args.data).await?;
-    pontoon.settled().await?;
-    let key = scratch.path.join("master.key");
+    let half = Half::measure(args.plan, &args.half).await?;
+    let (leader, keys) = (half.leader, args.half.data.keys);
+    let at = |name: &str| half.scratch.path.join(name);
+    let path = |name: &str| at(name).display().to_string();
+    let key = at("master.key");
     secret::write(&key, &hex::encode(rand::random::<[u8; 32]>()))?;
-    let half = Half::measure(target, args.data, &args.load).await?;
-    let path = |name: &str| scratch.path.join(name).display().to_string();
     let store = [
         format!("--store={}", path("archive")),
         format!("--master-key={}", key.display()),
         "--output=json".to_string(),
     ];
-    let of = [format!("--dir={}", dir.display())];
+    let of = [format!("--dir={}", half.dir.display())];
     let taken = backup("take", &store, &of);
     let (during, _) = half.during("while it was taken", taken).await?;
-    let service = pontoon.service()?.cluster_id;
-    let leads = pontoon.leader()?.0;
-    drop(pontoon);
+    let service = half.pontoon.service()?.cluster_id;
+    let leads = half.pontoon.leader()?.0;
     let proof = [
         format!("--service={service}"),
         format!("--scratch={}", path("scratch")),
     ];
-    std::fs::create_dir_all(scratch.path.join("scratch"))?;
+    std::fs::create_dir_all(at("scratch"))?;
     let proven = backup("prove", &store, &proof).await?;
     print(
-        args.output,
+        args.half.output,
         || {
             format!(
                 "A full backup of {} keys, {}, under half of their peak\n\n{}\ntaken in {:.1} s, p99 {:.2} times as before; brought back: {proven}; the primary was {leader} and is {leads}",
-                args.data.keys,
+                keys,
                 args.plan.name(),
                 half.table("while it is taken", &during),
                 during.seconds,
@@ -83,7 +67,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
         },
         || {
             let mut all = half.json(&during);
-            all["keys"] = args.data.keys.into();
+            all["keys"] = keys.into();
             all["plan"] = args.plan.name().into();
             all["proven"] = proven.clone();
             all
@@ -95,18 +79,9 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
 
 /// What `pontoon backup` answers.
 async fn backup(verb: &str, store: &[String], args: &[String]) -> anyhow::Result<Json> {
-    let answer = tokio::process::Command::new(std::env::current_exe()?)
-        .args(["backup", verb])
-        .args(store)
-        .args(args)
-        .kill_on_drop(true)
-        .output()
-        .await?;
-    if !answer.status.success() {
-        bail!(
-            "backup {verb}: {}",
-            String::from_utf8_lossy(&answer.stderr).trim()
-        );
-    }
-    serde_json::from_slice(&answer.stdout).with_context(|| format!("backup {verb}"))
+    let words = ["backup".to_string(), verb.to_string()];
+    let all = [&words, store, args].concat();
+    let said = ours(&all, half::PATIENCE).await;
+    let said = said.with_context(|| format!("backup {verb}"))?;
+    Ok(serde_json::from_slice(&said)?)
 }

@@ -1,6 +1,7 @@
 //! What something costs those who write at half of what a cluster can take: their latency while it goes on, held against that of
 //! the same load before.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
@@ -9,7 +10,11 @@ use super::client::Target;
 use super::fill;
 use super::load::{Load, Measured, Shape};
 use super::mix::Mix;
+use super::place::{Place, Scratch};
+use super::pontoon::{self, Pontoon};
+use crate::cli::Output;
 use crate::cli::admin::table;
+use crate::cli::dev::Plan;
 
 /// Of the peak.
 const SHARE: f64 = 0.5;
@@ -17,19 +22,36 @@ const WARM_UP: Duration = Duration::from_secs(3);
 /// How long what is measured may take.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The load.
+/// The cluster, its data and the load.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    pontoon: pontoon::Wanted,
+    #[command(flatten)]
+    pub data: fill::Wanted,
     /// Connections that write
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
     /// How long the peak, and the load before, are measured, seconds
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     before: u64,
+    #[command(flatten)]
+    place: Place,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// A cluster's peak, and its latency at half of it.
 pub struct Half {
+    /// The cluster.
+    pub pontoon: Pontoon,
+    /// The node that was its primary when it was filled.
+    pub leader: u64,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Where all of that is.
+    pub scratch: Scratch,
     target: Target,
     shape: Shape,
     peak: Measured,
@@ -47,11 +69,18 @@ pub struct During {
 }
 
 impl Half {
-    /// Measures both.
+    /// Begins a cluster, fills it, and measures both.
     ///
     /// # Errors
-    /// When the cluster does not take the load.
-    pub async fn measure(target: Target, data: fill::Wanted, args: &Args) -> anyhow::Result<Half> {
+    /// When it does not begin, or does not take the load.
+    pub async fn measure(plan: Plan, args: &Args) -> anyhow::Result<Half> {
+        let scratch = args.place.scratch()?;
+        let dir = scratch.path.join("pontoon");
+        let pontoon = Pontoon::start(&dir, plan, &args.pontoon).await?;
+        let (leader, target) = pontoon.leader()?;
+        let data = args.data;
+        fill::fill(&target, "pontoon", data).await?;
+        pontoon.settled().await?;
         let shape = Shape {
             mix: Mix::Set,
             connections: args.connections as usize,
@@ -71,6 +100,10 @@ impl Half {
         let before = Load::begin(target.clone(), shape, 2)?.done().await?;
         progress!("before: {}", told(&before));
         Ok(Half {
+            pontoon,
+            leader,
+            dir,
+            scratch,
             target,
             shape,
             peak,

@@ -5,18 +5,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use serde_json::{Value as Json, json};
 
-use super::fill;
 use super::half::{self, Half, PATIENCE};
-use super::place::Place;
-use super::pontoon::{self, Pontoon};
 use super::process::Process;
 use super::until;
+use crate::base::program::ours;
 use crate::cli::admin::LAG_MAX;
 use crate::cli::dev::{self, Plan};
-use crate::cli::{Answer, Output, print};
+use crate::cli::{Answer, print};
 use crate::proto::{AddRequest, Empty, PromoteRequest};
 
 /// Measures how much writes are slowed down while a fourth node joins three by snapshot
@@ -27,16 +25,7 @@ Examples:
   pontoon bench join --keys 100000 --before 5 --output json")]
 pub struct Args {
     #[command(flatten)]
-    pontoon: pontoon::Wanted,
-    #[command(flatten)]
-    data: fill::Wanted,
-    #[command(flatten)]
-    load: half::Args,
-    #[command(flatten)]
-    place: Place,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
+    half: half::Args,
 }
 
 /// How many times as long as before a write may take at the 99th percentile.
@@ -46,13 +35,9 @@ const NEW: u64 = 4;
 
 /// Carries it out.
 pub async fn run(args: &Args) -> anyhow::Result<Answer> {
-    let scratch = args.place.scratch()?;
-    let dir = scratch.path.join("pontoon");
-    let pontoon = Pontoon::start(&dir, Plan::Premium, &args.pontoon).await?;
-    let (leader, target) = pontoon.leader()?;
-    fill::fill(&target, "pontoon", args.data).await?;
-    pontoon.settled().await?;
-    let half = Half::measure(target, args.data, &args.load).await?;
+    let half = Half::measure(Plan::Premium, &args.half).await?;
+    let (leader, keys) = (half.leader, args.half.data.keys);
+    let (pontoon, dir) = (&half.pontoon, &half.dir);
 
     // The log begins behind what the new node needs. By a connection that is there: to begin a process again and again
     // would take cores from what is measured.
@@ -66,7 +51,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
     })
     .await?;
     let joins = async {
-        let node = Node::begin(&dir, &pontoon.service()?.cluster_id).await?;
+        let node = Node::begin(dir, &pontoon.service()?.cluster_id).await?;
         let added = operator.clone().add_learner(node.as_member()).await;
         added.map_err(refused)?;
         // Refused until it has caught up.
@@ -85,16 +70,16 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
         std::fs::read_to_string(&node.log)?.contains("installing a snapshot"),
         "the node did not join by snapshot"
     );
-    let digest = admin(&dir, &["digest"]).await?;
+    let digest = admin(dir, "digest").await?;
     let same = digest["same"] == json!(true);
     let nodes = digest["nodes"].as_array().map_or(0, Vec::len);
     let leads = pontoon.leader()?.0;
     print(
-        args.output,
+        args.half.output,
         || {
             format!(
                 "A fourth node joins three of {} keys by snapshot, the log purged up to {purged}, under half of their peak\n\n{}\njoined and promoted in {:.1} s, p99 {:.2} times as before; {nodes} digests, the same: {same}; the primary was {leader} and is {leads}",
-                args.data.keys,
+                keys,
                 half.table("while it joins", &during),
                 during.seconds,
                 during.slower
@@ -102,7 +87,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Answer> {
         },
         || {
             let mut all = half.json(&during);
-            all["keys"] = args.data.keys.into();
+            all["keys"] = keys.into();
             all["purged"] = purged.into();
             all["digests"] = nodes.into();
             all["same"] = same.into();
@@ -126,16 +111,14 @@ struct Node {
 impl Node {
     async fn begin(dir: &Path, cluster: &str) -> anyhow::Result<Node> {
         let id = NEW.to_string();
-        let certs = tokio::process::Command::new(std::env::current_exe()?)
-            .args(["certs", "--cluster-id", cluster, "--node", &id, "--dir"])
-            .arg(dir)
-            .output()
-            .await?;
-        ensure!(
-            certs.status.success(),
-            "no certificate: {}",
-            String::from_utf8_lossy(&certs.stderr)
-        );
+        let certs = [
+            "certs".to_string(),
+            format!("--cluster-id={cluster}"),
+            format!("--node={id}"),
+            format!("--dir={}", dir.display()),
+        ];
+        let made = ours(&certs, PATIENCE).await;
+        made.context("no certificate")?;
         let ports = dev::free_ports(2)?;
         let [peer, client] = [ports[0], ports[1]].map(|port| format!("127.0.0.1:{port}"));
         let at = |name: String| dir.join(name).display().to_string();
@@ -177,20 +160,14 @@ impl Node {
 }
 
 /// What `pontoon admin` answers.
-async fn admin(dir: &Path, args: &[&str]) -> anyhow::Result<Json> {
-    let answer = tokio::process::Command::new(std::env::current_exe()?)
-        .arg("admin")
-        .args(args)
-        .args(["--output", "json", "--dir"])
-        .arg(dir)
-        .output()
-        .await?;
-    if !answer.status.success() {
-        bail!(
-            "admin {}: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&answer.stderr).trim()
-        );
-    }
-    serde_json::from_slice(&answer.stdout).with_context(|| format!("admin {}", args.join(" ")))
+async fn admin(dir: &Path, verb: &str) -> anyhow::Result<Json> {
+    let args = [
+        "admin".to_string(),
+        verb.to_string(),
+        "--output=json".to_string(),
+        format!("--dir={}", dir.display()),
+    ];
+    let said = ours(&args, PATIENCE).await;
+    let said = said.with_context(|| format!("admin {verb}"))?;
+    Ok(serde_json::from_slice(&said)?)
 }

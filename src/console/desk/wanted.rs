@@ -54,8 +54,12 @@ impl Desk {
     /// Where there is no such release.
     pub fn upgrade(&self, id: &str, release: &str, now: bool) -> Result<(), Error> {
         let service = self.changing(id)?;
-        let region = self.console.catalog.region(&service.cloud, &service.region);
-        let has = |r: &&Release| region.is_none_or(|(_, region)| region.has(r));
+        let place = self.console.provider.place(id)?;
+        let containers = self
+            .console
+            .catalog
+            .has_containers(&service, place.as_ref());
+        let has = |r: &&Release| r.is_for(containers);
         let found = self.console.catalog.release(release);
         if found.filter(has).is_none() {
             let all = self.console.catalog.releases.iter().filter(has);

@@ -17,10 +17,10 @@ use serde::Deserialize;
 
 use super::{Birth, Fork, Found, Place, Placed, Provider};
 use crate::base::limits::LOG_SHOWN_LEN;
+use crate::base::program::ours;
 use crate::base::{lock, secret};
 use crate::console::Ground;
 use crate::console::model::{Connection, Service};
-use crate::console::program::ours;
 use crate::gateway::Address;
 use crate::gateway::stand_in::StandIn;
 use crate::tls::files::Pair;
