@@ -4,7 +4,7 @@
 //! - The level is `PONTOON_LOG`, a filter such as `info` or `warn,pontoon::raft=debug`.
 //! - Standard output is left to what a command answers.
 
-mod file;
+pub mod file;
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;

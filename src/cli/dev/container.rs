@@ -7,6 +7,7 @@
 //! - An engine that does not answer is no lost disk: the file `away` says since when.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
@@ -25,7 +26,6 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use super::engine::{Engines, Home};
@@ -35,6 +35,7 @@ use super::spec::{Node, Spec, read_spec, replace};
 use crate::base::clock::Clock;
 use crate::base::limits;
 use crate::cli::{certs, told_to_stop};
+use crate::telemetry::file::Rotating;
 
 /// The file in a node's folder that says that its volume is gone.
 pub const GONE: &str = "gone";
@@ -96,15 +97,15 @@ pub async fn hold(dir: &Path, id: u64, settings: &[(String, String)]) -> anyhow:
         told = &mut told => return told,
     };
     // Between its steps nothing is lost by an end: the next one finds what is there.
-    tokio::select! {
+    let carried = tokio::select! {
         begun = container.begin() => begun?,
         told = &mut told => {
             told?;
             return container.stop().await;
         }
-    }
+    };
     tokio::select! {
-        ended = container.follow() => ended,
+        ended = container.follow(carried) => ended,
         told = &mut told => {
             told?;
             container.stop().await
@@ -132,7 +133,7 @@ impl Container {
         let docker = match docker {
             Ok(docker) => docker,
             Err(error) => {
-                note_away(&away, now_ms());
+                note_away(&away, Clock::system().wall_ms());
                 return Err(error);
             }
         };
@@ -159,14 +160,14 @@ impl Container {
         node_dir(&self.dir, self.node.id)
     }
 
-    /// Leaves the container running as it is to be.
-    async fn begin(&self) -> anyhow::Result<()> {
+    /// Leaves the container running as it is to be; the configuration that was carried over, if any was.
+    async fn begin(&self) -> anyhow::Result<Vec<u8>> {
         if let Some(found) = optional(self.docker.inspect_container(&self.name, None).await)? {
             let running = found.state.and_then(|s| s.running).unwrap_or(false);
             let made = found.config.and_then(|c| c.labels?.get(MADE).cloned());
             let wanted = self.body.labels.as_ref().and_then(|l| l.get(MADE));
             if running && made.as_ref() == wanted {
-                return Ok(());
+                return Ok(Vec::new());
             }
             self.halt().await?;
             self.remove(false).await?;
@@ -198,9 +199,10 @@ impl Container {
             _ => {}
         }
         self.note_damage().await?;
-        self.carry_config(&mut Vec::new()).await?;
+        let mut carried = Vec::new();
+        self.carry_config(&mut carried).await?;
         self.docker.start_container(&self.name, None).await?;
-        Ok(())
+        Ok(carried)
     }
 
     /// Notes that what the node voted and wrote is not there.
@@ -316,7 +318,7 @@ impl Container {
     }
 
     /// Passes on what the node prints, until it ends or its engine is away.
-    async fn follow(&self) -> anyhow::Result<()> {
+    async fn follow(&self, mut carried: Vec<u8>) -> anyhow::Result<()> {
         let mut logs = self.docker.logs(
             &self.name,
             Some(LogsOptions {
@@ -327,15 +329,17 @@ impl Container {
                 ..LogsOptions::default()
             }),
         );
-        let mut printed = Printed::open(self.node_dir().join("log/node.log")).await?;
-        let (mut carried, mut missed, mut is_over) = (Vec::new(), Vec::new(), false);
+        // As a node that is a process writes its own.
+        let path = self.node_dir().join("log/node.log");
+        let mut printed = Rotating::open(&path, limits::LOG_FILE_LEN_MAX)?;
+        let (mut missed, mut is_over) = (Vec::new(), false);
         let asked = self.docker.clone().with_timeout(ANSWER);
         let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
                 line = logs.next(), if !is_over => match line {
                     Some(Ok(line)) => {
-                        printed.write(&line.into_bytes()).await?;
+                        printed.write_all(&line.into_bytes())?;
                         continue;
                     }
                     // It has ended, or is not heard: the next look says which.
@@ -361,7 +365,7 @@ impl Container {
                 }
                 Ok(None) => bail!("its container was removed"),
                 Err(error) => {
-                    missed.push(now_ms());
+                    missed.push(Clock::system().wall_ms());
                     if missed.len() == MISSES {
                         note_away(&self.node_dir().join(AWAY), missed[0]);
                         return Err(error);
@@ -616,10 +620,6 @@ fn upload_to(path: &str) -> UploadToContainerOptions {
     }
 }
 
-fn now_ms() -> u64 {
-    Clock::system().wall_ms()
-}
-
 /// Notes since when an engine does not answer, if that is new.
 fn note_away(path: &Path, since_ms: u64) {
     if !path.exists()
@@ -647,11 +647,7 @@ fn header(len: u64, mode: u32) -> tar::Header {
     header
 }
 
-fn put<W: std::io::Write>(
-    archive: &mut tar::Builder<W>,
-    name: &str,
-    content: &[u8],
-) -> std::io::Result<()> {
+fn put<W: Write>(archive: &mut tar::Builder<W>, name: &str, content: &[u8]) -> std::io::Result<()> {
     let mut header = header(content.len() as u64, 0o600);
     archive.append_data(&mut header, name, content)
 }
@@ -683,7 +679,7 @@ fn pack(from: &Path, to: Chunks) -> std::io::Result<()> {
 /// Writes into a stream of chunks.
 struct Chunks(mpsc::Sender<Result<bytes::Bytes, std::io::Error>>);
 
-impl std::io::Write for Chunks {
+impl Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let chunk = bytes::Bytes::copy_from_slice(bytes);
         let sent = self.0.blocking_send(Ok(chunk));
@@ -692,37 +688,6 @@ impl std::io::Write for Chunks {
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What a container printed, on this machine; bounded, since the engine keeps the rest.
-struct Printed {
-    file: tokio::fs::File,
-    len: u64,
-}
-
-impl Printed {
-    async fn open(path: PathBuf) -> anyhow::Result<Printed> {
-        let options = tokio::fs::File::options()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .open(&path)
-            .await;
-        let file = options.with_context(|| path.display().to_string())?;
-        Ok(Printed { file, len: 0 })
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        if self.len > limits::PRINTED_LEN_MAX {
-            self.file.set_len(0).await?;
-            tokio::io::AsyncSeekExt::rewind(&mut self.file).await?;
-            self.len = 0;
-        }
-        self.len += bytes.len() as u64;
-        self.file.write_all(bytes).await?;
-        self.file.flush().await?;
         Ok(())
     }
 }

@@ -384,7 +384,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
             swept.1.map_or(Ok(()), Err)?;
             super::print(
                 place.output,
-                || "its containers and volumes are removed".to_string(),
+                || "what it had on engines is removed".to_string(),
                 || serde_json::json!({"purged": true}),
             );
             Ok(Answer::Yes)

@@ -31,7 +31,7 @@ const ACK_EVERY: Duration = Duration::from_secs(1);
 /// Changes and their bytes that make one transaction, unless one of the source is larger.
 const BATCH_CHANGES: usize = 1000;
 const BATCH_LEN: usize = 1024 * 1024;
-/// Times that both sides are compared anew while the source is written to.
+/// Times that both sides are compared anew, or the last changes taken anew, while the source is written to.
 const ROUNDS: usize = 5;
 /// How long the last changes may take to arrive at a cut-over.
 const CATCH_UP_MAX: Duration = Duration::from_secs(60);
@@ -570,15 +570,18 @@ impl Follower {
     /// Leaves nothing behind at the source while its writers are paused, with all of the pause to come for whoever
     /// switches the clients over. A pause that ended meanwhile, in spite of being renewed, does no harm.
     fn settle(&mut self, control: &mut Conn) -> anyhow::Result<()> {
-        while !self.pause.is_zero() {
+        if self.pause.is_zero() {
+            return Ok(());
+        }
+        for _ in 0..ROUNDS {
             self.paused = None;
             self.hold(control)?;
             if history_end(control)? <= self.source.place.offset {
-                break;
+                return Ok(());
             }
             self.catch_up(control)?;
         }
-        Ok(())
+        bail!("the source goes on changing though its writers are paused")
     }
 
     /// Compares both sides, anew while changes come between.
