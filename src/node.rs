@@ -30,7 +30,7 @@ use crate::raft::types::Member;
 use crate::raft::{listener, log_storage, peer_service, recovery};
 use crate::server::listener::Job;
 use crate::server::relay::{self, Dial};
-use crate::server::{self, Clients, Counters, Facts, Hub, Peer, Server, View, replicas};
+use crate::server::{self, Clients, Counters, Facts, Hub, Peer, Server, View, freshness, replicas};
 use crate::store::Store;
 use crate::tls::proxy::Key;
 
@@ -233,6 +233,7 @@ async fn serve_on(
     tokio::spawn(acknowledge(group.clone(), server.clone()));
     tokio::spawn(relay::wake_on_change(Arc::downgrade(&server)));
     tokio::spawn(replicas::ping(Arc::downgrade(&server)));
+    tokio::spawn(freshness::renew(Arc::downgrade(&server)));
     if config.bootstrap {
         let members = config.members.iter().map(|m| {
             let announced = if m.announced.is_empty() {
@@ -345,6 +346,7 @@ fn server_of(
         counters: Counters::default(),
         stats: Default::default(),
         monitors: Default::default(),
+        freshness: Arc::default(),
         replicas: Default::default(),
         users: Default::default(),
         acl_log: Default::default(),

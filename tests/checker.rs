@@ -3,6 +3,8 @@
 
 #[path = "chaos/model.rs"]
 mod model;
+#[path = "chaos/order.rs"]
+mod order;
 #[path = "chaos/wgl.rs"]
 mod wgl;
 
@@ -378,4 +380,141 @@ fn a_deadline_is_kept_and_said() {
         "{:?}",
         begin.elapsed()
     );
+}
+
+/// `push 1-2 a`, `push 1-? a` of unknown outcome, `pop 3-4 a`, `pop 3-? -`, `left a`.
+fn queue(text: &str) -> Vec<String> {
+    let mut queue = order::Queue::default();
+    for line in text.split(", ") {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words[0] == "left" {
+            queue.left.push(words[1].into());
+            continue;
+        }
+        let (call, end) = words[1].split_once('-').unwrap();
+        let timed = order::Timed {
+            what: words[2].to_string(),
+            call: call.parse().unwrap(),
+            end: end.parse().unwrap_or(NEVER),
+        };
+        match (words[0], timed.end) {
+            ("push", _) => queue.pushed.push(timed),
+            (_, NEVER) => queue.unknown_pops += 1,
+            _ => queue.popped.push(timed),
+        }
+    }
+    order::queue(&queue)
+}
+
+#[test]
+fn a_queue_gives_each_element_once_and_in_order() {
+    for right in [
+        "push 1-2 a, push 3-4 b, pop 5-6 a, pop 7-8 b",
+        "push 1-4 a, push 3-4 b, pop 5-6 b, left a",
+        "push 1-2 a, pop 3-? -",
+        "push 1-? a, pop 3-4 a",
+        "push 1-? a",
+        "push 1-2 a, push 3-4 b, pop 5-8 b, pop 6-7 a",
+        "push 1-? a, push 3-4 b, pop 5-6 b, left a",
+    ] {
+        assert_eq!(queue(right), Vec::<String>::new(), "{right}");
+    }
+    for (wrong, what) in [
+        ("push 1-2 a, pop 3-4 a, pop 5-6 a", "twice"),
+        ("push 1-2 a, pop 3-4 a, left a", "was popped"),
+        ("push 1-2 a, pop 3-4 b, left a", "never pushed"),
+        ("push 1-2 a, push 3-4 b, pop 5-6 b", "are gone"),
+        (
+            "push 1-2 a, push 3-4 b, push 5-6 c, pop 7-? -, left c",
+            "are gone",
+        ),
+        (
+            "push 1-2 a, push 3-4 b, pop 5-6 b, pop 7-8 a",
+            "popped after it",
+        ),
+        (
+            "push 1-2 a, push 3-4 b, pop 5-6 b, left a",
+            "popped after it",
+        ),
+        (
+            "push 1-2 a, push 3-? b, pop 5-6 b, left a",
+            "popped after it",
+        ),
+    ] {
+        assert!(
+            queue(wrong).concat().contains(what),
+            "{wrong}: {:?}",
+            queue(wrong)
+        );
+    }
+}
+
+/// `add 1-2 a 7` was told the id 0-7, `add 1-? a` of unknown outcome; `held a 7`.
+fn stream(text: &str) -> Vec<String> {
+    let mut stream = order::Stream::default();
+    for line in text.split(", ") {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let id = |i: usize| Some((0, words.get(i)?.parse().unwrap()));
+        if words[0] == "held" {
+            stream.held.push((id(2).unwrap(), words[1].into()));
+            continue;
+        }
+        let (call, end) = words[1].split_once('-').unwrap();
+        stream.added.push(order::Timed {
+            what: (words[2].to_string(), id(3)),
+            call: call.parse().unwrap(),
+            end: end.parse().unwrap_or(NEVER),
+        });
+    }
+    order::stream(&stream)
+}
+
+#[test]
+fn a_stream_has_each_entry_once_and_in_order() {
+    for right in [
+        "add 1-2 a 1, add 3-4 b 2, held a 1, held b 2",
+        "add 1-4 a 2, add 2-3 b 1, held b 1, held a 2",
+        "add 1-? a, add 5-6 b 1, held b 1",
+        "add 1-? a, add 5-6 b 1, held b 1, held a 2",
+    ] {
+        assert_eq!(stream(right), Vec::<String>::new(), "{right}");
+    }
+    for (wrong, what) in [
+        ("add 1-2 a 1, held b 2", "not in the stream"),
+        ("add 1-2 a 1, held a 1, held b 2", "never added"),
+        ("add 1-2 a 1, held a 2", "was added as"),
+        ("add 1-? a, held a 1, held a 2", "twice"),
+        (
+            "add 1-2 a 2, add 3-4 b 1, held b 1, held a 2",
+            "comes after it",
+        ),
+        (
+            "add 1-2 a 2, add 3-? b, held b 1, held a 2",
+            "comes after it",
+        ),
+        (
+            "add 1-5 a 1, add 1-5 b 2, held b 2, held a 1",
+            "is followed by",
+        ),
+    ] {
+        assert!(
+            stream(wrong).concat().contains(what),
+            "{wrong}: {:?}",
+            stream(wrong)
+        );
+    }
+}
+
+#[test]
+fn a_standby_may_lack_what_is_young() {
+    let look = |found, call, set_end| {
+        let look = order::Look {
+            found,
+            call,
+            set_end,
+        };
+        order::look(&look, 10).is_none()
+    };
+    assert!(look(true, 100, 50) && look(false, 100, 95) && look(false, 100, NEVER));
+    assert!(!look(false, 100, 89));
 }

@@ -115,7 +115,8 @@ keys! {
     /// What a client that sent READONLY reads at a standby: stale (what the standby has, at most standby_staleness_ms
     /// old) or linearizable (the primary is asked first how far the standby must be: a round trip, nothing is missed).
     standby_reads: StandbyReads, Text, StandbyReads::Stale, "";
-    /// How stale a standby's answer to a client that sent READONLY may be, ms. Staler: the read is refused.
+    /// How stale a standby's answer to a client that sent READONLY may be, ms. The primary is asked once in a while, whatever
+    /// clocks say; a read that would be staler waits for its word, and is refused where it does not come within 2 s.
     standby_staleness_ms: u64, Number, 1000, "";
     /// Closes the connection of a client that was silent this long, s. 0: never.
     idle_timeout_s: u64, Number, 0, "";

@@ -343,7 +343,7 @@ impl Core {
         self.now_ms
     }
 
-    /// Milliseconds by which the data here lags behind the wall clock: what a standby's reads are held against.
+    /// Milliseconds by which the data here lags behind this machine's wall clock, for people: another machine's may differ.
     pub fn staleness_ms(&self) -> u64 {
         self.time.wall_ms().saturating_sub(self.sequence.time_ms)
     }

@@ -24,7 +24,7 @@ use super::dispatch::{self, Blocked, Step};
 use super::held::Held;
 use super::scripts::{busy, long};
 use super::session::{Multi, ReplyMode};
-use super::{Server, Session, caches, relay};
+use super::{Server, Session, caches, freshness, relay};
 
 /// Rounds of reading and running before other connections of the thread get their turn.
 const ROUNDS_MAX: usize = 8;
@@ -164,10 +164,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     self.stuck = None;
                     // A request that arrives from here on may follow a write that the answer does not cover.
                     let asked = self.input.len();
-                    match self.server.relay.read_index().await {
+                    match freshness::ask(&self.server).await {
                         Ok(index) => self.asked = (asked, index),
                         Err(why) => self.refuse_next(&format!(
-                            "STALE the primary was not heard, and a linearizable read needs its word: {why}"
+                            "STALE the primary was not heard for too long, and a read here needs its word: {why}"
                         )),
                     }
                 }

@@ -626,16 +626,18 @@ fn at_standby(
             core.tick();
             return None;
         }
-        let staleness = core.staleness_ms();
-        if staleness <= server.options.staleness_ms {
-            core.tick();
-            return None;
-        }
-        let text = format!(
-            "STALE this standby's data is {staleness} ms behind and at most {} ms is allowed: read at the primary (READWRITE)",
-            server.options.staleness_ms
+        let (age, allowed) = (
+            server.freshness.age_ms(core.applied.0),
+            server.options.staleness_ms,
         );
-        return Some(refuse(server, session, Some(spec), out, &Fail::text(text)));
+        if age > allowed && session.read_index.is_none_or(|i| core.applied.0 < i) {
+            return Some(Step::NeedsReadIndex);
+        }
+        if age > allowed / 2 {
+            server.freshness.want();
+        }
+        core.tick();
+        return None;
     }
     if !server.live.redirects() {
         return Some(Step::NeedsPrimary);

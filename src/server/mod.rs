@@ -14,6 +14,7 @@ pub mod clients;
 pub mod commands;
 pub mod conn;
 pub mod dispatch;
+pub mod freshness;
 pub mod held;
 pub mod listener;
 pub mod live;
@@ -125,6 +126,8 @@ pub struct Server {
     pub facts: Arc<dyn Fn() -> Facts + Send + Sync>,
     /// Clients that wait for standbys.
     pub acks: acks::Acks,
+    /// How fresh this node's data certainly is, where it does not lead.
+    pub freshness: Arc<freshness::Freshness>,
     /// How much room the disk has.
     pub disk: Arc<crate::log::SpaceNow>,
     /// Does what DEBUG RELOAD asks: drop memory and load it from store and log.

@@ -103,6 +103,7 @@ pub fn server_knowing(
         counters: Counters::default(),
         stats: Default::default(),
         monitors: Default::default(),
+        freshness: Arc::default(),
         replicas: Default::default(),
         users: Default::default(),
         acl_log: Default::default(),

@@ -84,6 +84,7 @@ impl World {
             counters: Counters::default(),
             stats: Default::default(),
             monitors: Default::default(),
+            freshness: Arc::default(),
             replicas: Default::default(),
             users: Default::default(),
             acl_log: Default::default(),
@@ -254,6 +255,29 @@ fn a_linearizable_read_at_a_standby_waits_for_the_primarys_word() {
         standby.question().await.send(Ok(9)).unwrap();
         standby.question().await.send(Ok(2)).unwrap();
         assert_eq!(line(&mut client).await, "$1");
+    });
+}
+
+/// However close the two nodes' wall clocks are.
+#[test]
+fn a_stale_read_needs_the_primarys_word_once_in_a_while() {
+    run(async {
+        let primary = World::new(false);
+        let open = primary.lead(1, 1);
+        let standby = World::new(false);
+        standby.apply(1, &open);
+        let mut client = standby.client();
+        send(&mut client, "READONLY\r\nGET k\r\n").await;
+        let question = standby.question().await;
+        question.send(Err("it is silent".into())).unwrap();
+        assert_eq!(line(&mut client).await, "+OK");
+        assert!(line(&mut client).await.starts_with("-STALE"));
+        send(&mut client, "GET k\r\n").await;
+        standby.question().await.send(Ok(1)).unwrap();
+        assert_eq!(line(&mut client).await, "$-1");
+        // Nobody is asked again for this one.
+        send(&mut client, "GET k\r\n").await;
+        assert_eq!(line(&mut client).await, "$-1");
     });
 }
 

@@ -29,8 +29,9 @@ pub struct Findings {
 
 /// Requests in one pipeline.
 const PIPELINE: usize = 100;
-/// How long all histories may take.
+/// How long all histories may take, and more for each operation.
 const DECIDE: Duration = Duration::from_secs(60);
+const DECIDE_EACH: Duration = Duration::from_micros(200);
 
 /// Every check on a cluster whose load has stopped.
 ///
@@ -59,6 +60,23 @@ pub fn all(cluster: &Cluster, load: &Shared) -> anyhow::Result<Findings> {
     found.acknowledged = load.acknowledged();
     found.wrong.extend(load.take_wrong());
     Ok(found)
+}
+
+/// That everything which is checked was done at least once.
+///
+/// # Errors
+/// When something was not: nothing is known of it then.
+pub fn took_place(load: &Shared) -> anyhow::Result<()> {
+    let (exchanges, audits) = load.transactions();
+    let missing = match (exchanges, audits) {
+        (0, _) => Some("exchange took place"),
+        (_, 0) => Some("audit took place"),
+        _ => load.counts().missing(),
+    };
+    match missing {
+        Some(missing) => anyhow::bail!("no {missing}: nothing was tested of it"),
+        None => Ok(()),
+    }
 }
 
 /// Reads everything once, and compares the nodes.
@@ -111,6 +129,7 @@ fn look(cluster: &Cluster, load: &Shared, when: &str, found: &mut Findings) -> a
         }
     }
     load.check_audit(&client.call(&load.audit())?);
+    found.wrong.extend(load.check_together(&mut client, when)?);
     let digests = cluster.admin(&["digest"])?;
     if digests["same"] != true {
         found
@@ -139,18 +158,17 @@ fn read(
 /// Decides the history of every key, on all cores.
 fn histories(load: &Shared, found: &mut Findings) {
     let tracks = load.keys.all();
-    let deadline = Instant::now() + DECIDE;
+    let operations: usize = tracks.iter().map(|t| t.history().len()).sum();
+    let deadline = Instant::now() + DECIDE + DECIDE_EACH * operations as u32;
     let next = AtomicUsize::new(0);
     let wrong = Mutex::new(Vec::new());
     let slowest = Mutex::new(Duration::ZERO);
-    let operations = AtomicUsize::new(0);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
                 while let Some(track) = tracks.get(next.fetch_add(1, SeqCst)) {
                     let history = track.history();
-                    operations.fetch_add(history.len(), SeqCst);
                     let begin = Instant::now();
                     let text = match check(&history, deadline) {
                         Verdict::Linearizable => None,
@@ -168,7 +186,7 @@ fn histories(load: &Shared, found: &mut Findings) {
         }
     });
     found.keys = tracks.len();
-    found.operations = operations.into_inner();
+    found.operations = operations;
     found.slowest = slowest.into_inner();
     found.wrong.extend(wrong.into_inner());
 }

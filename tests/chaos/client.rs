@@ -150,7 +150,7 @@ pub enum Meaning {
 pub fn meaning(error: &str) -> Meaning {
     match error.split(' ').next().unwrap_or_default() {
         "UNKNOWNOUTCOME" => Meaning::Unknown,
-        "CLUSTERDOWN" | "LOADING" | "EXECABORT" => Meaning::NotDone,
+        "CLUSTERDOWN" | "LOADING" | "EXECABORT" | "STALE" | "UNBLOCKED" => Meaning::NotDone,
         _ => Meaning::Unexpected,
     }
 }

@@ -30,11 +30,51 @@ pub struct Node {
     pub pid: Option<u32>,
     pub role: String,
     pub client_addr: SocketAddr,
+    pub peer_addr: SocketAddr,
+}
+
+impl Service {
+    /// What the cluster in a folder says of itself now.
+    ///
+    /// # Errors
+    /// When it says nothing.
+    pub fn read(dir: &Path) -> anyhow::Result<Service> {
+        let file = std::fs::read(dir.join("service.json"))?;
+        Ok(serde_json::from_slice(&file)?)
+    }
+
+    /// The stable address.
+    ///
+    /// # Errors
+    /// When it has none of IPv4, or its CA cannot be read.
+    pub fn stable(&self) -> anyhow::Result<Access> {
+        let mut addrs = (self.host.as_str(), self.port).to_socket_addrs()?;
+        let addr = addrs.find(SocketAddr::is_ipv4);
+        self.at(addr.context("an address of the service")?)
+    }
+
+    /// Another address of it.
+    ///
+    /// # Errors
+    /// When its CA cannot be read.
+    pub fn at(&self, addr: SocketAddr) -> anyhow::Result<Access> {
+        Ok(Access {
+            addr,
+            password: self.password.clone(),
+            tls: trust(&self.ca)?,
+        })
+    }
 }
 
 /// How the nodes are to be run.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
+    /// The plan; `None` is Premium.
+    pub plan: Option<&'static str>,
+    /// Keys of every node's configuration, `key=value`.
+    pub settings: Vec<String>,
+    /// What nodes are begun with instead of the program itself.
+    pub program: Option<PathBuf>,
     /// A planted bug, and a staged mishap (feature `planted-bugs`).
     pub bug: Option<&'static str>,
     pub mishap: Option<&'static str>,
@@ -84,7 +124,8 @@ impl Cluster {
         let printed = std::fs::File::create(dir.join("dev.log"))?;
         let mut command = Command::new(bin);
         command
-            .args(["dev", "--plan", "premium", "--memory", "256", "--dir"])
+            .args(["dev", "--plan", setup.plan.unwrap_or("premium")])
+            .args(["--memory", "256", "--dir"])
             .arg(dir)
             .arg(format!("--port={port}"))
             .stdin(Stdio::null())
@@ -92,6 +133,12 @@ impl Cluster {
             .stderr(printed)
             .env_remove("PONTOON_PLANTED_BUG")
             .env_remove("PONTOON_STAGED_MISHAP");
+        for setting in &setup.settings {
+            command.arg(format!("--set={setting}"));
+        }
+        if let Some(program) = &setup.program {
+            command.arg("--program").arg(program);
+        }
         if let Some(bug) = setup.bug {
             command.env("PONTOON_PLANTED_BUG", bug);
         }
@@ -113,40 +160,19 @@ impl Cluster {
     /// # Errors
     /// When there is none.
     pub fn service(&self) -> anyhow::Result<Service> {
-        Ok(serde_json::from_slice(&std::fs::read(
-            self.dir.join("service.json"),
-        )?)?)
+        Service::read(&self.dir)
     }
 
     /// The stable address.
     pub fn stable(&self) -> anyhow::Result<Access> {
-        let service = self.service()?;
-        let mut addrs = (service.host.as_str(), service.port).to_socket_addrs()?;
-        let addr = addrs
-            .find(SocketAddr::is_ipv4)
-            .context("an address of the service")?;
-        Ok(Access {
-            addr,
-            password: service.password,
-            tls: trust(&service.ca)?,
-        })
+        self.service()?.stable()
     }
 
     /// The nodes' own addresses.
     pub fn direct(&self) -> anyhow::Result<Vec<(u64, Access)>> {
-        let stable = self.stable()?;
-        let nodes = self.service()?.nodes;
-        let access = |n: Node| {
-            let addr = n.client_addr;
-            (
-                n.id,
-                Access {
-                    addr,
-                    ..stable.clone()
-                },
-            )
-        };
-        Ok(nodes.into_iter().map(access).collect())
+        let service = self.service()?;
+        let access = |n: &Node| Ok((n.id, service.at(n.client_addr)?));
+        service.nodes.iter().map(access).collect()
     }
 
     /// The primary, where one serves.
@@ -170,7 +196,8 @@ impl Cluster {
                     .filter(|n| n.role == role && n.pid.is_some())
                     .count()
             };
-            (count("primary") == 1 && count("standby") + 1 == nodes.len()).then_some(nodes)
+            let others = count("standby") + count("witness");
+            (count("primary") == 1 && others + 1 == nodes.len()).then_some(nodes)
         };
         let nodes = wait_for("a whole cluster", PATIENCE, whole).map_err(|e| {
             let nodes = self.service().map(|s| s.nodes);
@@ -202,8 +229,20 @@ impl Cluster {
     /// # Errors
     /// When it fails otherwise than by answering no.
     pub fn admin(&self, args: &[&str]) -> anyhow::Result<serde_json::Value> {
+        self.run("admin", args)
+    }
+
+    /// Runs `pontoon dev` about this cluster, likewise.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn dev(&self, args: &[&str]) -> anyhow::Result<serde_json::Value> {
+        self.run("dev", args)
+    }
+
+    fn run(&self, command: &str, args: &[&str]) -> anyhow::Result<serde_json::Value> {
         let run = Command::new(&self.bin)
-            .arg("admin")
+            .arg(command)
             .args(args)
             .arg("--dir")
             .arg(&self.dir)
@@ -213,7 +252,7 @@ impl Cluster {
         match run.status.code() {
             Some(0 | 3) => Ok(serde_json::from_str(&text)?),
             _ => bail!(
-                "pontoon admin {args:?}: {}{}",
+                "pontoon {command} {args:?}: {}{}",
                 text.trim(),
                 String::from_utf8_lossy(&run.stderr).trim()
             ),

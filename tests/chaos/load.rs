@@ -2,10 +2,12 @@
 //!
 //! - Eight clients share keys whose histories are checked for linearizability.
 //! - Journal writers set each key once: what was acknowledged must be there for ever.
-//! - Movers transfer between accounts by EXEC; auditors read all accounts by EXEC and find the same sum.
+//! - Movers transfer between accounts by EXEC and by a script; auditors read all accounts by EXEC and find the same sum.
+//! - A queue, a stream and reads at standbys: `together.rs`.
 //!
 //! Always: one request or pipeline of a client is under way at a time, and none is sent twice.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::JoinHandle;
@@ -18,8 +20,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::client::{Access, Client, Meaning, Request, meaning, request};
+use crate::cluster::Service;
 use crate::history::{Clock, Keys, Kind, Track};
 use crate::model::{Op, Reply};
+use crate::together::Together;
 
 /// Clients of the keys whose histories are checked.
 pub const CLIENTS: usize = 8;
@@ -28,6 +32,11 @@ const DIRECT: usize = 3;
 const JOURNALISTS: usize = 3;
 const MOVERS: usize = 2;
 const AUDITORS: usize = 1;
+const SCRIPTERS: usize = 1;
+const PRODUCERS: usize = 2;
+const CONSUMERS: usize = 2;
+const APPENDERS: usize = 2;
+const LOOKERS: usize = 2;
 /// Accounts, and what is in all together.
 const ACCOUNTS: usize = 8;
 const SUM: i64 = 8000;
@@ -35,6 +44,8 @@ const SUM: i64 = 8000;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two requests of a client: leaves the nodes the processor that they share with the load.
 const THINK: Duration = Duration::from_micros(500);
+/// The same of those whose keys are not searched.
+const THINK_TOGETHER: Duration = Duration::from_millis(3);
 /// Between two attempts to connect.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -47,11 +58,22 @@ pub struct Outcome {
     pub replies: Option<Vec<Value>>,
 }
 
+/// Where a client connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    /// The stable address.
+    Stable,
+    /// A data node's own address, counted among those that there are.
+    Node(usize),
+    /// A standby's own address, likewise.
+    Standby(usize),
+}
+
 /// The journal of one writer.
 #[derive(Default)]
 pub struct Journal {
-    /// Numbers that were acknowledged.
-    pub acknowledged: Vec<u64>,
+    /// Numbers that were acknowledged, and when.
+    pub acknowledged: Vec<(u64, u64)>,
     /// Numbers whose outcome is not known.
     pub unknown: Vec<u64>,
 }
@@ -60,7 +82,10 @@ pub struct Journal {
 pub struct Shared {
     pub clock: Clock,
     pub keys: Keys,
-    prefix: String,
+    pub prefix: String,
+    /// How old a standby's answer may be, nanoseconds.
+    pub stale: u64,
+    pub together: Together,
     stop: AtomicBool,
     /// Writes that were sent and not answered.
     in_flight: AtomicUsize,
@@ -71,6 +96,10 @@ pub struct Shared {
     wrong: Mutex<Vec<String>>,
     exchanges: AtomicUsize,
     audits: AtomicUsize,
+    /// Operations that were begun.
+    begun: AtomicUsize,
+    /// Those of them that were answered with no error.
+    answered: AtomicUsize,
 }
 
 /// A running load.
@@ -84,12 +113,8 @@ impl Load {
     ///
     /// # Errors
     /// When the accounts cannot be made.
-    pub fn start(
-        stable: &Access,
-        nodes: &[Access],
-        prefix: &str,
-        seed: u64,
-    ) -> anyhow::Result<Load> {
+    pub fn start(folder: &Path, prefix: &str, stale: Duration, seed: u64) -> anyhow::Result<Load> {
+        let stable = Service::read(folder)?.stable()?;
         let shared = Arc::new(Shared {
             clock: Clock::start(),
             keys: Keys::new(
@@ -98,6 +123,8 @@ impl Load {
                 &[Kind::Register, Kind::Counter, Kind::Text, Kind::List],
             ),
             prefix: prefix.to_string(),
+            stale: stale.as_nanos() as u64,
+            together: Together::default(),
             stop: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             acks: Mutex::default(),
@@ -105,6 +132,8 @@ impl Load {
             wrong: Mutex::default(),
             exchanges: AtomicUsize::new(0),
             audits: AtomicUsize::new(0),
+            begun: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
         });
         let mut setup = vec![request([b"MULTI"])];
         for i in 0..ACCOUNTS {
@@ -112,18 +141,19 @@ impl Load {
             setup.push(request([b"SET", &shared.account(i), each.as_bytes()]));
         }
         setup.push(request([b"EXEC"]));
-        let replies = Client::connect(stable, PATIENCE)?.call(&setup)?;
+        let replies = Client::connect(&stable, PATIENCE)?.call(&setup)?;
         ensure!(
             matches!(replies.last(), Some(Value::Array(_))),
             "the accounts were not made: {replies:?}"
         );
         let mut threads = Vec::new();
-        let mut spawn = |access: &Access, work: fn(&mut Worker)| {
+        let mut spawn = |route: Route, think: Duration, work: fn(&mut Worker)| {
             let id = threads.len();
             let mut worker = Worker {
                 shared: shared.clone(),
                 id,
-                access: access.clone(),
+                folder: folder.to_path_buf(),
+                route,
                 client: None,
                 rng: StdRng::seed_from_u64(seed ^ (id as u64) << 32),
                 number: 0,
@@ -131,26 +161,52 @@ impl Load {
             threads.push(std::thread::spawn(move || {
                 while !worker.shared.stop.load(SeqCst) {
                     work(&mut worker);
-                    std::thread::sleep(THINK);
+                    std::thread::sleep(think);
                 }
             }));
         };
         for i in 0..CLIENTS {
-            let access = if i < DIRECT {
-                &nodes[i % nodes.len()]
+            let route = if i < DIRECT {
+                Route::Node(i)
             } else {
-                stable
+                Route::Stable
             };
-            spawn(access, Worker::use_key);
+            spawn(route, THINK, Worker::use_key);
         }
         for _ in 0..JOURNALISTS {
-            spawn(stable, Worker::write_journal);
+            spawn(Route::Stable, THINK, Worker::write_journal);
         }
         for i in 0..MOVERS {
-            spawn(if i == 0 { &nodes[0] } else { stable }, Worker::transfer);
+            let route = if i == 0 {
+                Route::Node(0)
+            } else {
+                Route::Stable
+            };
+            spawn(route, THINK, Worker::transfer);
         }
         for _ in 0..AUDITORS {
-            spawn(stable, Worker::audit);
+            spawn(Route::Stable, THINK, Worker::audit);
+        }
+        for _ in 0..SCRIPTERS {
+            spawn(Route::Stable, THINK_TOGETHER, Worker::transfer_by_script);
+        }
+        for (count, work) in [
+            (PRODUCERS, Worker::produce as fn(&mut Worker)),
+            (CONSUMERS, Worker::consume),
+            (APPENDERS, Worker::add_entry),
+        ] {
+            for i in 0..count {
+                // One of each at the stable address, the others at a node's own.
+                let route = if i == 0 {
+                    Route::Stable
+                } else {
+                    Route::Node(i)
+                };
+                spawn(route, THINK_TOGETHER, work);
+            }
+        }
+        for i in 0..LOOKERS {
+            spawn(Route::Standby(i), THINK_TOGETHER, Worker::look);
         }
         Ok(Load { shared, threads })
     }
@@ -181,6 +237,29 @@ impl Shared {
     /// Acknowledged writes so far.
     pub fn acknowledged(&self) -> usize {
         self.acks.lock().len()
+    }
+
+    /// Operations that were begun, and those of them that were answered with no error.
+    pub fn operations(&self) -> (usize, usize) {
+        (self.begun.load(SeqCst), self.answered.load(SeqCst))
+    }
+
+    /// A journal's entry that was acknowledged at about `now` less `bound`, or any one, with when it was acknowledged.
+    pub fn entry_to_look_at(
+        &self,
+        now: u64,
+        bound: u64,
+        rng: &mut StdRng,
+    ) -> Option<(Vec<u8>, u64)> {
+        let journal = rng.random_range(0..JOURNALISTS);
+        let acknowledged = &self.journals[journal].lock().acknowledged;
+        let just = acknowledged.partition_point(|(_, end)| *end + bound < now);
+        let i = match rng.random_bool(0.7) {
+            true => just.checked_sub(1)?,
+            false => rng.random_range(0..acknowledged.len().max(1)),
+        };
+        let (number, end) = acknowledged.get(i)?;
+        Some((self.entry(journal, *number), *end))
     }
 
     /// Exchanges and audits that took place.
@@ -251,12 +330,10 @@ impl Shared {
         let mut entries = Vec::new();
         for (i, journal) in self.journals.iter().enumerate() {
             let journal = journal.lock();
-            let numbers = |list: &[u64], acked| {
-                let entry = |n: &u64| (self.entry(i, *n), acked);
-                list.iter().map(entry).collect::<Vec<_>>()
-            };
-            entries.extend(numbers(&journal.acknowledged, true));
-            entries.extend(numbers(&journal.unknown, false));
+            let acknowledged = journal.acknowledged.iter().map(|(n, _)| (n, true));
+            let unknown = journal.unknown.iter().map(|n| (n, false));
+            let all = acknowledged.chain(unknown);
+            entries.extend(all.map(|(n, acked)| (self.entry(i, *n), acked)));
         }
         entries
     }
@@ -285,26 +362,50 @@ impl Shared {
     }
 }
 
-fn number_of(value: &Value) -> Option<i64> {
+/// The number that a reply is or has the digits of.
+pub fn number_of(value: &Value) -> Option<i64> {
+    if let Value::Int(number) = value {
+        return Some(*number);
+    }
     std::str::from_utf8(value.as_bytes()?).ok()?.parse().ok()
 }
 
-struct Worker {
-    shared: Arc<Shared>,
-    id: usize,
-    access: Access,
-    client: Option<Client>,
-    rng: StdRng,
-    number: u64,
+/// One client of the load.
+pub struct Worker {
+    pub shared: Arc<Shared>,
+    pub id: usize,
+    folder: PathBuf,
+    route: Route,
+    pub client: Option<Client>,
+    pub rng: StdRng,
+    pub number: u64,
 }
 
 impl Worker {
+    /// Where to connect now: nodes come and go.
+    fn access(&self) -> Option<Access> {
+        let service = Service::read(&self.folder).ok()?;
+        if self.route == Route::Stable {
+            return service.stable().ok();
+        }
+        let (i, standbys) = match self.route {
+            Route::Standby(i) => (i, true),
+            Route::Node(i) => (i, false),
+            Route::Stable => return None,
+        };
+        let fits = |role: &str| role == "standby" || (!standbys && role != "witness");
+        let nodes: Vec<_> = service.nodes.iter().filter(|n| fits(&n.role)).collect();
+        let node = nodes.get(i % nodes.len().max(1))?;
+        service.at(node.client_addr).ok()
+    }
+
     /// Sends a pipeline; `None` where nothing was sent. `write` counts it as a write in flight.
     fn send(&mut self, requests: &[Request], write: bool) -> Option<Outcome> {
         if self.client.is_none() {
-            match Client::connect(&self.access, PATIENCE) {
-                Ok(client) => self.client = Some(client),
-                Err(_) => {
+            let access = self.access();
+            match access.and_then(|a| Client::connect(&a, PATIENCE).ok()) {
+                Some(client) => self.client = Some(client),
+                None => {
                     std::thread::sleep(AGAIN);
                     return None;
                 }
@@ -316,6 +417,10 @@ impl Worker {
         let call = shared.clock.now();
         let replies = client.call(requests).ok();
         let end = shared.clock.now();
+        let last = replies.as_ref().and_then(|r| r.last());
+        let answered = last.is_some_and(|r| r.as_error().is_none());
+        shared.begun.fetch_add(1, SeqCst);
+        shared.answered.fetch_add(usize::from(answered), SeqCst);
         shared.in_flight.fetch_sub(usize::from(write), SeqCst);
         if replies.is_none() {
             self.client = None;
@@ -324,7 +429,7 @@ impl Worker {
     }
 
     /// One command. `Some(None)`: its outcome is not known.
-    fn command(&mut self, request: Request, write: bool) -> Option<(u64, u64, Option<Value>)> {
+    pub fn command(&mut self, request: Request, write: bool) -> Option<(u64, u64, Option<Value>)> {
         let what = String::from_utf8_lossy(&request[0]).into_owned();
         let out = self.send(&[request], write)?;
         let Some(reply) = out.replies.and_then(|mut r| r.pop()) else {
@@ -487,22 +592,27 @@ impl Worker {
         let journal = self.id - CLIENTS;
         let key = self.shared.entry(journal, self.number);
         let set = request([b"SET", &key, &key]);
-        if let Some((_, _, reply)) = self.command(set, true) {
+        if let Some((_, end, reply)) = self.command(set, true) {
             let mut journal = self.shared.journals[journal].lock();
             match reply {
-                Some(_) => journal.acknowledged.push(self.number),
+                Some(_) => journal.acknowledged.push((self.number, end)),
                 None => journal.unknown.push(self.number),
             }
             self.number += 1;
         }
     }
 
-    /// A transfer between two accounts: guarded by WATCH, or by relative changes.
-    fn transfer(&mut self) {
+    /// Two accounts, and what goes from one to the other.
+    pub fn transfer_of(&mut self) -> (Vec<u8>, Vec<u8>, i64) {
         let i = self.rng.random_range(0..ACCOUNTS);
         let j = (i + self.rng.random_range(1..ACCOUNTS)) % ACCOUNTS;
-        let (from, to) = (self.shared.account(i), self.shared.account(j));
         let amount = self.rng.random_range(1..50i64);
+        (self.shared.account(i), self.shared.account(j), amount)
+    }
+
+    /// A transfer between two accounts: guarded by WATCH, or by relative changes.
+    fn transfer(&mut self) {
+        let (from, to, amount) = self.transfer_of();
         if self.rng.random_bool(0.7) {
             let text = amount.to_string();
             if self.client.is_none() {

@@ -135,6 +135,7 @@ fn rounds(
     let setup = Setup {
         bug,
         mishap: case.mishap,
+        ..Setup::default()
     };
     let mut place = Place::open(bin, &setup, disks)?;
     for round in 1..=most {
