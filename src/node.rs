@@ -1,5 +1,6 @@
 //! One node, wired as a list that reads in order.
 
+mod course;
 pub mod damage;
 pub mod ground;
 
@@ -80,6 +81,15 @@ async fn serve_on(
         settings(&config),
         ground.clock(),
     );
+    if let Some(boot) = ground.boot()
+        && config.role != config::Role::Witness
+    {
+        let dir = config.data_dir.clone();
+        if let Some(kept) = course::read(&dir, &boot) {
+            engine.lock().course = kept;
+        }
+        tokio::spawn(course::keep(Arc::downgrade(&engine), dir, boot));
+    }
     let (view_out, view) = watch::channel(View {
         node_id: config.node_id,
         cluster_id: config.cluster_id.clone(),

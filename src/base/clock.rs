@@ -117,6 +117,12 @@ impl Source for Manual {
     }
 }
 
+/// What tells this boot of the machine from others (random(4)); boot time goes on within one.
+pub fn boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -62,6 +62,8 @@ impl Core {
             Entry::Batch(header, mutations) => self.apply_batch(&header, payload, mutations)?,
             Entry::Shift { by_ms, slice, of } => self.apply_shift(by_ms, slice, of)?,
         };
+        let boot_us = self.time.boottime_us();
+        self.course.saw(self.sequence.time_ms, boot_us);
         self.remember_digest();
         Ok(applied)
     }

@@ -2,7 +2,15 @@
 //!
 //! It never goes back, and while a node leads it follows the wall clock at between half and one
 //! and a half times the rate of the boot clock, so a wall clock that jumps moves it gently. A new
-//! leader starts it at its wall clock, or where the log left it if that is later.
+//! leader goes on from what it saw of the leaders before, at those rates too; only one that saw none at work
+//! starts it at its wall clock, or where the log left it if that is later.
+
+use serde::{Deserialize, Serialize};
+
+/// How far a wall clock may move service time in a while, microseconds: at least, and at most.
+fn bounds(elapsed_us: u64) -> (u64, u64) {
+    (elapsed_us / 2, elapsed_us + elapsed_us / 2)
+}
 
 /// The service clock of a leader.
 #[derive(Debug, Clone, Copy, Default)]
@@ -12,23 +20,62 @@ pub struct ServiceClock {
 }
 
 impl ServiceClock {
-    /// Starts the clock: never before `last_ms`, the latest time that was applied.
-    pub fn start(last_ms: u64, wall_us: u64, boot_us: u64) -> Self {
+    /// Starts the clock at a time, milliseconds since 1970.
+    pub fn start(time_ms: u64, boot_us: u64) -> Self {
         ServiceClock {
-            time_us: wall_us.max(last_ms.saturating_mul(1000)),
+            time_us: time_ms.saturating_mul(1000),
             boot_us,
         }
     }
 
     /// The time now, milliseconds since 1970.
     pub fn now_ms(&mut self, wall_us: u64, boot_us: u64) -> u64 {
-        let elapsed = boot_us.saturating_sub(self.boot_us);
-        let step = wall_us
-            .saturating_sub(self.time_us)
-            .clamp(elapsed / 2, elapsed + elapsed / 2);
-        self.time_us += step;
+        let (least, most) = bounds(boot_us.saturating_sub(self.boot_us));
+        self.time_us += wall_us.saturating_sub(self.time_us).clamp(least, most);
         self.boot_us = self.boot_us.max(boot_us);
         self.time_us / 1000
+    }
+}
+
+/// What a node saw of service time as leaders at work wrote it, by its own boot clock.
+///
+/// What is read from a disk or caught up with comes faster than any leader's clock runs, and what is
+/// left over from a leader of yesterday is behind where that clock must be by now: neither counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Course {
+    /// The latest service time that counts, and when it was seen. 0: none.
+    time_us: u64,
+    seen_us: u64,
+    /// Since when what was seen came at a leader's rate.
+    since_us: u64,
+}
+
+/// Service times may come this much early or late, microseconds.
+const SLACK_US: u64 = 1_000_000;
+/// For how long leaders must have been seen at work before they are believed more than this node's wall clock, microseconds.
+const SEEN_FOR_US: u64 = 3_000_000;
+
+impl Course {
+    /// An entry of this service time was applied.
+    pub fn saw(&mut self, time_ms: u64, boot_us: u64) {
+        let time_us = time_ms.saturating_mul(1000);
+        let (least, most) = bounds(boot_us.saturating_sub(self.seen_us));
+        let moved = time_us.saturating_sub(self.time_us);
+        if self.time_us == 0 || moved > most + SLACK_US {
+            (self.time_us, self.seen_us, self.since_us) = (time_us, boot_us, boot_us);
+        } else if moved + SLACK_US >= least {
+            (self.time_us, self.seen_us) = (self.time_us.max(time_us), boot_us);
+        }
+    }
+
+    /// Where service time is to go on now: never before `last_ms`, the latest that was applied.
+    pub fn resume_ms(&self, last_ms: u64, wall_us: u64, boot_us: u64) -> u64 {
+        let mut time_us = wall_us;
+        if self.seen_us.saturating_sub(self.since_us) >= SEEN_FOR_US {
+            let (least, most) = bounds(boot_us.saturating_sub(self.seen_us));
+            time_us = self.time_us + wall_us.saturating_sub(self.time_us).clamp(least, most);
+        }
+        last_ms.max(time_us / 1000)
     }
 }
 
@@ -38,7 +85,7 @@ mod tests {
 
     #[test]
     fn follows_the_wall_clock_and_never_jumps() {
-        let mut clock = ServiceClock::start(5, 1_000_000, 0);
+        let mut clock = ServiceClock::start(1_000, 0);
         assert_eq!(clock.now_ms(1_100_000, 100_000), 1_100);
         assert_eq!(
             clock.now_ms(3_700_000_000, 200_000),
@@ -47,10 +94,61 @@ mod tests {
         );
         assert_eq!(clock.now_ms(0, 300_000), 1_300, "far behind: half the rate");
         assert_eq!(clock.now_ms(0, 300_000), 1_300);
+    }
+
+    const S: u64 = 1_000_000;
+    const DAY: u64 = 86_400 * S;
+
+    /// A node that saw a leader write every second for a minute, up to service time 1,000 s at its own 500 s.
+    fn seen() -> Course {
+        let mut course = Course::default();
+        for i in 0..=60 {
+            course.saw((940 + i) * 1000, (440 + i) * S);
+        }
+        course
+    }
+
+    #[test]
+    fn a_new_leader_goes_on_at_the_pace_it_saw() {
+        let at = |wall_s: u64| seen().resume_ms(1_000_000, wall_s * S, 502 * S);
+        assert_eq!(at(1_002), 1_002_000, "its wall clock agrees");
         assert_eq!(
-            ServiceClock::start(9_000, 1_000_000, 0).now_ms(1_000_000, 0),
-            9_000,
+            at(1_002 + 3600),
+            1_003_000,
+            "its wall clock is an hour ahead"
+        );
+        assert_eq!(at(0), 1_001_000, "its wall clock is behind");
+        // After a day without a leader its wall clock is believed again, within bounds.
+        let later = seen().resume_ms(1_000_000, 1_000 * S + DAY, 500 * S + DAY);
+        assert_eq!(later, 1_000_000 + DAY / 1000);
+    }
+
+    #[test]
+    fn only_leaders_at_work_are_believed() {
+        let wall = 1_000 * S + DAY;
+        let none = Course::default();
+        assert_eq!(none.resume_ms(5, wall, 0), wall / 1000);
+        assert_eq!(
+            none.resume_ms(wall, wall, 0),
+            wall,
             "not before what was applied"
         );
+        // Yesterday's log, read within two seconds.
+        let mut replayed = Course::default();
+        for i in 0..=1000 {
+            replayed.saw((900 + i) * 1000, i * 2 * S / 1000);
+        }
+        assert_eq!(replayed.resume_ms(5, wall, 60 * S), wall / 1000);
+        // An entry of yesterday that is committed only now says nothing of how late it is.
+        let mut waited = seen();
+        waited.saw(1_000_500, 500 * S + DAY);
+        assert_eq!(
+            waited.resume_ms(1_000_500, wall, 500 * S + DAY),
+            wall / 1000
+        );
+        // A leader that started its clock anew is followed from there.
+        let mut jumped = seen();
+        jumped.saw(5_000_000, 501 * S);
+        assert_eq!(jumped.resume_ms(5_000_000, wall, 502 * S), wall / 1000);
     }
 }

@@ -22,7 +22,7 @@ use crate::keyspace::system::Table;
 use crate::keyspace::{Effects, Freed, Keyspace, Sequence};
 use crate::mutation::entry::{Header, encode_batch, encode_open};
 
-use super::clock::ServiceClock;
+use super::clock::{Course, ServiceClock};
 use super::gather::Gather;
 use super::{EventSink, Outcome, SettingsSink, UsersSink};
 
@@ -102,8 +102,10 @@ pub struct Core {
     waiters: BTreeMap<u64, Vec<Waker>>,
     ended: VecDeque<(u64, u64)>,
     /// The machine's clocks.
-    time: Clock,
+    pub(super) time: Clock,
     clock: ServiceClock,
+    /// Service time as leaders at work wrote it.
+    pub course: Course,
     now_ms: u64,
     turn_next_gen: u64,
     opened: u64,
@@ -162,6 +164,7 @@ impl Core {
             ended: VecDeque::new(),
             time,
             clock: ServiceClock::default(),
+            course: Course::default(),
             now_ms: 0,
             turn_next_gen: 0,
             opened: 0,
@@ -568,7 +571,7 @@ impl Core {
             self.start_leading(epoch);
         }
         let seed: [u64; 2] = rand::random();
-        encode_open(epoch, self.time.wall_ms().max(self.sequence.time_ms), seed).into()
+        encode_open(epoch, self.resume_ms(), seed).into()
     }
 
     /// Takes what was executed for proposal, if there is something and room.
@@ -673,12 +676,18 @@ impl Core {
         }
     }
 
+    /// Where service time goes on when this node begins to lead.
+    fn resume_ms(&self) -> u64 {
+        let (wall_us, boot_us) = (self.time.wall_us(), self.time.boottime_us());
+        let last_ms = self.sequence.time_ms;
+        self.course.resume_ms(last_ms, wall_us, boot_us)
+    }
+
     /// The epoch's own open entry was applied: execution begins.
     pub(super) fn start_leading(&mut self, epoch: u64) {
         self.role = Role::Leading { epoch };
         self.next_era();
-        let (wall_us, boot_us) = (self.time.wall_us(), self.time.boottime_us());
-        self.clock = ServiceClock::start(self.sequence.time_ms, wall_us, boot_us);
+        self.clock = ServiceClock::start(self.resume_ms(), self.time.boottime_us());
         self.now_ms = self.sequence.time_ms;
         let now_ms = self.tick();
         self.expired_before = self.ks.expired(now_ms);

@@ -14,6 +14,7 @@ use super::operator;
 use super::view::{Address, Observed, SILENCE, View};
 use crate::base::limits;
 use crate::proto::{Empty, StatusReply};
+use crate::tls::files;
 use crate::tls::peer::Credentials;
 
 /// How long a node may take to accept a connection.
@@ -45,6 +46,8 @@ impl Watch {
         nodes: BTreeMap<u64, Address>,
         fixed: bool,
     ) -> Watch {
+        // It is in use for as long as the cluster is: what it knows itself by is renewed meanwhile.
+        files::watch(&credentials, files::POLL_EVERY);
         let mut first = View::default();
         for (id, address) in &nodes {
             first.nodes.insert(*id, Observed::new(address.clone()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use crate::base::clock::Clock;
+use crate::base::clock::{self, Clock};
 use crate::base::work::Pace;
 use crate::config;
 use crate::log::disk::{self, Disk};
@@ -19,13 +19,14 @@ use crate::server::listener::Pool;
 use crate::store::{Base, Rocks};
 use crate::tls;
 
-/// How often certificate files are looked at for renewal.
-const CERTIFICATES_EVERY: Duration = Duration::from_secs(2);
-
 /// The ground under one node.
 pub trait Ground: Send + Sync {
     /// Its clocks.
     fn clock(&self) -> Clock;
+    /// What tells this boot of the machine from others, where a clock goes on across restarts of the node.
+    fn boot(&self) -> Option<String> {
+        None
+    }
     /// The log's disk.
     fn disk(&self) -> Arc<dyn Disk>;
     /// What keeps the store's rows.
@@ -71,7 +72,7 @@ impl Machine {
                 },
             },
         )?;
-        tls::files::watch(&credentials, CERTIFICATES_EVERY);
+        tls::files::watch(&credentials, tls::files::POLL_EVERY);
         Ok(self.credentials.get_or_init(|| credentials).clone())
     }
 }
@@ -83,6 +84,10 @@ impl Ground for Machine {
 
     fn disk(&self) -> Arc<dyn Disk> {
         Arc::new(disk::Os)
+    }
+
+    fn boot(&self) -> Option<String> {
+        clock::boot()
     }
 
     fn base(&self) -> Arc<dyn Base> {
@@ -124,7 +129,7 @@ impl Ground for Machine {
                 key: config.tls_key.clone(),
             };
             let certificate = tls::client::Certificate::open(pair)?;
-            tls::files::watch(&certificate, CERTIFICATES_EVERY);
+            tls::files::watch(&certificate, tls::files::POLL_EVERY);
             let acceptor = tokio_rustls::TlsAcceptor::from(certificate.server_config()?);
             let pool = Pool::start(config.client_threads(), server.clone(), acceptor)?;
             let tcp = bind(config.client_addr)?;

@@ -20,7 +20,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a CA is valid.
 const CA_VALID: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 /// How long a leaf is valid. Below the 825 days beyond which Apple's TLS refuses a server's certificate.
-const LEAF_VALID: Duration = Duration::from_secs(820 * 24 * 60 * 60);
+pub const LEAF_VALID: Duration = Duration::from_secs(820 * 24 * 60 * 60);
 
 /// The CA's certificate within its directory; clients and peers are given this file.
 pub const CA_CERT: &str = "ca.pem";

@@ -9,10 +9,12 @@ use super::Error;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use x509_parser::extensions::GeneralName;
 
 /// How often the files are looked at.
 pub const POLL_EVERY: Duration = Duration::from_secs(2);
@@ -67,6 +69,35 @@ pub fn ends(path: &Path) -> Option<i64> {
         Some(certificate.validity().not_after.timestamp())
     };
     all.iter().filter_map(end).min()
+}
+
+/// The host names and addresses that the first certificate of a PEM file is for.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn names(path: &Path) -> Result<Vec<String>, Error> {
+    let wrong = |reason: String| Error::Pem {
+        path: path.to_owned(),
+        reason,
+        wanted: "a certificate with names",
+    };
+    let all = certificates(path)?;
+    let (_, leaf) =
+        x509_parser::parse_x509_certificate(&all[0]).map_err(|e| wrong(e.to_string()))?;
+    let found = leaf
+        .subject_alternative_name()
+        .map_err(|e| wrong(e.to_string()))?;
+    let name = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some((*name).to_string()),
+        GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
+            Ok(v4) => Some(IpAddr::from(v4).to_string()),
+            Err(_) => Some(IpAddr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string()),
+        },
+        _ => None,
+    };
+    Ok(found.map_or_else(Vec::new, |f| {
+        f.value.general_names.iter().filter_map(name).collect()
+    }))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

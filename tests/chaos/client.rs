@@ -82,6 +82,12 @@ impl Client {
         Ok(client)
     }
 
+    /// The certificate that the server showed.
+    pub fn shown(&self) -> Option<Vec<u8>> {
+        let chain = self.stream.conn.peer_certificates()?;
+        Some(chain.first()?.to_vec())
+    }
+
     /// Sends requests without waiting.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ pub struct Service {
     pub port: u16,
     pub password: String,
     pub ca: PathBuf,
+    pub cluster_id: String,
     pub nodes: Vec<Node>,
 }
 
@@ -238,6 +239,16 @@ impl Cluster {
     /// When it fails.
     pub fn dev(&self, args: &[&str]) -> anyhow::Result<serde_json::Value> {
         self.run("dev", args)
+    }
+
+    /// Issues all certificates of the cluster anew.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn renew_certificates(&self) -> anyhow::Result<()> {
+        let id = self.service()?.cluster_id;
+        self.run("certs", &["--cluster-id", &id, "--renew"])
+            .map(drop)
     }
 
     fn run(&self, command: &str, args: &[&str]) -> anyhow::Result<serde_json::Value> {

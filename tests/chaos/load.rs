@@ -40,6 +40,8 @@ const LOOKERS: usize = 2;
 /// Accounts, and what is in all together.
 const ACCOUNTS: usize = 8;
 const SUM: i64 = 8000;
+/// How long an entry of a journal lives, s: less than a wall clock jumps in a storm, longer than a round lasts.
+const LIVES_S: &[u8] = b"3000";
 /// How long a reply may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two requests of a client: leaves the nodes the processor that they share with the load.
@@ -591,7 +593,7 @@ impl Worker {
     fn write_journal(&mut self) {
         let journal = self.id - CLIENTS;
         let key = self.shared.entry(journal, self.number);
-        let set = request([b"SET", &key, &key]);
+        let set = request([b"SET", &key, &key, b"EX", LIVES_S]);
         if let Some((_, end, reply)) = self.command(set, true) {
             let mut journal = self.shared.journals[journal].lock();
             match reply {

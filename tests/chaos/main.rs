@@ -442,10 +442,11 @@ fn run(args: Args) -> anyhow::Result<()> {
         println!("chaos: nothing was run; tests/chaos/run --help shows what can be");
         return Ok(());
     };
-    // Mounts stay in a namespace of this process and its children.
+    // Mounts and processes stay in namespaces of their own: whatever ends this process ends them.
     if disk::possible() && std::env::var_os("PONTOON_CHAOS_INSIDE").is_none() {
         let mut unshare = Command::new("unshare");
         unshare.args(["--mount", "--propagation", "private"]);
+        unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
         if matches!(action, Action::Storm { .. }) {
             unshare.arg("--net");
         }

@@ -29,11 +29,13 @@ pub struct Queue {
 /// A stream's id: milliseconds and number.
 pub type Id = (u64, u64);
 
+/// What was appended; the id where it was told.
+pub type Added = Timed<(String, Option<Id>)>;
+
 /// A stream that several append to, with what is in it at the end.
 #[derive(Debug, Default, Clone)]
 pub struct Stream {
-    /// What was appended; the id where it was told.
-    pub added: Vec<Timed<(String, Option<Id>)>>,
+    pub added: Vec<Added>,
     pub held: Vec<(Id, String)>,
 }
 
@@ -128,7 +130,7 @@ pub fn stream(s: &Stream) -> Vec<String> {
             wrong.push(format!("{what} is twice in the stream"));
         }
     }
-    let mut at: Vec<(Id, &Timed<(String, Option<Id>)>)> = Vec::new();
+    let mut at: Vec<(Id, &Added)> = Vec::new();
     for added in &s.added {
         let (what, told) = &added.what;
         match (told, held.remove(what.as_str())) {

@@ -35,7 +35,7 @@ impl Null {
     /// When it cannot listen, or certificates cannot be made.
     pub fn start(mix: Mix, value_size: usize) -> anyhow::Result<Null> {
         let dir = super::place::Scratch::temporary()?;
-        certs::complete(&dir.path, "bench", &[], &[])?;
+        certs::complete(&dir.path, "bench", &[], &[], certs::Renew::Ending)?;
         let certificate = Certificate::open(Pair {
             cert: dir.path.join("server.pem"),
             key: dir.path.join("server.key"),

@@ -38,7 +38,7 @@ impl Redis {
     ) -> anyhow::Result<Redis> {
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
         let tls_dir = primary.map_or(dir, |p| p.dir.as_path());
-        certs::complete(tls_dir, "bench", &[], &[])?;
+        certs::complete(tls_dir, "bench", &[], &[], certs::Renew::Ending)?;
         let password = certs::password(tls_dir)?;
         let port = dev::free_ports(1)?[0];
         let text = settings(dir, tls_dir, port, &password, primary.map(|p| p.port));

@@ -75,8 +75,8 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Makes the certificates and the nodes' configurations.
-    fn prepare(&self) -> anyhow::Result<()> {
+    /// Makes the certificates and the nodes' configurations, and renews certificates that end soon.
+    pub fn prepare(&self) -> anyhow::Result<()> {
         let ids: Vec<u64> = self.spec.nodes.iter().map(|n| n.id).collect();
         let mut names = Vec::new();
         if !self.spec.local().is_loopback() {
@@ -92,7 +92,8 @@ impl Folder {
             names.extend([self.spec.name.clone(), format!("*.{}", self.spec.name)]);
         }
         names.extend(self.spec.hosts());
-        certs::complete(&self.dir, &self.spec.cluster_id, &ids, &names)?;
+        let renew = certs::Renew::Ending;
+        certs::complete(&self.dir, &self.spec.cluster_id, &ids, &names, renew)?;
         let key = self.dir.join(PROXY_KEY);
         if !key.exists() {
             secret::write(&key, &Key::make()).with_context(|| key.display().to_string())?;

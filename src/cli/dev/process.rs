@@ -37,11 +37,10 @@ impl Identity {
             return None;
         }
         let started = fields.get(19)?.parse().ok()?;
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         Some(Identity {
             pid,
             started,
-            boot: boot.trim().to_string(),
+            boot: crate::base::clock::boot()?,
         })
     }
 

@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(200);
 /// How often engines are looked at for containers that are no part of the cluster any more.
 const SWEEP: Duration = Duration::from_secs(30);
+/// How often certificates are looked at for those that end soon.
+const RENEW_EVERY: Duration = Duration::from_secs(3600);
 /// After this long without a primary, someone is told.
 const SLOW_START: Duration = Duration::from_secs(30);
 
@@ -339,6 +341,7 @@ impl Keeper {
     /// Follows events and roles until the process ends.
     async fn keep(&mut self, crew: &mut Crew) -> anyhow::Result<()> {
         let began = Instant::now();
+        let mut renewed = began;
         let mut warned = false;
         // Ends with this.
         let (answers, engines) = watch::channel(Vec::new());
@@ -368,6 +371,12 @@ impl Keeper {
                 Ok(password) => self.password = password,
                 Err(error) => {
                     tracing::warn!("the password that clients are given stays: {error:#}")
+                }
+            }
+            if renewed.elapsed() >= RENEW_EVERY {
+                renewed = Instant::now();
+                if let Err(error) = self.folder.prepare() {
+                    tracing::warn!("certificates that end soon cannot be renewed: {error:#}");
                 }
             }
             if self.folder.reload()? {
