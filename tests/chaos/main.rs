@@ -148,12 +148,12 @@ impl Fault {
                 stage.pause_leader(length)
             }
             Fault::PauseLease => {
-                // Mostly a little longer than a lease and an election take; some shorter, some far longer.
+                // Mostly somewhat longer than a lease and an election take; some shorter, some far longer.
                 let length = match stage.rng.random_range(0..20) {
                     0 => 8000..30_000,
-                    1..4 => 2500..8000,
-                    4 => 500..1100,
-                    _ => 1100..2500,
+                    1..4 => 4000..8000,
+                    4 => 500..1500,
+                    _ => 1500..4000,
                 };
                 let length = Duration::from_millis(stage.rng.random_range(length));
                 stage.pause_leader(length)
