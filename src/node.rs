@@ -330,7 +330,6 @@ fn server_of(
         staleness_ms: config.standby_staleness_ms,
         linearizable: config.standby_reads == config::StandbyReads::Linearizable,
         port: config.client_addr.port(),
-        databases: config.databases as u32,
         scripting: config.lua_scripting || config.unrestricted,
         functions: config.functions || config.unrestricted,
         proxy_key,

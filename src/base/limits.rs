@@ -10,8 +10,8 @@ pub const ARGS_MAX: usize = 1024 * 1024;
 pub const ENTRY_LEN_MAX: usize = 8 * 1024 * 1024;
 /// A batch above this is undone and refused before it is proposed, bytes.
 pub const BATCH_LEN_MAX: usize = 1024 * 1024 * 1024;
-/// Databases of a service, at most.
-pub const DATABASES_MAX: usize = 16384;
+/// Databases of a service, at most: `databases`, by configuration or as a setting.
+pub const DATABASES_MAX: u32 = 16384;
 /// Batches that a leader has proposed and not seen committed. Beyond: the next batch grows. One: the sync is the
 /// batching clock (docs/decisions).
 pub const IN_FLIGHT_ENTRIES_MAX: usize = 1;

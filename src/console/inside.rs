@@ -93,6 +93,11 @@ pub const SETTINGS: &[Setting] = &[
         choices: &[],
     },
     Setting {
+        name: "databases",
+        about: "How many databases SELECT can choose from; fewer only where those beyond are empty",
+        choices: &[],
+    },
+    Setting {
         name: "redirect",
         about: "Standbys answer MOVED, for drivers that know clusters, instead of passing commands on",
         choices: YES_NO,

@@ -39,41 +39,54 @@ impl ServiceClock {
 
 /// What a node saw of service time as leaders at work wrote it, by its own boot clock.
 ///
-/// What is read from a disk or caught up with comes faster than any leader's clock runs, and what is
-/// left over from a leader of yesterday is behind where that clock must be by now: neither counts.
+/// What is read from a disk comes faster than any leader's clock runs, and what is left over from a leader of yesterday is
+/// behind where that clock must be by now: neither counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Course {
-    /// The latest service time that counts, and when it was seen. 0: none.
-    time_us: u64,
-    seen_us: u64,
-    /// Since when what was seen came at a leader's rate.
-    since_us: u64,
+    /// The first service time of those that came at a leader's rate, and when it was seen. 0: none.
+    since: (u64, u64),
+    /// The latest, and when it was seen.
+    last: (u64, u64),
 }
 
-/// Service times may come this much early or late, microseconds.
-const SLACK_US: u64 = 1_000_000;
+/// A service time may come this much later than others led to expect, microseconds.
+const LATE_US: u64 = 1_000_000;
+/// What a node that fell behind catches up with may be this much ahead of what its boot clock allows, microseconds.
+const AHEAD_US: u64 = 10_000_000;
 /// For how long leaders must have been seen at work before they are believed more than this node's wall clock, microseconds.
-const SEEN_FOR_US: u64 = 3_000_000;
+pub const SEEN_FOR_US: u64 = 3_000_000;
 
 impl Course {
     /// An entry of this service time was applied.
     pub fn saw(&mut self, time_ms: u64, boot_us: u64) {
         let time_us = time_ms.saturating_mul(1000);
-        let (least, most) = bounds(boot_us.saturating_sub(self.seen_us));
-        let moved = time_us.saturating_sub(self.time_us);
-        if self.time_us == 0 || moved > most + SLACK_US {
-            (self.time_us, self.seen_us, self.since_us) = (time_us, boot_us, boot_us);
-        } else if moved + SLACK_US >= least {
-            (self.time_us, self.seen_us) = (self.time_us.max(time_us), boot_us);
+        let since = |(time, seen): (u64, u64)| {
+            let (least, most) = bounds(boot_us.saturating_sub(seen));
+            (time_us.saturating_sub(time), least, most)
+        };
+        // Held against the first, so that many small steps are no way around it.
+        let (moved, _, most) = since(self.since);
+        if self.since.0 == 0 || moved > most + AHEAD_US {
+            (self.since, self.last) = ((time_us, boot_us), (time_us, boot_us));
+            return;
         }
+        let (moved, least, _) = since(self.last);
+        if moved + LATE_US >= least {
+            self.last = (self.last.0.max(time_us), boot_us);
+        }
+    }
+
+    /// For how long leaders were seen at work, microseconds.
+    fn seen_for_us(&self) -> u64 {
+        self.last.1.saturating_sub(self.since.1)
     }
 
     /// Where service time is to go on now: never before `last_ms`, the latest that was applied.
     pub fn resume_ms(&self, last_ms: u64, wall_us: u64, boot_us: u64) -> u64 {
         let mut time_us = wall_us;
-        if self.seen_us.saturating_sub(self.since_us) >= SEEN_FOR_US {
-            let (least, most) = bounds(boot_us.saturating_sub(self.seen_us));
-            time_us = self.time_us + wall_us.saturating_sub(self.time_us).clamp(least, most);
+        if self.seen_for_us() >= SEEN_FOR_US {
+            let (least, most) = bounds(boot_us.saturating_sub(self.last.1));
+            time_us = self.last.0 + wall_us.saturating_sub(self.last.0).clamp(least, most);
         }
         last_ms.max(time_us / 1000)
     }
@@ -133,12 +146,19 @@ mod tests {
             wall,
             "not before what was applied"
         );
-        // Yesterday's log, read within two seconds.
+        // Yesterday's log, read within ten seconds: an hour in small steps.
         let mut replayed = Course::default();
-        for i in 0..=1000 {
-            replayed.saw((900 + i) * 1000, i * 2 * S / 1000);
+        for i in 0..=360_000 {
+            replayed.saw(900_000 + i * 10, i * 10 * S / 360_000);
         }
         assert_eq!(replayed.resume_ms(5, wall, 60 * S), wall / 1000);
+        // A node that was cut off for some seconds, and catches up with what two leaders wrote meanwhile.
+        let mut behind = seen();
+        for time_ms in [1_000_100, 1_003_000, 1_005_900, 1_006_000] {
+            behind.saw(time_ms, 506 * S);
+        }
+        let ahead = behind.resume_ms(1_006_000, wall, 506 * S + S / 2);
+        assert!((1_006_000..1_010_000).contains(&ahead), "{ahead}");
         // An entry of yesterday that is committed only now says nothing of how late it is.
         let mut waited = seen();
         waited.saw(1_000_500, 500 * S + DAY);

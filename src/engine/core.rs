@@ -225,7 +225,7 @@ impl Core {
     pub fn begin_loading(&mut self) {
         self.end_epoch();
         self.role = Role::Loading;
-        let (databases, seed, limits) = (self.ks.databases(), self.ks.seed, self.ks.limits);
+        let (databases, seed, limits) = (self.ks.configured(), self.ks.seed, self.ks.limits);
         self.ks = Keyspace::new(databases, seed);
         self.ks.limits = limits;
         self.next_era();

@@ -37,7 +37,7 @@ impl Keyspace {
     pub fn apply(&mut self, m: &Mutation<'_>, fx: &mut Effects) -> Result<(), Diverged> {
         use Mutation::*;
         if let Some((db, _)) = m.key()
-            && db as usize >= self.dbs.len()
+            && !self.room_for(db)
         {
             return Err(diverged("a database that this node does not have", m));
         }
@@ -90,13 +90,13 @@ impl Keyspace {
                     .ok_or_else(|| diverged("copying", m));
             }
             FlushDb { db } => {
-                if db as usize >= self.dbs.len() {
+                if !self.room_for(db) {
                     return Err(diverged("flush", m));
                 }
                 self.flush(db, fx);
             }
             SwapDb { a, b } => {
-                if a.max(b) as usize >= self.dbs.len() {
+                if !self.room_for(a.max(b)) {
                     return Err(diverged("swap", m));
                 }
                 self.dbs.swap(a as usize, b as usize);
@@ -600,7 +600,7 @@ impl Keyspace {
         to: &[u8],
         fx: &mut Effects,
     ) -> Option<()> {
-        if to_db as usize >= self.dbs.len() || (db == to_db && key == to) {
+        if !self.room_for(to_db) || (db == to_db && key == to) {
             return None;
         }
         let mut entry = self.take_entry(db, key)?;
@@ -634,7 +634,7 @@ impl Keyspace {
     }
 
     fn copy(&mut self, db: u32, key: &[u8], to_db: u32, to: &[u8], fx: &mut Effects) -> Option<()> {
-        if to_db as usize >= self.dbs.len() || (db == to_db && key == to) {
+        if !self.room_for(to_db) || (db == to_db && key == to) {
             return None;
         }
         let mut entry = Box::new(self.entry(db, key)?.clone());

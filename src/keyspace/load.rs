@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::base::limits::DATABASES_MAX;
 use crate::data::table::{self, Table};
 use crate::data::{Hash, List, Seed, Set, Small, Str, Stream, ZSet};
 
@@ -19,9 +20,7 @@ use super::{Keyspace, digest, streams};
 pub enum Error {
     #[error("the store has a malformed row, {0}")]
     Malformed(String),
-    #[error(
-        "the store names database {0}, and this node is configured with {1}: raise `databases`"
-    )]
+    #[error("the store names database {0}, and a service has at most {1}")]
     Databases(u32, u32),
     #[error(
         "the data loaded from the store has digest {found:032x}, and {recorded:032x} was recorded with it"
@@ -186,18 +185,23 @@ pub fn build(
     ks.limits.seed = recorded.seed;
     ks.next_gen = recorded.next_gen;
     let mut slots: HashMap<u32, u32> = HashMap::new();
+    // Keys may be in databases beyond those that were configured, where a setting allowed or allows it.
+    let swapped = parts.iter().flat_map(|p| &p.slots);
+    let swapped = swapped.flat_map(|&(db, slot)| [db, slot]);
+    let strings_in = parts.iter().flat_map(|p| p.strings.keys().copied());
+    let owners_in = parts.iter().flat_map(|p| p.owners.iter().map(|o| o.0));
+    if let Some(last) = swapped.chain(strings_in).chain(owners_in).max()
+        && !ks.room_for(last)
+    {
+        return Err(Error::Databases(last, DATABASES_MAX));
+    }
     for &(db, slot) in parts.iter().flat_map(|p| &p.slots) {
-        let known = ks
-            .dbs
-            .get_mut(db as usize)
-            .ok_or(Error::Databases(db, recorded.databases))?;
-        known.slot = slot;
+        ks.dbs[db as usize].slot = slot;
     }
     slots.extend(ks.dbs.iter().enumerate().map(|(i, db)| (db.slot, i as u32)));
     let database = |slot: u32| {
         let db = slots.get(&slot);
-        db.copied()
-            .ok_or(Error::Databases(slot, recorded.databases))
+        db.copied().ok_or(Error::Databases(slot, DATABASES_MAX))
     };
     let mut strings: BTreeMap<u32, Strings> = BTreeMap::new();
     let mut owners: HashMap<u64, (u32, Box<Entry>)> = HashMap::new();

@@ -23,6 +23,7 @@ pub mod value;
 
 use std::collections::BTreeSet;
 
+use crate::base::limits::DATABASES_MAX;
 use crate::base::rows::Rows;
 use crate::data::{Keyed, Limits, Seed, Small, Table};
 
@@ -98,6 +99,9 @@ impl Db {
     }
 }
 
+/// The setting that says how many databases there are.
+const SETTING: &[u8] = b"databases";
+
 /// All databases of a service.
 pub struct Keyspace {
     /// Hash seed: the same at all nodes, so that a SCAN cursor means the same everywhere.
@@ -106,7 +110,12 @@ pub struct Keyspace {
     pub limits: Limits,
     /// Scripts, functions, users.
     pub system: System,
+    /// Those that were needed so far: they come when a key or the setting asks for them, and stay.
     dbs: Vec<Db>,
+    /// What stands for one that nothing needed yet.
+    none: Db,
+    /// How many there are where no setting says otherwise.
+    configured: u32,
     next_gen: u64,
 }
 
@@ -117,13 +126,15 @@ impl Keyed for Box<Entry> {
 }
 
 impl Keyspace {
-    /// An empty data set of that many databases.
+    /// An empty data set of that many databases, where no setting says otherwise.
     pub fn new(databases: u32, seed: Seed) -> Self {
         Keyspace {
             seed,
             limits: Limits::new(seed),
             system: System::default(),
             dbs: (0..databases).map(Db::new).collect(),
+            none: Db::new(u32::MAX),
+            configured: databases,
             next_gen: 1,
         }
     }
@@ -134,19 +145,40 @@ impl Keyspace {
         self.limits.seed = seed;
     }
 
-    /// The number of databases.
+    /// How many databases may have keys: all of them are below this number.
     pub fn databases(&self) -> u32 {
         self.dbs.len() as u32
     }
 
-    /// A database. The number must be in range: sessions check it at SELECT.
+    /// How many databases there are without a setting.
+    pub fn configured(&self) -> u32 {
+        self.configured
+    }
+
+    /// How many databases SELECT and its kin can choose from.
+    pub fn selectable(&self) -> u32 {
+        let set = self.system.get(system::Table::Settings, SETTING);
+        let set = set.and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
+        set.unwrap_or(self.configured).min(DATABASES_MAX)
+    }
+
+    /// Makes room for a database where that is one that a service may have. Whether it is.
+    fn room_for(&mut self, db: u32) -> bool {
+        let have = self.dbs.len() as u32;
+        if db >= have && db < DATABASES_MAX {
+            self.dbs.extend((have..=db).map(Db::new));
+        }
+        (db as usize) < self.dbs.len()
+    }
+
+    /// A database; an empty one stands for what nothing needed yet.
     pub fn db(&self, db: u32) -> &Db {
-        &self.dbs[db as usize]
+        self.dbs.get(db as usize).unwrap_or(&self.none)
     }
 
     /// The entry of a key, expired or not.
     pub fn entry(&self, db: u32, key: &[u8]) -> Option<&Entry> {
-        self.dbs[db as usize]
+        self.db(db)
             .table
             .find(self.seed.hash(key), key)
             .map(|e| &**e)
@@ -154,18 +186,19 @@ impl Keyspace {
 
     /// The entry of a key whose hash is known.
     pub fn entry_at(&self, db: u32, hash: u64, key: &[u8]) -> Option<&Entry> {
-        self.dbs[db as usize].table.find(hash, key).map(|e| &**e)
+        self.db(db).table.find(hash, key).map(|e| &**e)
     }
 
     /// The entry of a key whose hash is known, for noting an access.
     pub fn entry_at_mut(&mut self, db: u32, hash: u64, key: &[u8]) -> Option<&mut Entry> {
-        let table = &mut self.dbs[db as usize].table;
+        let table = &mut self.dbs.get_mut(db as usize)?.table;
         table.find_mut(hash, key).map(|e| &mut **e)
     }
 
     /// The entry of a key for noting an access; nothing else of it may be changed here.
     pub fn entry_mut(&mut self, db: u32, key: &[u8]) -> Option<&mut Entry> {
-        self.dbs[db as usize]
+        self.dbs
+            .get_mut(db as usize)?
             .table
             .find_mut(self.seed.hash(key), key)
             .map(|e| &mut **e)

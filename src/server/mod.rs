@@ -91,7 +91,6 @@ pub struct Options {
     pub linearizable: bool,
     /// Port of the RESP listener, for INFO.
     pub port: u16,
-    pub databases: u32,
     /// Whether EVAL and its kin are open.
     pub scripting: bool,
     /// Whether FUNCTION, FCALL and FCALL_RO are open.

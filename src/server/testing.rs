@@ -72,7 +72,6 @@ pub fn server_knowing(
         staleness_ms: 1000,
         linearizable: false,
         port: PORT,
-        databases: 16,
         scripting: true,
         functions: true,
         proxy_key: None,

@@ -66,7 +66,6 @@ impl World {
             staleness_ms: 1000,
             linearizable,
             port: 0,
-            databases: 16,
             scripting: true,
             functions: true,
             proxy_key: None,

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-use crate::cluster::Node;
+use crate::cluster::{Cluster, Node};
 
 /// The group of node `id` is this plus the id.
 const GROUPS: u64 = 5000;
@@ -141,6 +141,17 @@ impl Net {
         let new = file.with_extension("new");
         std::fs::write(&new, format!("{off:+}\n"))?;
         Ok(std::fs::rename(new, file)?)
+    }
+
+    /// Whether a node has seen leaders at work for long enough to believe them more than its wall clock.
+    pub fn knows_time(&self, cluster: &Cluster, id: u64) -> bool {
+        let file = cluster.dir.join(format!("node-{id}/data/course.json"));
+        let kept = std::fs::read(file).unwrap_or_default();
+        let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap_or_default();
+        let seen = |name: &str| kept["course"][name][1].as_u64();
+        seen("last")
+            .zip(seen("since"))
+            .is_some_and(|(last, since)| last - since >= pontoon::engine::clock::SEEN_FOR_US)
     }
 
     /// Whether a process is told its time by this.

@@ -497,6 +497,10 @@ impl<'a> Scene<'a> {
     fn clock(&self, rng: &mut StdRng) -> anyhow::Result<Option<&'static str>> {
         let nodes = self.nodes()?;
         let node = nodes.choose(rng).context("a node")?;
+        // One that has seen no leader at work for three seconds believes its wall clock.
+        if node.role != "witness" && !self.net.knows_time(self.cluster, node.id) {
+            return Ok(None);
+        }
         let ahead = rng.random_bool(0.5);
         self.net
             .set_clock(node.id, if ahead { CLOCK_OFF } else { -CLOCK_OFF })?;

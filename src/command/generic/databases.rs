@@ -59,7 +59,7 @@ pub(super) fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result
     let known = |n: i32| {
         u32::try_from(n)
             .ok()
-            .filter(|&n| n < ctx.ks.databases())
+            .filter(|&n| n < ctx.ks.selectable())
             .ok_or(Fail::DB_INDEX)
     };
     let (a, b) = (known(a)?, known(b)?);

@@ -47,7 +47,7 @@ pub(super) fn copy(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(
         if options.keyword("replace") {
             replace = true;
         } else if options.left() >= 2 && options.keyword("db") {
-            to_db = arg::database(options.next()?, ctx.ks.databases())?;
+            to_db = arg::database(options.next()?, ctx.ks.selectable())?;
         } else {
             return Err(Fail::SYNTAX);
         }
@@ -72,7 +72,7 @@ pub(super) fn copy(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(
 
 pub(super) fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     let (db, key) = (ctx.db, args[1]);
-    let to_db = arg::database(args[2], ctx.ks.databases())?;
+    let to_db = arg::database(args[2], ctx.ks.selectable())?;
     if db == to_db {
         return Err(Fail::SAME_OBJECT);
     }

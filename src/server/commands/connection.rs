@@ -184,7 +184,7 @@ fn select(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     }
     x.session.db = u32::try_from(db)
         .ok()
-        .filter(|&db| db < x.server.options.databases)
+        .filter(|&db| db < x.core.ks.selectable())
         .ok_or(Fail::DB_INDEX)?;
     out.ok();
     Ok(())

@@ -387,7 +387,7 @@ fn htstats(x: &mut Exec<'_>, db: &[u8], out: &mut Out) -> Result<(), Fail> {
     let db = args::int(db)?;
     let db = u32::try_from(db)
         .ok()
-        .filter(|&db| db < x.core.ks.databases())
+        .filter(|&db| db < x.core.ks.selectable())
         .ok_or(Fail::new("ERR Out of range database"))?;
     let db = x.core.ks.db(db);
     let text = format!(

@@ -101,6 +101,28 @@ fn a_pause_holds_back_what_writes() {
 }
 
 #[test]
+fn the_number_of_databases_is_a_setting() {
+    let mut s = Shell::new();
+    s.check(&[
+        ("select 16", "-ERR DB index is out of range"),
+        ("config set databases 20", "OK"),
+        ("config get databases", "[\"databases\", \"20\"]"),
+        ("select 20", "-ERR DB index is out of range"),
+        ("select 19", "OK"),
+        ("set k v", "OK"),
+        ("copy k k db 18", "1"),
+        ("swapdb 18 17", "OK"),
+        ("move k 16", "1"),
+        ("config set databases 17", "-ERR CONFIG SET failed (possibly related to argument 'databases') - database 17 has keys: FLUSHDB it first"),
+        ("config set databases 18", "OK"),
+        ("select 18", "-ERR DB index is out of range"),
+        ("select 17", "OK"),
+        ("get k", "\"v\""),
+        ("config set databases 0", "-ERR CONFIG SET failed (possibly related to argument 'databases') - argument must be between 1 and 16384 inclusive"),
+    ]);
+}
+
+#[test]
 fn config_is_atomic_and_takes_effect() {
     let mut s = Shell::new();
     s.check(&[
@@ -111,7 +133,7 @@ fn config_is_atomic_and_takes_effect() {
         ("config get maxmemory", "[\"maxmemory\", \"10485760\"]"),
         ("config set foo 1", "-ERR Unknown option or number of arguments for CONFIG SET - 'foo'"),
         ("config set hz 1 hz 2", "-ERR CONFIG SET failed (possibly related to argument 'hz') - duplicate parameter"),
-        ("config set databases 1", "-ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config"),
+        ("config set io-threads 1", "-ERR CONFIG SET failed (possibly related to argument 'io-threads') - can't set immutable config"),
         ("config set maxmemory 1x", "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value"),
         ("config set maxmemory", "-ERR wrong number of arguments for 'config|set' command"),
         ("config set maxmemory 1 hz", "-ERR syntax error"),

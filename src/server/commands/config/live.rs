@@ -236,7 +236,12 @@ pub static ROWS: &[Row] = &[
         |x| x.core.ks.limits.stream_node_max_bytes.to_string(),
         |x, v| limits(x).stream_node_max_bytes = size(v),
     ),
-    fixed("databases", |x| x.server.options.databases.to_string()),
+    // It follows from the setting itself, which is part of the data.
+    row(
+        "databases",
+        |x| x.core.ks.selectable().to_string(),
+        |_, _| (),
+    ),
     // TLS alone is spoken: the port without it is not there.
     fixed("port", |_| "0".into()),
     fixed("tls-port", |x| x.server.options.port.to_string()),

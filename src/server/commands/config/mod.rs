@@ -11,7 +11,7 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use crate::base::glob;
+use crate::base::{glob, number};
 use crate::command::{Args, Fail};
 use crate::engine::Core;
 use crate::keyspace::system::Table;
@@ -174,6 +174,16 @@ fn set(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         }
         if parameter.traits & IMMUTABLE != 0 {
             return Err(refused(&given, "can't set immutable config"));
+        }
+        if parameter.name == "databases"
+            && let Some(wanted) = number::parse_u64(pair[1])
+            && let Some(db) = (wanted..u64::from(x.core.ks.databases()))
+                .find(|db| x.core.ks.db(*db as u32).len() > 0)
+        {
+            return Err(refused(
+                &given,
+                &format!("database {db} has keys: FLUSHDB it first"),
+            ));
         }
         // What this node's own configuration decides may be set to what it is.
         if !settable && value(x, parameter).as_bytes() != pair[1] && !is_harmless(parameter.name) {

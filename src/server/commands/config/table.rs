@@ -3,6 +3,7 @@
 
 use super::kinds::Kind::{self, *};
 use super::kinds::Unit::*;
+use crate::base::limits::DATABASES_MAX;
 
 /// Set at start alone.
 pub const IMMUTABLE: u8 = 1 << 0;
@@ -104,7 +105,7 @@ pub static PARAMETERS: &[Parameter] = &[
     p("crash-log-enabled", "", Bool, "yes", 0),
     p("crash-memcheck-enabled", "", Bool, "yes", 0),
     p("daemonize", "", Bool, "no", IMMUTABLE),
-    p("databases", "", Number(1, INT, Plain), "16", IMMUTABLE),
+    p("databases", "", Number(1, DATABASES_MAX as i128, Plain), "16", 0),
     p("dbfilename", "", Text, "dump.rdb", PROTECTED),
     p("dir", "", Text, "", PROTECTED),
     p("disable-thp", "", Bool, "yes", IMMUTABLE),
