@@ -72,7 +72,7 @@ fn tracks<'a>() -> [(&'static str, Track<'a>, std::ops::Range<u64>); 8] {
         ("disk", Scene::disk, 8000..14_000),
         ("clock", Scene::clock, 1000..4000),
         ("flood", Scene::flood, 5000..12_000),
-        ("certificates", Scene::certificates, 8000..15_000),
+        ("certificates", Scene::certificates, 4000..9000),
     ]
 }
 
