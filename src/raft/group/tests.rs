@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::ChangeMembers;
 use tempfile::TempDir;
@@ -46,6 +46,9 @@ async fn start(dir: &Path, cluster: &str) -> Arc<Group> {
 }
 
 /// Member 1 of a group that has these voters when it is new.
+/// The longest time without a leader before a node stands for election.
+const ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(400);
+
 async fn start_among(dir: &Path, cluster: &str, voters: &[NodeId]) -> Arc<Group> {
     claim(dir, cluster).unwrap();
     let ca = dir.join(format!("ca-{cluster}"));
@@ -82,7 +85,7 @@ async fn start_among(dir: &Path, cluster: &str, voters: &[NodeId]) -> Arc<Group>
         false,
     )
     .unwrap();
-    let max = Duration::from_millis(400);
+    let max = ELECTION_TIMEOUT_MAX;
     let options = Options {
         id: 1,
         cluster_id: cluster.into(),
@@ -117,13 +120,19 @@ fn a_restarted_voter_among_others_does_not_vote_at_once() {
     for round in 0..20 {
         let runtime = runtime();
         runtime.block_on(async {
+            let began = Instant::now();
             let group = start_among(dir.path(), "one", &[1, 2]).await;
             if round == 0 {
                 group.raft.trigger().elect(false).await.unwrap();
                 until("a vote", || group.log.vote().is_some()).await;
             } else {
                 let left = group.gate.remaining();
-                assert!(!left.is_zero(), "round {round}: it may vote at once");
+                // On a busy machine the start itself may take as long.
+                let soon = began.elapsed() < ELECTION_TIMEOUT_MAX;
+                assert!(
+                    !left.is_zero() || !soon,
+                    "round {round}: it may vote at once"
+                );
             }
             group.stop().await;
         });

@@ -175,16 +175,6 @@ fn set(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         if parameter.traits & IMMUTABLE != 0 {
             return Err(refused(&given, "can't set immutable config"));
         }
-        if parameter.name == "databases"
-            && let Some(wanted) = number::parse_u64(pair[1])
-            && let Some(db) = (wanted..u64::from(x.core.ks.databases()))
-                .find(|db| x.core.ks.db(*db as u32).len() > 0)
-        {
-            return Err(refused(
-                &given,
-                &format!("database {db} has keys: FLUSHDB it first"),
-            ));
-        }
         // What this node's own configuration decides may be set to what it is.
         if !settable && value(x, parameter).as_bytes() != pair[1] && !is_harmless(parameter.name) {
             let why = match parameter.name {
@@ -210,6 +200,9 @@ fn set(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
         if parameter.name == "maxclients" {
             files_for(&value).map_err(|why| refused(parameter.name, &why))?;
         }
+        if parameter.name == "databases" {
+            nothing_beyond(x, &value).map_err(|why| refused(parameter.name, &why))?;
+        }
         parsed.push((parameter, value));
     }
     // What is loading has no settings yet that these could be compared with.
@@ -228,6 +221,17 @@ fn set(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     x.core.make_room();
     out.ok();
     Ok(())
+}
+
+/// That no database from number `count` on has keys.
+fn nothing_beyond(x: &Exec<'_>, count: &str) -> Result<(), String> {
+    let ks = &x.core.ks;
+    let first = number::parse_u64(count.as_bytes()).unwrap_or(0);
+    let mut beyond = (0..ks.databases()).filter(|db| u64::from(*db) >= first);
+    match beyond.find(|db| !ks.db(*db).is_empty()) {
+        Some(db) => Err(format!("database {db} has keys: FLUSHDB it first")),
+        None => Ok(()),
+    }
 }
 
 /// Parameters of Redis's persistence, which scripts set at will: accepted, without effect, since the log syncs anyway.
