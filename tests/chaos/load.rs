@@ -387,13 +387,10 @@ impl Worker {
     /// Where to connect now: nodes come and go.
     fn access(&self) -> Option<Access> {
         let service = Service::read(&self.folder).ok()?;
-        if self.route == Route::Stable {
-            return service.stable().ok();
-        }
         let (i, standbys) = match self.route {
+            Route::Stable => return service.stable().ok(),
             Route::Standby(i) => (i, true),
             Route::Node(i) => (i, false),
-            Route::Stable => return None,
         };
         let fits = |role: &str| role == "standby" || (!standbys && role != "witness");
         let nodes: Vec<_> = service.nodes.iter().filter(|n| fits(&n.role)).collect();

@@ -18,8 +18,8 @@ use crate::cluster::{Cluster, Node};
 const GROUPS: u64 = 5000;
 /// Node ids of a run are at most this: each replacement is a new one.
 const NODES_MAX: u64 = 200;
-/// Where Debian has the library that tells a process another time.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+/// The library that tells a process another time, below Debian's folder of an architecture.
+const FAKETIME: &str = "faketime/libfaketime.so.1";
 
 /// What is not delivered.
 #[derive(Debug, Clone, Copy)]
@@ -45,19 +45,20 @@ impl Net {
     /// # Errors
     /// When the packet filter or the library for clocks is not there.
     pub fn make(bin: &Path, dir: &Path) -> anyhow::Result<Net> {
-        ensure!(
-            Path::new(FAKETIME).exists(),
-            "{FAKETIME} is missing: apt-get install libfaketime"
-        );
+        let faketime = std::fs::read_dir("/usr/lib")?
+            .filter_map(|e| Some(e.ok()?.path().join(FAKETIME)))
+            .find(|p| p.exists())
+            .context("libfaketime is missing: apt-get install libfaketime")?;
         let program = dir.join("node.sh");
         // The clock's file is looked at once a second; monotonic time stays what it is.
         let text = format!(
             "#!/bin/sh\n\
              id=$(printf %s \"$*\" | sed 's/.*node-\\([0-9]*\\)\\/node.toml.*/\\1/')\n\
-             export LD_PRELOAD={FAKETIME} DONT_FAKE_MONOTONIC=1 FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_CACHE_DURATION=1\n\
+             export LD_PRELOAD={} DONT_FAKE_MONOTONIC=1 FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_CACHE_DURATION=1\n\
              export FAKETIME_TIMESTAMP_FILE={}/clock-$id\n\
              [ -e \"$FAKETIME_TIMESTAMP_FILE\" ] || echo +0 >\"$FAKETIME_TIMESTAMP_FILE\"\n\
              exec setpriv --regid $(({GROUPS} + id)) --clear-groups -- {} \"$@\"\n",
+            faketime.display(),
             dir.display(),
             bin.display()
         );
