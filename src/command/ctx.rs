@@ -150,11 +150,11 @@ impl Ctx<'_> {
         };
         match *m {
             _ if self.watches.is_empty() => {}
-            Mutation::FlushDb { db } if db < ks.databases() => {
+            Mutation::FlushDb { db } => {
                 self.watches
                     .touch_db(db, |key| (state(db, key), State::Absent));
             }
-            Mutation::SwapDb { a, b } if a.max(b) < ks.databases() => {
+            Mutation::SwapDb { a, b } => {
                 for (db, other) in [(a, b), (b, a)] {
                     self.watches
                         .touch_db(db, |key| (state(db, key), state(other, key)));
@@ -183,8 +183,7 @@ impl Ctx<'_> {
         if matches!(&self.deleted, Some((d, k)) if *d == db && **k == *key) {
             return None;
         }
-        let absent = db < self.ks.databases() && self.ks.entry(db, key).is_none();
-        absent.then_some((db, key))
+        self.ks.entry(db, key).is_none().then_some((db, key))
     }
 
     fn wrote(&mut self, db: u32, key: &[u8], told: Told) {

@@ -191,7 +191,7 @@ impl Keyspace {
 
     /// A random key of a database; one that expires where `volatile`.
     fn sample(&self, db: u32, volatile: bool, rng: &mut impl Rng) -> Option<&Entry> {
-        let db = &self.dbs[db as usize];
+        let db = self.db(db);
         if !volatile {
             return db.table.random(rng).map(|e| &**e);
         }

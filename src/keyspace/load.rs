@@ -174,6 +174,13 @@ pub struct Recorded {
     pub digest: u128,
 }
 
+fn room_for(ks: &mut Keyspace, db: u32) -> Result<(), Error> {
+    match ks.room_for(db) {
+        true => Ok(()),
+        false => Err(Error::Databases(db, DATABASES_MAX)),
+    }
+}
+
 /// Builds the data set of all parts, in the order of their key ranges.
 pub fn build(
     parts: Vec<Part>,
@@ -184,35 +191,30 @@ pub fn build(
     ks.limits = limits;
     ks.limits.seed = recorded.seed;
     ks.next_gen = recorded.next_gen;
-    let mut slots: HashMap<u32, u32> = HashMap::new();
-    // Keys may be in databases beyond those that were configured, where a setting allowed or allows it.
-    let swapped = parts.iter().flat_map(|p| &p.slots);
-    let swapped = swapped.flat_map(|&(db, slot)| [db, slot]);
-    let strings_in = parts.iter().flat_map(|p| p.strings.keys().copied());
-    let owners_in = parts.iter().flat_map(|p| p.owners.iter().map(|o| o.0));
-    if let Some(last) = swapped.chain(strings_in).chain(owners_in).max()
-        && !ks.room_for(last)
-    {
-        return Err(Error::Databases(last, DATABASES_MAX));
-    }
     for &(db, slot) in parts.iter().flat_map(|p| &p.slots) {
+        room_for(&mut ks, db.max(slot))?;
         ks.dbs[db as usize].slot = slot;
     }
-    slots.extend(ks.dbs.iter().enumerate().map(|(i, db)| (db.slot, i as u32)));
-    let database = |slot: u32| {
-        let db = slots.get(&slot);
-        db.copied().ok_or(Error::Databases(slot, DATABASES_MAX))
+    let slots = ks.dbs.iter().enumerate().map(|(i, db)| (db.slot, i as u32));
+    let slots: HashMap<u32, u32> = slots.collect();
+    let database = |ks: &mut Keyspace, slot: u32| match slots.get(&slot) {
+        Some(db) => Ok(*db),
+        // One that a setting made, or makes, and nothing swapped.
+        None => room_for(ks, slot).map(|()| slot),
     };
     let mut strings: BTreeMap<u32, Strings> = BTreeMap::new();
     let mut owners: HashMap<u64, (u32, Box<Entry>)> = HashMap::new();
     let mut elements = Vec::new();
     for part in parts {
         for (slot, more) in part.strings {
-            strings.entry(database(slot)?).or_default().append(more);
+            strings
+                .entry(database(&mut ks, slot)?)
+                .or_default()
+                .append(more);
         }
         for (slot, entry) in part.owners {
             if let Some(generation) = entry.value.generation() {
-                owners.insert(generation, (database(slot)?, entry));
+                owners.insert(generation, (database(&mut ks, slot)?, entry));
             }
         }
         elements.extend(part.elements);

@@ -182,10 +182,13 @@ fn select(x: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fail> {
     if x.server.live.redirects() && db != 0 {
         return Err(Fail::new("ERR SELECT is not allowed in cluster mode"));
     }
-    x.session.db = u32::try_from(db)
-        .ok()
-        .filter(|&db| db < x.core.ks.selectable())
-        .ok_or(Fail::DB_INDEX)?;
+    let known = |db: &u32| *db < x.core.ks.selectable();
+    x.session.db = match u32::try_from(db).ok().filter(known) {
+        Some(db) => db,
+        // How many there are is part of the data.
+        None if x.core.role == Role::Loading => return Err(Fail::LOADING),
+        None => return Err(Fail::DB_INDEX),
+    };
     out.ok();
     Ok(())
 }

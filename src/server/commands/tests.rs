@@ -109,6 +109,12 @@ fn the_number_of_databases_is_a_setting() {
         ("config get databases", "[\"databases\", \"20\"]"),
         ("select 20", "-ERR DB index is out of range"),
         ("select 19", "OK"),
+        // Nothing has needed it yet.
+        ("randomkey", "nil"),
+        ("dbsize", "0"),
+        ("flushdb", "OK"),
+        ("watch k", "OK"),
+        ("swapdb 0 18", "OK"),
         ("set k v", "OK"),
         ("copy k k db 18", "1"),
         ("swapdb 18 17", "OK"),
@@ -119,6 +125,21 @@ fn the_number_of_databases_is_a_setting() {
         ("select 17", "OK"),
         ("get k", "\"v\""),
         ("config set databases 0", "-ERR CONFIG SET failed (possibly related to argument 'databases') - argument must be between 1 and 16384 inclusive"),
+    ]);
+}
+
+#[test]
+fn while_the_data_loads_nobody_knows_how_many_databases_there_are() {
+    let server = server(|_| {});
+    let mut s = Shell::of(&server);
+    s.check(&[("config set databases 20", "OK"), ("select 19", "OK")]);
+    server.engine.lock().begin_loading();
+    s.check(&[
+        ("select 3", "OK"),
+        (
+            "select 19",
+            "-LOADING Pontoon is loading the dataset in memory",
+        ),
     ]);
 }
 
