@@ -10,6 +10,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -60,6 +61,8 @@ pub async fn renew(server: Weak<Server>) {
         };
         if wanted.is_ok() {
             ask(&server).await.ok();
+            // Those that wanted it meanwhile have it.
+            freshness.wanted.notified().now_or_never();
         }
     }
 }
