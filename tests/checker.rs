@@ -30,14 +30,28 @@ fn operation(client: usize, call: u64, end: u64, op: Op, reply: Option<Reply>) -
     }
 }
 
+/// `1-2`, or `1-?` where the end is not known.
+fn span(text: &str) -> (u64, u64) {
+    let (call, end) = text.split_once('-').unwrap();
+    let end = match end {
+        "?" => NEVER,
+        end => end.parse().unwrap(),
+    };
+    (call.parse().unwrap(), end)
+}
+
+fn timed<T>(time: &str, what: T) -> order::Timed<T> {
+    let (call, end) = span(time);
+    order::Timed { what, call, end }
+}
+
 /// `get 1-2 x` read x, `get 1-2 -` read nothing, `set 1-2 x`, `set 1-? x` of unknown outcome, `add 1-2 5` was told 5,
 /// `append 1-2 x:3` was told 3, `swap 1-2 x>y` exchanged x for y.
 fn history(text: &str) -> Vec<Operation> {
     let parse = |(client, line): (usize, &str)| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let (from, to) = words[1].split_once('-').unwrap();
-        let known = to != "?";
-        let end = if known { to.parse().unwrap() } else { NEVER };
+        let (call, end) = span(words[1]);
+        let known = end != NEVER;
         let arg = if words[2] == "-" { "" } else { words[2] };
         let bytes = |text: &str| text.as_bytes().to_vec();
         let (op, reply) = match words[0] {
@@ -55,13 +69,7 @@ fn history(text: &str) -> Vec<Operation> {
             }
             other => panic!("{other}"),
         };
-        operation(
-            client,
-            from.parse().unwrap(),
-            end,
-            op,
-            known.then_some(reply),
-        )
+        operation(client, call, end, op, known.then_some(reply))
     };
     text.split(',')
         .map(str::trim)
@@ -391,12 +399,7 @@ fn queue(text: &str) -> Vec<String> {
             queue.left.push(words[1].into());
             continue;
         }
-        let (call, end) = words[1].split_once('-').unwrap();
-        let timed = order::Timed {
-            what: words[2].to_string(),
-            call: call.parse().unwrap(),
-            end: end.parse().unwrap_or(NEVER),
-        };
+        let timed = timed(words[1], words[2].to_string());
         match (words[0], timed.end) {
             ("push", _) => queue.pushed.push(timed),
             (_, NEVER) => queue.unknown_pops += 1,
@@ -459,12 +462,8 @@ fn stream(text: &str) -> Vec<String> {
             stream.held.push((id(2).unwrap(), words[1].into()));
             continue;
         }
-        let (call, end) = words[1].split_once('-').unwrap();
-        stream.added.push(order::Timed {
-            what: (words[2].to_string(), id(3)),
-            call: call.parse().unwrap(),
-            end: end.parse().unwrap_or(NEVER),
-        });
+        let added = timed(words[1], (words[2].to_string(), id(3)));
+        stream.added.push(added);
     }
     order::stream(&stream)
 }

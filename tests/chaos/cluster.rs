@@ -241,6 +241,23 @@ impl Cluster {
         self.run("dev", args)
     }
 
+    /// By how much a node's wall clock is off this process's, seconds, to the nearest minute.
+    ///
+    /// # Errors
+    /// When the node does not say.
+    pub fn clock_off(&self, node: u64) -> anyhow::Result<i64> {
+        let run = Command::new(&self.bin)
+            .args(["admin", "command", "--output", "json", "--dir"])
+            .arg(&self.dir)
+            .args(["--node", &node.to_string(), "INFO", "server"])
+            .output()?;
+        let told: String = serde_json::from_slice(&run.stdout)?;
+        let field = |line: &str| line.strip_prefix("server_time_usec:")?.parse::<i64>().ok();
+        let theirs = told.lines().find_map(field).context("its time")?;
+        let ours = std::time::UNIX_EPOCH.elapsed()?.as_micros() as i64;
+        Ok((theirs - ours + 30_000_000).div_euclid(60_000_000) * 60)
+    }
+
     /// Issues all certificates of the cluster anew.
     ///
     /// # Errors

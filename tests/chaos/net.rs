@@ -154,12 +154,6 @@ impl Net {
             .zip(seen("since"))
             .is_some_and(|(last, since)| last - since >= pontoon::engine::clock::SEEN_FOR_US)
     }
-
-    /// Whether a process is told its time by this.
-    pub fn tells_time(&self, pid: u32) -> bool {
-        let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-        maps.contains("libfaketime")
-    }
 }
 
 /// Replaces one table of the namespace's rules.

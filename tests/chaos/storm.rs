@@ -344,9 +344,9 @@ impl<'a> Scene<'a> {
         };
         self.net.set(&cuts, &nodes)?;
         self.hold(rng.random_range(700..4000));
-        let dropped = self.net.dropped()?;
+        let dropped = self.net.dropped();
         self.net.set(&[], &[])?;
-        Ok((dropped > 0).then_some(what))
+        Ok((dropped? > 0).then_some(what))
     }
 
     fn kill(&self, rng: &mut StdRng) -> anyhow::Result<Option<&'static str>> {
@@ -502,22 +502,18 @@ impl<'a> Scene<'a> {
             return Ok(None);
         }
         let ahead = rng.random_bool(0.5);
-        self.net
-            .set_clock(node.id, if ahead { CLOCK_OFF } else { -CLOCK_OFF })?;
+        let off = if ahead { CLOCK_OFF } else { -CLOCK_OFF };
+        self.net.set_clock(node.id, off)?;
         // The file is looked at once a second.
         self.hold(rng.random_range(3000..9000));
-        // It may have been begun anew meanwhile.
-        let now = self.nodes()?.into_iter().find(|n| n.id == node.id);
-        let told = now
-            .and_then(|n| n.pid)
-            .is_some_and(|pid| self.net.tells_time(pid));
+        let told = self.cluster.clock_off(node.id);
         self.net.set_clock(node.id, 0)?;
         let what = if ahead {
             "an hour ahead"
         } else {
             "an hour behind"
         };
-        Ok(told.then_some(what))
+        Ok((told? == off).then_some(what))
     }
 
     /// Connections that say nothing, that begin a handshake and do not go on, and a client that asks for much and does not read.
