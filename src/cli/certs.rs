@@ -17,14 +17,14 @@ use crate::tls::files;
 /// Which certificates that there are are issued anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renew {
-    /// Those that end within [`RENEW_BEFORE`].
+    /// Those of whose time a third is left.
     Ending,
     /// All of them.
     All,
 }
 
 /// A certificate is renewed when a third of its time is left: somebody has months to mend what keeps it from being renewed.
-pub const RENEW_BEFORE: Duration = Duration::from_secs(LEAF_VALID.as_secs() / 3);
+const RENEW_BEFORE: Duration = Duration::from_secs(LEAF_VALID.as_secs() / 3);
 
 /// Makes what a cluster's nodes, operators and clients need to trust each other, in one folder:
 /// ca.pem and ca.key, server.pem/.key (shown to clients), node-<id>.pem/.key, admin.pem/.key, password.
